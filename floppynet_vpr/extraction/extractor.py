@@ -1,0 +1,62 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every extractor offers: pool5 integers and the descriptor made from them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.network.layers import INPUT_SHAPE
+from floppynet_vpr.network.weights import NetworkWeights
+
+DESCRIPTOR_SIZE = 9216
+"""Length of a descriptor: pool5 of 6 x 6 x 256, row-major."""
+
+
+class ExtractionError(VprError):
+    """An extractor that cannot be made, or an input that it cannot take."""
+
+
+class Extractor(ABC):
+    """Turns images into descriptors with one network.
+
+    All extractors give the same pool5 integers, value for value, for the same input. An instance
+    keeps working buffers, so it serves one thread at a time.
+    """
+
+    def __init__(self, weights: NetworkWeights, description: str) -> None:
+        """Keep the network; `description` names the backend for logs and diagnostics."""
+        self.weights = weights
+        self.description = description
+
+    @abstractmethod
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+
+    def describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Extract the descriptor of any (H, W, 3) uint8 RGB image: (9216,) float32 of norm 1."""
+        return normalise(self.pool5(network_input(rgb)))
+
+
+def normalise(pool5: NDArray[np.int16]) -> NDArray[np.float32]:
+    """L2-normalise a feature map (eq. 5): (6, 6, 256) int16 -> (9216,) float32.
+
+    The norm is that of the integers, exact before its square root. A map of zeros stays zeros.
+    """
+    integers = pool5.reshape(-1).astype(np.float64)
+    norm = np.sqrt(integers @ integers)
+    return (integers / norm if norm else integers).astype(np.float32)
+
+
+def check_input(image: NDArray[np.uint8]) -> None:
+    """Raise `ExtractionError` unless `image` is a network input, (227, 227, 3) uint8."""
+    if image.shape != INPUT_SHAPE or image.dtype != np.uint8:
+        raise ExtractionError(
+            f"the network takes {INPUT_SHAPE} uint8, not {image.shape} {image.dtype}: "
+            "use describe() or imaging.network_input() for other images"
+        )

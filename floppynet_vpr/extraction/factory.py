@@ -1,0 +1,58 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses an extractor: by name, or the fastest one that works here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from floppynet_vpr.extraction.extractor import ExtractionError, Extractor
+from floppynet_vpr.extraction.onnx_runtime import OnnxExtractor
+from floppynet_vpr.extraction.packed import PackedExtractor
+from floppynet_vpr.extraction.threads import set_threads
+from floppynet_vpr.network.weights import NetworkWeights, load_weights
+
+_MAKERS: dict[str, Callable[[NetworkWeights, int], Extractor]] = {
+    "packed-faiss": lambda weights, threads: PackedExtractor(weights, "faiss"),
+    "packed-numpy": lambda weights, threads: PackedExtractor(weights, "numpy"),
+    "onnxruntime": OnnxExtractor,
+}
+_CANDIDATES = {
+    "auto": tuple(_MAKERS),
+    "packed": tuple(name for name in _MAKERS if name.startswith("packed")),
+} | {name: (name,) for name in _MAKERS}
+
+BACKENDS = tuple(_CANDIDATES)
+"""The names that `create_extractor` takes: `auto` and `packed` choose the fastest that works."""
+
+_log = logging.getLogger(__name__)
+
+
+def create_extractor(
+    weights: Path | NetworkWeights | None = None, backend: str = "auto", threads: int = 1
+) -> Extractor:
+    """Make an extractor; `describe()` of it turns an image into a descriptor.
+
+    `weights` is a .fnet file, loaded weights, or None for those that the package carries.
+    `threads` is set for the whole process (see `set_threads`). Raises ExtractionError when the
+    backend is unknown or its library is absent, WeightsError for an unusable file.
+    """
+    if backend not in _CANDIDATES:
+        raise ExtractionError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
+    if threads < 1:
+        raise ExtractionError(f"threads is {threads}: it must be at least 1")
+    if not isinstance(weights, NetworkWeights):
+        weights = load_weights(weights)
+    absent = []
+    for name in _CANDIDATES[backend]:
+        try:
+            extractor = _MAKERS[name](weights, threads)
+        except ImportError as error:
+            absent.append(f"{name} is not available ({error})")
+            _log.info("%s", absent[-1])
+            continue
+        set_threads(threads)
+        return extractor
+    raise ExtractionError(f"{'; '.join(absent)}: install the library or choose another backend")

@@ -1,0 +1,34 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The float fallback: the same network as a float32 graph in onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.extraction.extractor import Extractor, check_input
+from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
+from floppynet_vpr.network.weights import NetworkWeights
+
+
+class OnnxExtractor(Extractor):
+    """Extracts with onnxruntime on the CPU; every float32 sum is an exact integer."""
+
+    def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
+        """Build the graph from `weights`; raises ImportError where onnxruntime is absent."""
+        import onnxruntime
+
+        super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, float32")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            onnx_model(weights), options, providers=["CPUExecutionProvider"]
+        )
+
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+        check_input(image)
+        (maps,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: image[np.newaxis]})
+        return np.asarray(maps[0])

@@ -1,0 +1,24 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""One setting for the threads of every library that computes here."""
+
+from __future__ import annotations
+
+import importlib
+
+
+def set_threads(count: int) -> None:
+    """Let numpy's BLAS, OpenCV and faiss use `count` threads each, for the whole process.
+
+    One is the default everywhere in this package: a robot's other cores have other work, and at
+    these sizes waking threads costs more than it gains.
+    """
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    cv2.setNumThreads(count)
+    try:
+        importlib.import_module("faiss").omp_set_num_threads(count)
+    except ImportError:
+        pass  # nothing to limit
+    threadpool_limits(count)
