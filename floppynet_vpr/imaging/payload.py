@@ -1,0 +1,239 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes the payload of sensor_msgs/Image and sensor_msgs/CompressedImage, given as plain values.
+
+No ROS is needed, so bags and nodes share it, and a node on a machine without cv_bridge (or with one
+that NumPy 2 broke) sees the same pixels. It replaces cv_bridge everywhere: where that one imports
+cleanly, the tests compare the two; besides, this one honours big-endian data and every padded step.
+
+How the less obvious payloads are read:
+
+* 8UC3 and 8UC4 are taken as bgr8 and bgra8, 8UC1 and 16UC1 as mono8 and mono16.
+* 16 bits become 8 as round(v * 255 / 65535), the full range, no stretching.
+* Bayer mosaics are interpolated bilinearly; YUV is ITU-R BT.601, limited range.
+* Signed and floating-point images are measurements (32FC1 is depth in metres, REP 118): scaling
+  them to a picture would be a guess, so they are refused.
+* An orientation noted in a JPEG's EXIF data is ignored, as image_transport does by default: the raw
+  and the compressed topic of a camera must show the same pixels.
+"""
+
+import array
+import re
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.pixels import semi_planar_to_rgb8, to_rgb8
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview | array.array[int] | NDArray[np.uint8]"
+
+
+class ImageError(VprError):
+    """An image that cannot be decoded.
+
+    Attributes:
+        kind: "encoding" (none this package reads), "empty" (no pixels), "step" (shorter than a
+            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file).
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        """Keep the short, stable key `kind` beside the sentence `text`."""
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an interleaved encoding lies in memory."""
+
+    order: str  # a channel order of `pixels.to_rgb8`
+    channels: int
+    item_bytes: int = 1
+
+    @property
+    def pixel_bytes(self) -> int:
+        return self.channels * self.item_bytes
+
+
+_INTERLEAVED: Final[dict[str, _Layout]] = {
+    **{f"{order}8": _Layout(order, len(order)) for order in ("rgb", "bgr", "rgba", "bgra")},
+    **{f"{order}16": _Layout(order, len(order), 2) for order in ("rgb", "bgr", "rgba", "bgra")},
+    **{
+        f"bayer_{pattern}{8 * item_bytes}": _Layout(f"bayer_{pattern}", 1, item_bytes)
+        for pattern in ("rggb", "bggr", "gbrg", "grbg")
+        for item_bytes in (1, 2)
+    },
+    "mono8": _Layout("mono", 1),
+    "mono16": _Layout("mono", 1, 2),
+    "8UC1": _Layout("mono", 1),
+    "8UC3": _Layout("bgr", 3),
+    "8UC4": _Layout("bgra", 4),
+    "16UC1": _Layout("mono", 1, 2),
+    "16UC3": _Layout("bgr", 3, 2),
+    "16UC4": _Layout("bgra", 4, 2),
+    "uyvy": _Layout("uyvy", 2),
+    "yuv422": _Layout("uyvy", 2),
+    "yuyv": _Layout("yuyv", 2),
+    "yuv422_yuy2": _Layout("yuyv", 2),
+}
+_SEMI_PLANAR: Final = ("nv12", "nv21", "nv24")
+ENCODINGS: Final[tuple[str, ...]] = (*_INTERLEAVED, *_SEMI_PLANAR)
+"""Every value of sensor_msgs/Image.encoding that `decode_image` reads."""
+
+_MEASUREMENT: Final = re.compile(r"(8S|16S|32S|32F|64F)C\d+")
+_SMALLEST_MOSAIC: Final = 3  # OpenCV silently paints anything smaller black
+
+
+def decode_image(
+    height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: Buffer
+) -> NDArray[np.uint8]:
+    """Decode the fields of a sensor_msgs/Image to RGB.
+
+    Args:
+        height: rows, at least 1.
+        width: columns, at least 1.
+        encoding: one of `ENCODINGS`.
+        is_bigendian: byte order of 16-bit values; of no matter to 8-bit ones.
+        step: bytes from one row to the next, padding included, any number that holds a row. The
+            chroma rows of nv12 and nv21 have the same step, those of nv24 the double.
+        data: the message's bytes, exactly as many as the rows take.
+
+    Returns:
+        (H, W, 3) uint8. For rgb8 a view on `data`; a new array for all other encodings.
+
+    Raises:
+        ImageError: the fields contradict each other, or the encoding is no picture.
+    """
+    if height < 1 or width < 1:
+        raise ImageError("empty", f"the image has no pixels: height {height}, width {width}")
+    payload = _as_uint8(data)
+    if encoding in _SEMI_PLANAR:
+        return _decode_semi_planar(height, width, encoding, step, payload)
+    layout = _INTERLEAVED.get(encoding)
+    if layout is None:
+        raise ImageError("encoding", _why_not(encoding))
+    if layout.order.startswith("bayer_") and min(height, width) < _SMALLEST_MOSAIC:
+        raise ImageError("size", f"a {encoding} mosaic of {width}x{height} pixels has no colours")
+    columns = _even(width) if layout.order in ("uyvy", "yuyv") else width
+    _check_step(step, columns * layout.pixel_bytes, width, encoding)
+    _check_size(payload, height * step, height, step, encoding)
+    pixels: NDArray[Any] = np.ndarray(
+        (height, columns) if layout.channels == 1 else (height, columns, layout.channels),
+        dtype=f"{'>' if is_bigendian else '<'}u{layout.item_bytes}",
+        buffer=payload,
+        strides=(step, layout.pixel_bytes, layout.item_bytes)[: 1 + min(2, layout.channels)],
+    )
+    # OpenCV wants native byte order and whole-item addresses; an odd step leaves neither.
+    pixels = np.require(pixels, f"=u{layout.item_bytes}", "A")
+    return to_rgb8(pixels, layout.order)[:, :width]
+
+
+def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
+    """Decode the fields of a sensor_msgs/CompressedImage, or an image file's bytes, to RGB.
+
+    The file inside decides about its codec, depth and channels. `format` is needed for two things
+    it cannot tell: compressedDepth is refused, and compressed_image_transport stores a Bayer camera
+    as the bare mosaic ("bayer_rggb8; png compressed "), which is interpolated here.
+
+    Args:
+        data: JPEG, PNG or anything else OpenCV reads; 8 or 16 bits, grey, colour or with alpha.
+        format: the message's format field, such as "bgr8; jpeg compressed bgr8", "jpeg" or "".
+
+    Returns:
+        (H, W, 3) uint8, the pixels as stored: an EXIF orientation is not applied.
+
+    Raises:
+        ImageError: depth or floating-point data, no data, or a damaged or unknown file.
+    """
+    if "compresseddepth" in format.lower():
+        raise ImageError(
+            "encoding",
+            f"format {format!r} is a depth image, not a picture: use the camera's colour topic",
+        )
+    payload = _as_uint8(data)
+    if payload.size == 0:
+        raise ImageError("empty", "the compressed image has no data")
+    try:
+        pixels = cv2.imdecode(payload, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise ImageError(
+            "compressed",
+            f"{payload.size} bytes of format {format or 'unnamed'!r} are no whole image: "
+            "cut off, damaged, or of a kind OpenCV cannot read",
+        )
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    order = {1: "mono", 3: "bgr", 4: "bgra"}.get(channels)
+    if order is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError(
+            "encoding", f"a compressed image of {channels} channels of {pixels.dtype} is no picture"
+        )
+    return to_rgb8(pixels, _mosaic(format) or order if order == "mono" else order)
+
+
+def _mosaic(format: str) -> str | None:
+    """Return the Bayer order of a grey file that is a mosaic, None for a grey picture."""
+    source, _, codec = format.partition(";")
+    layout = _INTERLEAVED.get(source.strip())
+    stored_as = codec.partition("compressed")[2].strip()
+    if layout is None or not layout.order.startswith("bayer_") or stored_as.startswith("mono"):
+        return None
+    return layout.order
+
+
+def _decode_semi_planar(
+    height: int, width: int, encoding: str, step: int, payload: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    shared = 1 if encoding == "nv24" else 2  # pixels per chroma pair, across and down
+    rows, pairs = -(-height // shared), -(-width // shared)
+    chroma_step = step * 2 // shared
+    _check_step(step, pairs * shared, width, encoding)
+    _check_size(payload, height * step + rows * chroma_step, height, step, encoding)
+    luma = np.ndarray((height, width), np.uint8, payload, 0, (step, 1))
+    chroma = np.ndarray((rows, pairs, 2), np.uint8, payload, height * step, (chroma_step, 2, 1))
+    return semi_planar_to_rgb8(luma, chroma, v_first=encoding == "nv21")
+
+
+def _as_uint8(data: Buffer) -> NDArray[np.uint8]:
+    """View any buffer of bytes as a flat uint8 array, copying only what is not contiguous."""
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return np.frombuffer(data, np.uint8)
+
+
+def _check_step(step: int, row_bytes: int, width: int, encoding: str) -> None:
+    if step < row_bytes:
+        raise ImageError(
+            "step",
+            f"step is {step}, but a row of {width} {encoding} pixels takes {row_bytes} bytes: "
+            "the driver fills in step, width or encoding wrongly",
+        )
+
+
+def _check_size(
+    payload: NDArray[np.uint8], expected: int, height: int, step: int, encoding: str
+) -> None:
+    if payload.size != expected:
+        raise ImageError(
+            "size",
+            f"data has {payload.size} bytes, but {height} rows of {encoding} at step {step} take "
+            f"{expected}: the message is cut off, or height or step is wrong",
+        )
+
+
+def _why_not(encoding: str) -> str:
+    if _MEASUREMENT.fullmatch(encoding):
+        return (
+            f"encoding {encoding!r} holds measurements such as depth, not a picture: "
+            "use the camera's colour or mono topic"
+        )
+    return f"encoding {encoding!r} is not supported; supported are {', '.join(ENCODINGS)}"
+
+
+def _even(number: int) -> int:
+    return number + number % 2
