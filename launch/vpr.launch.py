@@ -1,0 +1,207 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the place recognition node.
+
+Parameters come from `params_file`. An argument of the same name as a parameter overrides it, and
+only when it is given: that is why most defaults here are empty.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+NODE_NAME = "vpr"
+CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
+
+# Fast DDS reads the second name before ROS 2 Kilted and the first from then on.
+DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def boolean(text: str) -> bool:
+    """Read a launch argument that is true or false."""
+    return text == "true"
+
+
+def number(text: str) -> float:
+    """Read a launch argument that is a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def existing_file(text: str) -> str:
+    """Read a file name, from the folder where `ros2 launch` was called, as an absolute path."""
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise ValueError(text)
+    return str(path)
+
+
+# Arguments that override the parameter of the same name: how to read them, what they must be.
+OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "map": (existing_file, "an existing file"),
+    "weights": (existing_file, "an existing file"),
+    "backend": (str, "text"),
+    "threads": (int, "a whole number"),
+    "image_transport": (str, "text"),
+    "qos": (str, "text"),
+    "top_k": (int, "a whole number"),
+    "threshold": (number, "a number"),
+    "autostart": (boolean, "true or false"),
+    "use_sim_time": (boolean, "true or false"),
+}
+
+
+def declared_arguments() -> list[DeclareLaunchArgument]:
+    """Declare every argument with its default and what it means."""
+    in_params_file = "Empty: as in params_file."
+    return [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(CONFIG / "vpr.yaml"),
+            description="YAML file with the node's parameters. The default explains each of them.",
+        ),
+        DeclareLaunchArgument(
+            "image",
+            default_value="image",
+            description="Camera topic (sensor_msgs/Image), such as /camera/image_raw. With "
+            "image_transport:=compressed its compressed form, <image>/compressed, is used.",
+        ),
+        DeclareLaunchArgument(
+            "map",
+            default_value="",
+            description=f"Reference map to load: a file made by build_map. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "image_transport",
+            default_value="",
+            choices=["", "raw", "compressed"],
+            description=f"Form of the images on the topic. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "qos",
+            default_value="",
+            choices=["", "auto", "sensor_data", "reliable"],
+            description="Quality of service of the image subscription; auto follows the "
+            f"publisher. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "threshold",
+            default_value="",
+            description="Largest descriptor distance that counts as the same place, 0 to 2. "
+            f"{in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "top_k",
+            default_value="",
+            description=f"Candidates listed for each image, nearest first. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "weights",
+            default_value="",
+            description=f"Weights file of the network. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "backend",
+            default_value="",
+            choices=["", "auto", "packed", "onnxruntime"],
+            description="How the network is computed; auto takes the fastest that works. "
+            f"{in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "threads",
+            default_value="",
+            description=f"Processor threads for the network. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "namespace",
+            default_value="",
+            description="Namespace of the node, such as robot1: it then answers on "
+            "/robot1/vpr/loop_closure.",
+        ),
+        DeclareLaunchArgument(
+            "use_sim_time",
+            default_value="",
+            choices=["", "true", "false"],
+            description=f"Take the time from /clock (simulators, ros2 bag play --clock). "
+            f"{in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="",
+            choices=["", "true", "false"],
+            description="Configure and activate the node at once. false: a lifecycle manager or "
+            f"`ros2 lifecycle set /{NODE_NAME} configure` does. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "log_level",
+            default_value="info",
+            choices=["debug", "info", "warn", "error", "fatal"],
+            description="The least severe messages the node prints.",
+        ),
+    ]
+
+
+def overrides(given: dict[str, str]) -> dict[str, Any]:
+    """Turn the arguments that were given into parameter values.
+
+    Raises:
+        RuntimeError: an argument is not what its parameter needs; says which.
+    """
+    values = {}
+    for name, (read, needed) in OVERRIDES.items():
+        if given[name] == "":
+            continue
+        try:
+            values[name] = read(given[name])
+        except ValueError:
+            raise RuntimeError(f"{name}:={given[name]} must be {needed}") from None
+    return values
+
+
+def start_node(context: LaunchContext) -> list[Action]:
+    """Start the node with what the arguments say."""
+    given = {
+        argument.name: LaunchConfiguration(argument.name).perform(context)
+        for argument in declared_arguments()
+    }
+    try:
+        params_file = existing_file(given["params_file"])
+    except ValueError:
+        raise RuntimeError(f"params_file:={given['params_file']} must be an existing file") from None
+    # The image argument names the base topic; people paste the compressed one just as often.
+    image = given["image"].removesuffix("/compressed")
+    logger = ".".join([*given["namespace"].strip("/").split("/"), NODE_NAME]).lstrip(".")
+    actions: list[Action] = []
+    if not any(os.environ.get(name) for name in DDS_PROFILE_VARIABLES):
+        profile = str(CONFIG / "fastdds_large_images.xml")
+        actions += [SetEnvironmentVariable(name, profile) for name in DDS_PROFILE_VARIABLES]
+    actions.append(
+        LifecycleNode(
+            package="floppynet_vpr",
+            executable="vpr_node",
+            name=NODE_NAME,
+            namespace=given["namespace"],
+            parameters=[params_file, overrides(given)],
+            remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
+            ros_arguments=["--log-level", f"{logger}:={given['log_level']}"],
+            output="screen",
+            emulate_tty=True,
+        )
+    )
+    return actions
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch for `ros2 launch floppynet_vpr vpr.launch.py`."""
+    return LaunchDescription([*declared_arguments(), OpaqueFunction(function=start_node)])

@@ -1,0 +1,75 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Builds floppynet_vpr for colcon (ament_python) and for pip.
+
+The ranges below say what the package works with. The exact versions that `make` installs are in
+tools/constraints.txt, and package.xml names the same dependencies as rosdep keys.
+"""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "floppynet_vpr"
+
+COMMANDS = [
+    "build_map",
+    "map_info",
+    "network_info",
+    "import_weights",
+    "export_onnx",
+    "make_bag",
+    "play_bag",
+    "demo",
+]
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Loop closure for ROS 2 with FloppyNet, a binary network that fits on a floppy disk",
+    author="The floppynet_vpr authors",
+    maintainer="The floppynet_vpr authors",
+    maintainer_email="maintainers@users.noreply.r-seed-e36357d2.example",
+    license="Apache-2.0",
+    # Not "floppynet_vpr*": that would also take the interface package beside it.
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["weights/*.fnet"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*"))),
+        (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
+    ],
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=[
+        "faiss-cpu>=1.7.2",
+        "matplotlib>=3.5",
+        "numpy>=1.26,<3",
+        "onnxruntime>=1.16",
+        "opencv-python-headless>=4.5",
+        "PyYAML>=5.4",
+        "rosbags>=0.10",
+        "scikit-learn>=1.0",
+        "tqdm>=4.57",
+    ],
+    extras_require={
+        "fast": ["numba>=0.59"],
+        "import": ["flatbuffers>=23.5", "tflite>=2.10"],
+        "dev": [
+            "hypothesis>=6.24",
+            "mypy>=1.8",
+            "onnx>=1.15",
+            "pytest>=7,<9",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            f"vpr_node = {PACKAGE}.ros.vpr_node:main",
+            *(f"{name} = {PACKAGE}.commands.{name}:main" for name in COMMANDS),
+        ],
+    },
+)
