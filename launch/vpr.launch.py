@@ -178,7 +178,9 @@ def start_node(context: LaunchContext) -> list[Action]:
     try:
         params_file = existing_file(given["params_file"])
     except ValueError:
-        raise RuntimeError(f"params_file:={given['params_file']} must be an existing file") from None
+        raise RuntimeError(
+            f"params_file:={given['params_file']} must be an existing file"
+        ) from None
     # The image argument names the base topic; people paste the compressed one just as often.
     image = given["image"].removesuffix("/compressed")
     logger = ".".join([*given["namespace"].strip("/").split("/"), NODE_NAME]).lstrip(".")

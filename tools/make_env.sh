@@ -45,7 +45,7 @@ shopt -s nullglob
 cd "$root"
 wheels_key=$(hash_of "$venv" tools/make_env.sh tools/requirements.txt)
 messages_key=$(hash_of "$wheels_key" floppynet_vpr_msgs/{CMakeLists.txt,package.xml,msg/*,srv/*})
-package_key=$(hash_of "$wheels_key" setup.py setup.cfg package.xml resource/* config/* launch/*)
+package_key=$(hash_of "$wheels_key" setup.py setup.cfg)
 
 # Two makes at a time: the second waits, then finds everything done.
 exec 9<"$root/tools"
@@ -163,18 +163,27 @@ make_package() {
     say "installing floppynet_vpr (editable)"
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
         --no-build-isolation --editable .
-    # Where the ROS 2 launch system looks for executables.
-    mkdir -p "$venv/lib/floppynet_vpr"
-    "$venv/bin/python" -c '
-from importlib.metadata import distribution
-for script in distribution("floppynet_vpr").entry_points.select(group="console_scripts"):
-    print(script.name)' | while read -r name; do
-        ln -sf "../../bin/$name" "$venv/lib/floppynet_vpr/$name"
-    done
+    link_into_prefix
     write_setup_file
     "$venv/bin/python" -c 'import rclpy, floppynet_vpr, floppynet_vpr_msgs.msg, floppynet_vpr_msgs.srv' ||
         die "ROS 2 does not start in .venv. To make it anew: make clean env"
     finish package "$package_key"
+}
+
+# What colcon's --symlink-install would do, and an editable install leaves out: the files and
+# executables where ROS 2 looks for them.
+link_into_prefix() {
+    local share=$venv/share/floppynet_vpr index=$venv/share/ament_index/resource_index/packages
+    local lib=$venv/lib/floppynet_vpr
+    mkdir -p "$share" "$index" "$lib"
+    ln -sfn "$root/config" "$root/launch" "$root/package.xml" "$share/"
+    ln -sfn "$root/resource/floppynet_vpr" "$index/"
+    "$venv/bin/python" -c '
+from importlib.metadata import distribution
+for script in distribution("floppynet_vpr").entry_points.select(group="console_scripts"):
+    print(script.name)' | while read -r name; do
+        ln -sfn "../../bin/$name" "$lib/$name"
+    done
 }
 
 write_setup_file() {
