@@ -9,6 +9,7 @@ integers; they differ in speed only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,8 @@ class NumpyKernel(HammingKernel):
 
     def _add_block(self, words: NDArray[np.uint64], out: NDArray[np.int32]) -> None:
         rows, count = words.shape
-        difference, partial, total = (
-            buffer[:rows] for buffer in (self._difference, self._count, self._sum)
-        )
+        difference = self._difference[:rows]
+        partial, total = self._count[:rows], self._sum[:rows]
         for first in range(0, count, self._WORDS_PER_BYTE_SUM):
             for word in range(first, min(first + self._WORDS_PER_BYTE_SUM, count)):
                 np.bitwise_xor(words[:, word, None], self._words[word], out=difference)
@@ -83,7 +83,7 @@ class FaissKernel(HammingKernel):
         import faiss
 
         super().__init__(filters)
-        self._faiss = faiss
+        self._faiss: Any = faiss  # its stubs know neither hammings nor swig_ptr
 
     def distances(self, patches: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
         """Fill `out` with the distances; see `HammingKernel`."""

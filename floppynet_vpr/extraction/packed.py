@@ -9,6 +9,7 @@ them is an OR behind them: the largest of four sums reaches the threshold when a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def _finish_bits(
     return bits if flip is None else bits ^ flip
 
 
-def _pool(values: NDArray[np.generic], larger: np.ufunc) -> NDArray[np.generic]:
+def _pool(values: NDArray[Any], larger: np.ufunc) -> NDArray[Any]:
     """Reduce 2x2 blocks of (rows, columns, channels) with `larger`; an odd edge is dropped."""
     rows, columns = (side // 2 * 2 for side in values.shape[:2])
     corners = [values[i:rows:2, j:columns:2] for i in (0, 1) for j in (0, 1)]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 
@@ -17,8 +18,6 @@ def set_threads(count: int) -> None:
     from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(count)
-    try:
+    with contextlib.suppress(ImportError):
         importlib.import_module("faiss").omp_set_num_threads(count)
-    except ImportError:
-        pass  # nothing to limit
     threadpool_limits(count)

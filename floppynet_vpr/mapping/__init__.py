@@ -1,3 +1,10 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The reference map: places and their descriptors, searched, saved and loaded."""
+"""The reference map: places, their storage, search, saving and loading."""
+
+from floppynet_vpr.mapping.building import build_map
+from floppynet_vpr.mapping.map_file import MapError
+from floppynet_vpr.mapping.places import Place, Pose
+from floppynet_vpr.mapping.reference_map import ReferenceMap, SearchResult
+
+__all__ = ["MapError", "Place", "Pose", "ReferenceMap", "SearchResult", "build_map"]

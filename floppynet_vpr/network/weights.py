@@ -1,11 +1,11 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""A network's trained values and their file, which is as small as the paper says.
+r"""A network's trained values and their file, which is as small as the paper says.
 
 The `.fnet` file, all values little-endian:
 
     offset  bytes  content
-         0      8  magic: 89 46 4E 45 54 0D 0A 1A (\\x89 FNET CR LF \\x1a)
+         0      8  magic: 89 46 4E 45 54 0D 0A 1A (\x89 FNET CR LF \x1a)
          8      2  format version, uint16: 1
         10      2  bits per weight, uint16: 1
         12      2  padding value of SAME convolutions, int16: 1 or 0
@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import write_atomically
 from floppynet_vpr.network.bits import pack_signs, unpack_signs
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, filter_shapes
 
@@ -119,8 +120,8 @@ class NetworkWeights:
         return head + hashlib.sha256(head + body).digest() + body
 
     def save(self, path: Path) -> None:
-        """Write the weights file."""
-        path.write_bytes(self.to_bytes())
+        """Write the weights file, atomically; raises VprError when the disk does not take it."""
+        write_atomically(path, (self.to_bytes(),))
 
 
 def load_weights(path: Path | None = None) -> NetworkWeights:
@@ -171,7 +172,7 @@ def body_bytes(spec: NetworkSpec) -> int:
 
 
 def _parse_body(spec: NetworkSpec, body: bytes) -> dict[str, ConvWeights]:
-    convs = {}
+    convs: dict[str, ConvWeights] = {}
     offset = 0
 
     def take(dtype: str, count: int) -> NDArray[np.generic]:

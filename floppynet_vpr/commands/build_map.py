@@ -1,0 +1,100 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`build_map`: makes a reference map from an image folder, a video or a rosbag2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from floppynet_vpr.commands.common import (
+    add_extractor_options,
+    at_least,
+    make_parser,
+    parse,
+    run,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "build_map",
+        "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
+        "is a folder of images, a video file, or a rosbag2 (mcap or sqlite3, raw or compressed "
+        "images).",
+        "  ros2 run floppynet_vpr build_map lap_1/ --output office.fvm\n"
+        "  ros2 run floppynet_vpr build_map drive.mp4 --output street.fvm --every 10\n"
+        "  ros2 run floppynet_vpr build_map my_bag/ --topic /front/image_raw --output home.fvm "
+        "--min-distance 0.3",
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="MAP.fvm", help="the map to write"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing map")
+    frames = parser.add_argument_group("frames")
+    frames.add_argument(
+        "--topic", help="image topic of the bag; found by itself when there is just one"
+    )
+    frames.add_argument(
+        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
+    )
+    frames.add_argument(
+        "--rate",
+        type=at_least(0.001, float),
+        default=10.0,
+        metavar="HZ",
+        help="frames per second of a folder, for the places' stamps",
+    )
+    frames.add_argument(
+        "--min-distance",
+        type=at_least(0, float),
+        default=0.0,
+        metavar="D",
+        help="skip a frame whose descriptor is closer than this (0 to 2) to the last place, so "
+        "that standing still adds nothing; 0 keeps all",
+    )
+    add_extractor_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _build(arguments))
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.mapping import MapError, build_map
+
+    output: Path = arguments.output
+    if output.is_dir() or (output.exists() and not arguments.force):
+        raise MapError(f"{output} exists: choose another name, or --force to replace a map")
+    source = open_source(
+        arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
+    )
+    extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
+    print(f"{source.label}: {len(source)} frames; {extractor.description}")
+    start = time.perf_counter()
+    frames = tqdm(source, total=len(source), unit="frame", disable=None)
+    reference = build_map(frames, extractor, arguments.min_distance)
+    if not len(reference):
+        raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
+    seconds = time.perf_counter() - start
+    reference.save(output)
+    print(
+        f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB, "
+        f"in {seconds:.1f} s"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: how they end, how numbers are checked, the extractor's options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from floppynet_vpr.errors import VprError
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults where there are some and leaves the examples' line breaks alone."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Start a command's parser; `examples` is shown below the options as it stands."""
+    return argparse.ArgumentParser(
+        prog=name,
+        description=description,
+        epilog=f"examples:\n{examples}",
+        formatter_class=_HelpFormatter,
+    )
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line, without what `ros2 run` and launch files add for ROS."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--ros-args" in words:
+        words = words[: words.index("--ros-args")]
+    return parser.parse_args(words)
+
+
+def run(body: Callable[[], int]) -> int:
+    """Run a command's body and return its exit status.
+
+    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130.
+    """
+    try:
+        return body()
+    except VprError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """Make an argument type that takes numbers of `kind` from `minimum` on."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+        if not value >= minimum:
+            raise argparse.ArgumentTypeError(f"{text} is too small: at least {minimum}")
+        return value
+
+    return convert
+
+
+def add_extractor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, --backend and --threads."""
+    from floppynet_vpr.extraction import BACKENDS
+
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE.fnet",
+        help="weights file; without it the weights that the package carries",
+    )
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="how to compute; auto takes the fastest that works here",
+    )
+    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")

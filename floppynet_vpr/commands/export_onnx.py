@@ -1,0 +1,51 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`export_onnx`: writes a network as an ONNX file for any other runtime."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.files import write_atomically
+from floppynet_vpr.network.onnx_graph import onnx_model
+from floppynet_vpr.network.weights import load_weights
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "export_onnx",
+        "Write a network as an ONNX model of ordinary float32 operators. Input 'image': "
+        "(batch, 227, 227, 3) uint8 RGB. Output 'pool5': (batch, 6, 6, 256) int16, the exact "
+        "integers of every backend here, not normalised.",
+        "  ros2 run floppynet_vpr export_onnx floppynet.onnx\n"
+        "  ros2 run floppynet_vpr export_onnx --weights binarynet.fnet binarynet.onnx",
+    )
+    parser.add_argument("output", type=Path, metavar="OUT.onnx", help="the model to write")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE.fnet",
+        help="weights file; without it the weights that the package carries",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _export(arguments.weights, arguments.output))
+
+
+def _export(weights_file: Path | None, output: Path) -> int:
+    weights = load_weights(weights_file)
+    write_atomically(output, (onnx_model(weights),))
+    print(f"wrote {output}: {weights.spec.title}, {output.stat().st_size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`import_weights`: turns a network published by the paper's authors into a weights file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.network.tflite_import import import_tflite
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "import_weights",
+        "Convert a network that the paper's authors published (FloppyNet, ShallowNet or "
+        "BinaryNet, a .tflite file with Larq Compute Engine operators) into a weights file. "
+        "TensorFlow is not needed; 'pip install tflite flatbuffers' is. The authors' files carry "
+        "no licence, so this package does not ship them.",
+        "  ros2 run floppynet_vpr import_weights floppynet_places365.tflite floppynet.fnet\n"
+        "  ros2 launch floppynet_vpr vpr.launch.py weights:=floppynet.fnet map:=my.fvm",
+    )
+    parser.add_argument("source", type=Path, metavar="FILE.tflite", help="the published network")
+    parser.add_argument("output", type=Path, metavar="OUT.fnet", help="the weights file to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _import(arguments.source, arguments.output))
+
+
+def _import(source: Path, output: Path) -> int:
+    weights = import_tflite(source)
+    weights.save(output)
+    print(
+        f"wrote {output}: {weights.spec.title}, {output.stat().st_size:,} bytes, "
+        f"padding {weights.padding_value:+d}, fingerprint {weights.fingerprint[:12]}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
