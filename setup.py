@@ -26,7 +26,7 @@ COMMANDS = [
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Loop closure for ROS 2 with FloppyNet, a binary network that fits on a floppy disk",
+    description="Loop closure for ROS 2 with a binary network that fits on a floppy disk",
     author="The floppynet_vpr authors",
     maintainer="The floppynet_vpr authors",
     maintainer_email="maintainers@users.noreply.r-seed-e36357d2.example",

@@ -12,7 +12,8 @@
 #
 # PYTHON=<CPython 3.11> chooses the interpreter.
 
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "error: %s stopped at line %s\n" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
@@ -113,7 +114,7 @@ correct_cmake_paths() {
     local include numpy_include
     include=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     numpy_include=$("$venv/bin/python" -c 'import numpy; print(numpy.get_include())')
-    grep -rlZ --include='*.cmake' '/opt/python/' "$venv"/share/*/cmake "$venv"/lib/cmake |
+    { grep -rlZ --include='*.cmake' '/opt/python/' "$venv"/share/*/cmake "$venv"/lib/cmake || true; } |
         xargs -0r sed -i \
             -e "s#/opt/python/[^;\"]*/numpy/_core/include#$numpy_include#g" \
             -e "s#/opt/python/[^;\"/]*/include/python3\.11#$include#g"
