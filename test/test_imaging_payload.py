@@ -157,9 +157,8 @@ def test_packed_yuv_422_follows_bt601(size: tuple[int, int, int], pad: int, enco
 
 def semi_planar(y: Pixels, u: Pixels, v: Pixels, encoding: str, pad: int) -> tuple[int, bytes]:
     shared = 1 if encoding == "nv24" else 2
-    height, width = y.shape
-    step = math.ceil(width / shared) * shared + pad
-    width = y.shape[1]
+    step = math.ceil(y.shape[1] / shared) * shared + pad
+    chroma_step = step * 2 // shared
     pairs = (v, u) if encoding == "nv21" else (u, v)
     chroma = np.stack([p[::shared, ::shared] for p in pairs], axis=-1)
     rows = [row.tobytes().ljust(step, b"\xa5") for row in y]

@@ -1,0 +1,215 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Writes frames into a rosbag2 with the `rosbags` library and without ROS.
+
+Version 8 metadata and the message definitions of Humble are what every distribution since Humble
+reads. A bag appears under its name only when it is complete.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW
+from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame, looks_like_bag
+from floppynet_vpr.errors import VprError
+
+if TYPE_CHECKING:
+    from rosbags.rosbag2 import Writer
+
+ENCODINGS: Final = ("bgr8", "rgb8", "mono8", "jpeg", "png")
+"""Raw pixel encodings, then the codecs of compressed images."""
+STORAGES: Final = ("sqlite3", "mcap")
+CAMERA_FRAME: Final = "camera_optical_frame"
+"""frame_id of every message: z forward, x right, y down (REP 103)."""
+
+_TOPIC: Final = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+_JPEG_QUALITY: Final = 95
+_LAST_STAMP_NS: Final = (2**31 - 1) * 1_000_000_000  # builtin_interfaces/Time counts int32 seconds
+
+
+@dataclass(frozen=True)
+class WrittenBag:
+    """What `write_bag` wrote.
+
+    Attributes:
+        path: the bag's folder.
+        topic: its only topic.
+        msgtype: sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage.
+        messages: how many.
+        duration_ns: from the first message to the last.
+        size_bytes: of all its files.
+    """
+
+    path: Path
+    topic: str
+    msgtype: str
+    messages: int
+    duration_ns: int
+    size_bytes: int
+
+
+def default_topic(encoding: str) -> str:
+    """Return /camera/image, or image_transport's name for it when compressed."""
+    return "/camera/image/compressed" if encoding in ("jpeg", "png") else "/camera/image"
+
+
+def write_bag(
+    frames: Iterable[Frame],
+    out: Path,
+    *,
+    topic: str | None = None,
+    encoding: str = "bgr8",
+    storage: str = "sqlite3",
+    start_ns: int = 0,
+    frame_id: str = CAMERA_FRAME,
+    force: bool = False,
+) -> WrittenBag:
+    """Write frames as one image topic of a new rosbag2.
+
+    A frame that still has its JPEG (or 8-bit PNG) file is stored as that file when the encoding
+    asks for that codec, so that the bag's pixels are the folder's. Other frames are encoded anew,
+    JPEG with quality 95.
+
+    Args:
+        frames: in the order of time.
+        out: the bag's folder, created together with its parents.
+        topic: None for `default_topic`.
+        encoding: one of `ENCODINGS`.
+        storage: "sqlite3", which every distribution plays, or "mcap", which Humble plays after
+            installing ros-humble-rosbag2-storage-mcap.
+        start_ns: added to every frame's stamp; header.stamp and time of recording are the sum.
+        frame_id: header.frame_id.
+        force: replace an existing bag (nothing else is ever replaced).
+
+    Raises:
+        VprError: a bad argument, something in the way, no frames, or no room on the disk. No bag,
+            or the old one, is left then; the same goes for Ctrl-C.
+    """
+    if encoding not in ENCODINGS:
+        raise VprError(f"encoding {encoding!r} is none of {', '.join(ENCODINGS)}")
+    if storage not in STORAGES:
+        raise VprError(f"storage {storage!r} is none of {', '.join(STORAGES)}")
+    out = Path(os.path.abspath(out))
+    _check_out(out, force)
+    topic = default_topic(encoding) if topic is None else "/" + topic.removeprefix("/")
+    if not _TOPIC.fullmatch(topic):
+        raise VprError(f"{topic} is no topic name: letters, digits, _ and / only")
+    msgtype = COMPRESSED if encoding in ("jpeg", "png") else RAW
+    try:
+        with _appearing_when_complete(out) as unfinished:
+            first_ns, last_ns, messages = 0, 0, 0
+            with _open_writer(unfinished, storage) as writer:
+                add = _message_adder(writer, topic, msgtype, encoding, frame_id)
+                for frame in frames:
+                    last_ns = _checked_stamp(start_ns + frame.stamp_ns, frame.name)
+                    first_ns = first_ns if messages else last_ns
+                    add(frame, last_ns)
+                    messages += 1
+                if not messages:
+                    raise VprError(f"there are no frames to write to {out}")
+            size = sum(file.stat().st_size for file in unfinished.iterdir())
+    except OSError as error:
+        raise VprError(f"cannot write the bag {out}: {error.strerror or error}") from error
+    return WrittenBag(out, topic, msgtype, messages, last_ns - first_ns, size)
+
+
+def _check_out(out: Path, force: bool) -> None:
+    if out.suffix in STORAGE_SUFFIXES:
+        raise VprError(f"{out} would be a folder, as every rosbag2: name it {out.with_suffix('')}")
+    if not out.exists():
+        return
+    if not force:
+        raise VprError(f"{out} exists already: choose another name, or --force to replace it")
+    if not (out.is_dir() and looks_like_bag(out)):
+        raise VprError(f"{out} is no bag, so it is not replaced: choose another name")
+
+
+@contextmanager
+def _appearing_when_complete(out: Path) -> Iterator[Path]:
+    """Give a place to write to, and move it to `out` at the end; after an error, remove it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Metadata names the files after the folder, so it has its final name from the start.
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        unfinished = Path(scratch, out.name)
+        yield unfinished
+        if out.exists():
+            out.rename(Path(scratch, "replaced"))
+        unfinished.rename(out)
+
+
+def _open_writer(path: Path, storage: str) -> "Writer":
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
+    return Writer(path, version=8, storage_plugin=plugin)
+
+
+def _message_adder(
+    writer: "Writer", topic: str, msgtype: str, encoding: str, frame_id: str
+) -> Callable[[Frame, int], None]:
+    """Return the function that adds one frame, with its stamp in nanoseconds, to the open bag."""
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types: dict[str, Any] = dict(store.types)
+    connection = writer.add_connection(topic, msgtype, typestore=store)
+
+    def add(frame: Frame, stamp_ns: int) -> None:
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        header = types["std_msgs/msg/Header"](stamp, frame_id)
+        if msgtype == COMPRESSED:
+            message = types[msgtype](header, encoding, _encode(frame, encoding))
+        else:
+            pixels = _raw_pixels(frame.rgb, encoding)
+            height, width = pixels.shape[:2]
+            data = pixels.reshape(-1)
+            message = types[msgtype](header, height, width, encoding, 0, data.size // height, data)
+        writer.write(connection, stamp_ns, store.serialize_cdr(message, msgtype))
+
+    return add
+
+
+def _raw_pixels(rgb: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    if encoding == "rgb8":
+        return np.ascontiguousarray(rgb)
+    code = cv2.COLOR_RGB2GRAY if encoding == "mono8" else cv2.COLOR_RGB2BGR
+    return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+
+
+def _encode(frame: Frame, codec: str) -> NDArray[np.uint8]:
+    """Return the frame's own file if it is what is asked for, else encode its pixels."""
+    if frame.encoded is not None and _is_stored_as(frame.encoded, codec):
+        return np.frombuffer(frame.encoded, np.uint8)
+    bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+    if codec == "png":
+        done, data = cv2.imencode(".png", bgr)
+    else:
+        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise VprError(f"OpenCV cannot encode {frame.name} as {codec}")
+    return np.asarray(data, np.uint8)
+
+
+def _is_stored_as(file: bytes, codec: str) -> bool:
+    if codec == "jpeg":
+        return file.startswith(b"\xff\xd8\xff")
+    # 8 bits of grey or RGB: other consumers of bags expect nothing deeper and no alpha.
+    return file.startswith(b"\x89PNG\r\n\x1a\n") and file[24:26] in (b"\x08\x00", b"\x08\x02")
+
+
+def _checked_stamp(stamp_ns: int, name: str) -> int:
+    if not 0 <= stamp_ns <= _LAST_STAMP_NS:
+        raise VprError(
+            f"the stamp of {name}, {stamp_ns / 1e9:.0f} s, is outside ROS time (0 to 2^31 s)"
+        )
+    return stamp_ns

@@ -1,0 +1,191 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frames from a rosbag2, with the `rosbags` library and without ROS.
+
+mcap and sqlite3, raw and compressed image topics, and rosbag2's own zstd compression. The layout of
+the two image messages is the same in every ROS 2 distribution, so one type store reads them all.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+    from rosbags.rosbag2 import Reader
+
+RAW: Final = "sensor_msgs/msg/Image"
+COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
+
+
+@contextmanager
+def open_bag(path: Path) -> "Iterator[Reader]":
+    """Open a rosbag2 for reading.
+
+    Args:
+        path: the bag's folder, or one of its storage files.
+
+    Raises:
+        VprError: no bag, a bag without its metadata, a damaged one or one cut off.
+    """
+    from rosbags.rosbag2 import Reader
+
+    with _blaming(path):
+        reader = Reader(_readable_part(path))
+        reader.open()
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def read_messages(
+    reader: "Reader", connections: "Collection[Connection]"
+) -> "Iterator[tuple[Connection, int, bytes]]":
+    """Read an open bag's messages in the order of recording.
+
+    Args:
+        reader: from `open_bag`.
+        connections: those of `reader.connections` to read.
+
+    Yields:
+        Connection, time of recording in nanoseconds, serialized message (CDR).
+
+    Raises:
+        VprError: the bag is damaged or was cut off.
+    """
+    messages = reader.messages(connections)
+    while True:
+        with _blaming(Path(str(reader.path))):
+            item = next(messages, None)
+        if item is None:
+            return
+        yield item
+
+
+class BagFrames:
+    """The images of one topic of a bag, in the order they were recorded.
+
+    A frame's stamp is its message's header.stamp, the camera's clock; where that is zero, the time
+    the message was recorded.
+    """
+
+    def __init__(self, path: Path, *, topic: str | None = None, every: int = 1) -> None:
+        """Look into the bag for the topic; the messages are read while iterating.
+
+        Args:
+            path: the bag's folder, or one of its storage files.
+            topic: the image topic, None for the only one.
+            every: take every n-th message.
+
+        Raises:
+            VprError: the bag cannot be read, the topic is not there, is no image topic or empty,
+                or several image topics leave the choice to the caller.
+        """
+        self.label = path.name or str(path)
+        self._path = path
+        self._every = every
+        with open_bag(path) as reader:
+            connections = _choose_topic(path, reader.connections, topic)
+            self.topic: str = connections[0].topic
+            self._messages = sum(connection.msgcount for connection in connections)
+        if self._messages == 0:
+            raise VprError(f"topic {self.topic} of the bag {path} has no messages")
+
+    def __len__(self) -> int:
+        return -(-self._messages // self._every)
+
+    def __iter__(self) -> Iterator[Frame]:
+        from rosbags.typesys import Stores, get_typestore
+
+        deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
+        with open_bag(self._path) as reader:
+            connections = [c for c in reader.connections if c.topic == self.topic]
+            messages = read_messages(reader, connections)
+            for index, (connection, received_ns, data) in enumerate(messages):
+                if index % self._every == 0:
+                    with _blaming(self._path):
+                        message = deserialize(data, connection.msgtype)
+                    yield self._frame(index, received_ns, connection.msgtype, message)
+
+    def _frame(self, index: int, received_ns: int, msgtype: str, message: Any) -> Frame:
+        stamp = message.header.stamp
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec or received_ns
+        name = f"{self.label}#{index:06d}"
+        encoded = None
+        try:
+            if msgtype == RAW:
+                rgb = decode_image(
+                    message.height,
+                    message.width,
+                    message.encoding,
+                    bool(message.is_bigendian),
+                    message.step,
+                    message.data,
+                )
+            else:
+                rgb = decode_compressed(message.data, message.format)
+                if not message.format.startswith("bayer_"):  # a mosaic's file alone is grey
+                    encoded = message.data.tobytes()
+        except ImageError as error:
+            raise ImageError(
+                error.kind, f"message {index} of topic {self.topic} of {self._path}: {error}"
+            ) from error
+        return Frame(name, stamp_ns, rgb, encoded)
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn whatever reading a bag raises into an error that names the bag.
+
+    The library and those below it raise a dozen unrelated kinds on damaged files.
+    """
+    try:
+        yield
+    except VprError:
+        raise
+    except Exception as error:
+        raise VprError(
+            f"the bag {path} cannot be read ({str(error) or type(error).__name__}): "
+            "it is damaged or was cut off; `ros2 bag reindex` may rescue it"
+        ) from error
+
+
+def _choose_topic(
+    path: Path, connections: "list[Connection]", topic: str | None
+) -> "list[Connection]":
+    """Pick the connections of the wanted or the only image topic."""
+    images = [c for c in connections if c.msgtype in (RAW, COMPRESSED)]
+    topics = sorted({c.topic for c in images})
+    listing = ", ".join(topics)
+    if not topics:
+        others = ", ".join(sorted({c.topic for c in connections})) or "none at all"
+        raise VprError(f"the bag {path} has no image topic; its topics are: {others}")
+    if topic is None:
+        if len(topics) > 1:
+            raise VprError(f"the bag {path} has several image topics, name one of: {listing}")
+        topic = topics[0]
+    wanted = "/" + topic.lstrip("/")
+    if wanted not in topics:
+        raise VprError(f"the bag {path} has no image topic {wanted}; it has: {listing}")
+    return [c for c in images if c.topic == wanted]
+
+
+def _readable_part(path: Path) -> Path:
+    """Return what to hand to the library: the folder wherever it describes the file."""
+    if path.is_dir():
+        if not (path / "metadata.yaml").is_file():
+            raise VprError(
+                f"{path} has no metadata.yaml (recording was not ended properly): "
+                f"run `ros2 bag reindex {path}`, or name the storage file in it"
+            )
+        return path
+    siblings = [file for file in path.parent.iterdir() if file.suffix in STORAGE_SUFFIXES]
+    if siblings == [path] and (path.parent / "metadata.yaml").is_file():
+        return path.parent
+    return path
