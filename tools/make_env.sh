@@ -46,7 +46,7 @@ shopt -s nullglob
 cd "$root"
 wheels_key=$(hash_of "$venv" tools/make_env.sh tools/requirements.txt)
 messages_key=$(hash_of "$wheels_key" floppynet_vpr_msgs/{CMakeLists.txt,package.xml,msg/*,srv/*})
-package_key=$(hash_of "$wheels_key" setup.py setup.cfg)
+package_key=$(hash_of "$wheels_key $(echo config/* launch/*)" setup.py setup.cfg)
 
 # Two makes at a time: the second waits, then finds everything done.
 exec 9<"$root/tools"
@@ -176,8 +176,12 @@ make_package() {
 link_into_prefix() {
     local share=$venv/share/floppynet_vpr index=$venv/share/ament_index/resource_index/packages
     local lib=$venv/lib/floppynet_vpr
-    mkdir -p "$share" "$index" "$lib"
-    ln -sfn "$root/config" "$root/launch" "$root/package.xml" "$share/"
+    # Single files, for `ros2 launch` does not look into linked folders.
+    rm -rf "$share"
+    mkdir -p "$share"/{config,launch} "$index" "$lib"
+    ln -s "$root"/config/* "$share/config/"
+    ln -s "$root"/launch/* "$share/launch/"
+    ln -s "$root/package.xml" "$share/"
     ln -sfn "$root/resource/floppynet_vpr" "$index/"
     "$venv/bin/python" -c '
 from importlib.metadata import distribution
