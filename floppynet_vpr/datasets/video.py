@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -11,6 +12,13 @@ import numpy as np
 from floppynet_vpr.datasets.folder import IMAGE_SUFFIXES
 from floppynet_vpr.datasets.frames import Frame, stamp_of
 from floppynet_vpr.errors import VprError
+
+# FFmpeg would draw any text file as a film of scrolling letters, so the suffix has to be right.
+VIDEO_SUFFIXES: Final = (
+    *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts"),
+    *(".wmv", ".flv", ".ogv", ".3gp", ".mjpeg", ".mjpg", ".h264", ".h265", ".hevc", ".y4m"),
+)
+"""Suffixes of the files taken for videos, in lower or upper case."""
 
 
 class VideoFile:
@@ -64,17 +72,24 @@ class VideoFile:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        if self._file.suffix == ".bag":
-            raise VprError(
-                f"{self._file} is a ROS 1 bag: convert it first, with "
-                f"`rosbags-convert --src {self._file} --dst {self._file.stem}`"
-            )
-        if self._file.suffix.lower() in IMAGE_SUFFIXES:
-            raise VprError(f"{self._file} is a single image: name the folder it is in")
+        if self._file.suffix.lower() not in VIDEO_SUFFIXES:
+            raise VprError(_why_not(self._file))
         capture = cv2.VideoCapture(str(self._file))
         if not capture.isOpened():
-            raise VprError(
-                f"{self._file} is no video that OpenCV can read (nor a rosbag2, nor a folder)"
-            )
+            raise VprError(f"{self._file} is no video that OpenCV can read, or a damaged one")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         return capture
+
+
+def _why_not(file: Path) -> str:
+    if file.suffix == ".bag":
+        return (
+            f"{file} is a ROS 1 bag: convert it first, with "
+            f"`rosbags-convert --src {file} --dst {file.stem}`"
+        )
+    if file.suffix.lower() in IMAGE_SUFFIXES:
+        return f"{file} is a single image: name the folder it is in"
+    return (
+        f"{file} is no video (looked for {', '.join(VIDEO_SUFFIXES)}), "
+        "nor a rosbag2 or a folder of images"
+    )
