@@ -1,0 +1,147 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`play_bag`: publishes a rosbag2 in real time on machines without rosbag2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+
+if TYPE_CHECKING:
+    from floppynet_vpr.ros.bag_player import BagPlayer
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "play_bag",
+        "Publish the messages of a rosbag2 (mcap or sqlite3) at the pace they were recorded. This "
+        "small player is for machines that have rclpy but not rosbag2; where `ros2 bag play` "
+        "exists, use that. Topics whose message type is not installed are left out and named.",
+        "  ros2 run floppynet_vpr play_bag bags/day\n"
+        "  ros2 run floppynet_vpr play_bag day --rate 2 --ros-args -r /front/image:=/camera/image"
+        "\n  ros2 run floppynet_vpr play_bag day --loop --stamp-now --qos sensor_data",
+    )
+    parser.add_argument("bag", type=Path, metavar="BAG", help="the bag's folder, or a file in it")
+    pace = parser.add_argument_group("pace")
+    pace.add_argument(
+        "--rate",
+        type=at_least(0.001, float),
+        default=1.0,
+        metavar="FACTOR",
+        help="2 plays twice as fast as recorded",
+    )
+    pace.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
+    pace.add_argument(
+        "--wait-for-subscriber",
+        type=at_least(0, float),
+        default=5.0,
+        metavar="SECONDS",
+        help="begin when somebody subscribes to the images, but after this time at the latest, so "
+        "that nothing is lost to discovery; 0 begins at once",
+    )
+    pace.add_argument(
+        "--delay",
+        type=at_least(0, float),
+        default=0.0,
+        metavar="SECONDS",
+        help="then wait this long, for further subscribers",
+    )
+    messages = parser.add_argument_group("messages")
+    messages.add_argument(
+        "--qos",
+        choices=("reliable", "sensor_data"),
+        default="reliable",
+        help="of the images: reliable suits every subscriber, sensor_data is best effort as with "
+        "most cameras",
+    )
+    when = messages.add_mutually_exclusive_group()
+    when.add_argument(
+        "--clock",
+        action="store_true",
+        help="publish the bag's time on /clock, for nodes with use_sim_time",
+    )
+    when.add_argument(
+        "--stamp-now",
+        action="store_true",
+        help="replace the stamps in the headers by the present time",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _play(arguments, sys.argv[1:] if argv is None else argv))
+
+
+def _play(arguments: argparse.Namespace, words: list[str]) -> int:
+    from floppynet_vpr.errors import VprError
+
+    try:
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        from floppynet_vpr.ros.bag_player import BagPlayer
+    except ImportError as error:
+        raise VprError(f"play_bag needs ROS 2 ({error}): source its setup.bash first") from error
+
+    # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("play_bag", start_parameter_services=False)
+    try:
+        player = BagPlayer(
+            node,
+            arguments.bag,
+            qos=arguments.qos,
+            clock=arguments.clock,
+            stamp_now=arguments.stamp_now,
+        )
+        _announce(player)
+        try:
+            _play_all(player, arguments)
+        finally:
+            played = player.playback
+            print(
+                f"published {played.messages} messages in {played.seconds:.1f} s "
+                f"({played.rate_hz:.1f} per second)"
+            )
+        if not player.finish():
+            print("warning: a reliable subscriber has not confirmed everything", file=sys.stderr)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+    return 0
+
+
+def _announce(player: BagPlayer) -> None:
+    print(f"{player.message_count} messages on {', '.join(player.topics)}")
+    for topic, msgtype in sorted(player.skipped.items()):
+        print(f"warning: {topic} is left out, {msgtype} is not installed here", file=sys.stderr)
+
+
+def _play_all(player: BagPlayer, arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    patience = arguments.wait_for_subscriber
+    if patience and not player.wait_for_subscriber(patience):
+        print(
+            f"warning: nobody subscribed within {patience:g} s, playing all the same; is the name "
+            "of the topic right? --ros-args -r OLD:=NEW renames it",
+            file=sys.stderr,
+        )
+    time.sleep(arguments.delay)
+    while True:
+        with tqdm(total=player.message_count, unit="message", disable=None) as progress:
+            player.play(arguments.rate, progress.update)
+        if not arguments.loop:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
