@@ -1,0 +1,159 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The real node in a process of its own, and a client that talks to it over DDS."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from floppynet_vpr_msgs.msg import LoopClosure
+
+PATIENCE_S = 30.0
+NODE_MODULE = "floppynet_vpr.ros.vpr_node"
+
+
+class NodeProcess:
+    """`vpr_node` with parameters and remappings, its log kept in a file."""
+
+    def __init__(self, folder: Path, domain: int, *ros_args: str, **parameters: object) -> None:
+        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        self._log_file = folder / "node.log"
+        with open(self._log_file, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", NODE_MODULE, "--ros-args", *words, *ros_args],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "ROS_DOMAIN_ID": str(domain), "NO_COLOR": "1"},
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text()
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the node has printed `text`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in self.log:
+            assert self.process.poll() is None, f"the node ended:\n{self.log}"
+            assert time.monotonic() < deadline, f"'{text}' did not come:\n{self.log}"
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Press Ctrl-C and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE_S)
+
+
+class Client:
+    """A ROS node that publishes images and collects what the node under test says."""
+
+    def __init__(self, domain: int, node_name: str = "vpr") -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node("test_client", context=self._context)
+        self._changed = threading.Condition()
+        self.answers: list[LoopClosure] = []
+        self.diagnostics: list[dict[str, str]] = []
+        self.node.create_subscription(
+            LoopClosure, f"/{node_name}/loop_closure", self._on_answer, 1000
+        )
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def close(self) -> None:
+        rclpy.try_shutdown(context=self._context)
+        self._thread.join()
+        self.node.destroy_node()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def _on_answer(self, message: LoopClosure) -> None:
+        with self._changed:
+            self.answers.append(message)
+            self._changed.notify_all()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        (status,) = message.status
+        with self._changed:
+            values = {entry.key: entry.value for entry in status.values}
+            self.diagnostics.append({"summary": status.message, **values})
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until `condition` holds; it is looked at after every message, and now and then."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._changed:
+            while not condition():
+                assert time.monotonic() < deadline, f"waited in vain for {what}"
+                self._changed.wait(0.1)
+
+    def wait_for_answers(self, count: int) -> list[LoopClosure]:
+        self.wait_for(lambda: len(self.answers) >= count, f"{count} answers")
+        return self.answers
+
+    def wait_for_diagnostics(self, condition: Callable[[dict[str, str]], bool]) -> dict[str, str]:
+        """Wait for a diagnostics message from now on that fulfils `condition`."""
+        seen = len(self.diagnostics)
+        found: list[dict[str, str]] = []
+
+        def look() -> bool:
+            found[:] = [values for values in self.diagnostics[seen:] if condition(values)]
+            return bool(found)
+
+        self.wait_for(look, "diagnostics")
+        return found[0]
+
+    def image_publisher(
+        self,
+        topic: str = "/image",
+        kind: type = Image,
+        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+    ) -> Any:
+        """Make a publisher and wait until the node has subscribed."""
+        profile = QoSProfile(depth=500, reliability=reliability)
+        publisher = self.node.create_publisher(kind, topic, profile)
+        self.wait_for(lambda: publisher.get_subscription_count() > 0, f"a subscriber of {topic}")
+        return publisher
+
+    def call(self, kind: type, name: str, **fields: object) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(PATIENCE_S), f"no service {name}"
+        future = client.call_async(kind.Request(**fields))
+        self.wait_for(future.done, f"an answer of {name}")
+        self.node.destroy_client(client)
+        return future.result()
+
+
+def image_message(rgb: NDArray[np.uint8], number: int = 0) -> Image:
+    """Wrap (H, W, 3) RGB as rgb8, stamped with `number` in seconds."""
+    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8")
+    message.step = 3 * rgb.shape[1]
+    message.data = array.array("B", rgb.tobytes())
+    message.header.stamp.sec = number
+    message.header.frame_id = "camera_optical_frame"
+    return message
