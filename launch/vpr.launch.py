@@ -19,6 +19,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
+from floppynet_vpr.extraction import BACKENDS
+
 NODE_NAME = "vpr"
 CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
 
@@ -114,7 +116,7 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "backend",
             default_value="",
-            choices=["", "auto", "packed", "onnxruntime"],
+            choices=["", *BACKENDS],
             description="How the network is computed; auto takes the fastest that works. "
             f"{in_params_file}",
         ),
@@ -188,13 +190,14 @@ def start_node(context: LaunchContext) -> list[Action]:
     if not any(os.environ.get(name) for name in DDS_PROFILE_VARIABLES):
         profile = str(CONFIG / "fastdds_large_images.xml")
         actions += [SetEnvironmentVariable(name, profile) for name in DDS_PROFILE_VARIABLES]
+    values = overrides(given)
     actions.append(
         LifecycleNode(
             package="floppynet_vpr",
             executable="vpr_node",
             name=NODE_NAME,
             namespace=given["namespace"],
-            parameters=[params_file, overrides(given)],
+            parameters=[params_file, values] if values else [params_file],
             remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
             ros_arguments=["--log-level", f"{logger}:={given['log_level']}"],
             output="screen",

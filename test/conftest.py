@@ -1,0 +1,56 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What tests share: the real data, and ROS 2 kept apart from everything else on the machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOMAINS = range(1, 101)
+"""DDS domains whose ports are free for use on every system; 0 is everybody's default."""
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the real datasets and weights, named by FLOPPYNET_DATA."""
+    name = os.environ.get("FLOPPYNET_DATA", "")
+    if not name:
+        pytest.skip("FLOPPYNET_DATA does not name the folder with the real data")
+    if not Path(name).is_dir():
+        pytest.skip(f"FLOPPYNET_DATA={name} is not a folder")
+    return Path(name).resolve()
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A DDS domain that no other test uses, also set for the processes this one starts."""
+    start = os.getpid() % len(DOMAINS)
+    for domain in (*DOMAINS[start:], *DOMAINS[:start]):
+        path = Path(tempfile.gettempdir()) / f"floppynet_vpr_test_domain_{domain}.lock"
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+            monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+            yield domain
+            return
+    pytest.skip(f"all DDS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use by other tests")
+
+
+@pytest.fixture
+def ros_context(ros_domain: int) -> Iterator[Any]:
+    """An rclpy context in a domain of its own, shut down afterwards with all its nodes."""
+    rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    yield context
+    rclpy.try_shutdown(context=context)

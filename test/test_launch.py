@@ -1,0 +1,193 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""vpr.launch.py: documented, strict, and it starts the node as the arguments say."""
+
+from __future__ import annotations
+
+import array
+import importlib.util
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+NO_LAUNCH = "needs the ROS 2 launch system, which comes with ROS distributions, not from PyPI"
+launch = pytest.importorskip("launch", reason=NO_LAUNCH)
+pytest.importorskip("launch_ros", reason=NO_LAUNCH)
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+import rclpy  # noqa: E402
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable  # noqa: E402
+from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import parameter_value_to_python  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "vpr.launch.py"
+ANSWER_S = 60.0
+"""Longest wait for a node that is starting."""
+
+
+def launch_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("vpr_launch", LAUNCH_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def context_with(**arguments: str) -> Any:
+    """A launch context in which the arguments are given and all others have their defaults."""
+    context = launch.LaunchContext()
+    context.launch_configurations.update(arguments)
+    for argument in launch_module().declared_arguments():
+        argument.visit(context)
+    return context
+
+
+def run_launch(arguments: dict[str, str], meanwhile: Callable[[], None] | None = None) -> int:
+    """Run the launch file until `meanwhile` (in a thread) is through; returns launch's status."""
+    service = launch.LaunchService(noninteractive=True)
+    source = PythonLaunchDescriptionSource(str(LAUNCH_FILE))
+    service.include_launch_description(
+        launch.LaunchDescription(
+            [IncludeLaunchDescription(source, launch_arguments=list(arguments.items()))]
+        )
+    )
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            if meanwhile is not None:
+                meanwhile()
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            service.shutdown()
+
+    asking = threading.Thread(target=ask)
+    if meanwhile is not None:
+        asking.start()
+    status = service.run()
+    if meanwhile is not None:
+        asking.join()
+    if failures:
+        raise failures[0]
+    return status
+
+
+def test_every_argument_is_described() -> None:
+    description = launch_module().generate_launch_description()
+    arguments = description.get_launch_arguments()
+    assert len(arguments) >= 14
+    for argument in arguments:
+        assert len(argument.description) > 20, argument.name
+        assert argument.default_value is not None, argument.name
+
+
+def test_choices_are_those_of_the_node() -> None:
+    from floppynet_vpr.ros.parameters import SETTINGS
+
+    arguments = {argument.name: argument for argument in launch_module().declared_arguments()}
+    for setting in SETTINGS:
+        if setting.choices:
+            assert set(arguments[setting.name].choices) == {"", *setting.choices}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("qos", "best"), ("image_transport", "theora"), ("log_level", "loud")]
+)
+def test_an_unknown_choice_is_refused_before_anything_starts(name: str, value: str) -> None:
+    with pytest.raises(RuntimeError, match=f'"{name}" provided value "{value}" is not valid'):
+        context_with(**{name: value})
+    assert run_launch({name: value}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("top_k", "many"), ("threshold", "nan"), ("map", "/no/such/map"), ("params_file", "/no.yaml")],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}:={value} must be"):
+        launch_module().start_node(context_with(**{name: value}))
+
+
+def test_only_given_arguments_override_the_parameter_file() -> None:
+    module = launch_module()
+    none_given = dict.fromkeys(module.OVERRIDES, "")
+    assert module.overrides(none_given) == {}
+    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false"}
+    values = module.overrides(some)
+    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False}
+    assert isinstance(values["threshold"], float)
+
+
+def test_the_dds_profile_is_set_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = launch_module()
+    for name in module.DDS_PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    actions = module.start_node(context_with())
+    assert sum(isinstance(action, SetEnvironmentVariable) for action in actions) == 2
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/of/the/user.xml")
+    actions = module.start_node(context_with())
+    assert not any(isinstance(action, SetEnvironmentVariable) for action in actions)
+
+
+def test_the_node_starts_with_the_parameters_of_file_and_arguments(
+    ros_context: Any, tmp_path: Path
+) -> None:
+    params_file = tmp_path / "mine.yaml"
+    params_file.write_text("/**:\n  ros__parameters:\n    top_k: 2\n    threshold: 0.5\n")
+    wanted = {"autostart": False, "threshold": 0.75, "top_k": 2, "qos": "reliable"}
+    answers: dict[str, Any] = {}
+
+    def ask() -> None:
+        node = rclpy.create_node("test_launch", context=ros_context)
+        executor = SingleThreadedExecutor(context=ros_context)
+        executor.add_node(node)
+        client = node.create_client(GetParameters, "/robot1/vpr/get_parameters")
+        assert client.wait_for_service(ANSWER_S), "the node did not start"
+        future = client.call_async(GetParameters.Request(names=list(wanted)))
+        executor.spin_until_future_complete(future, ANSWER_S)
+        values = future.result().values
+        answers.update(zip(wanted, map(parameter_value_to_python, values), strict=True))
+
+    arguments = {
+        "params_file": str(params_file),
+        "namespace": "robot1",
+        "autostart": "false",
+        "threshold": "0.75",
+        "qos": "reliable",
+    }
+    assert run_launch(arguments, ask) == 0
+    assert answers == wanted
+
+
+def test_an_image_on_the_given_topic_is_answered(ros_context: Any) -> None:
+    from floppynet_vpr_msgs.msg import LoopClosure
+
+    answers: list[LoopClosure] = []
+
+    def ask() -> None:
+        node = rclpy.create_node("test_launch", context=ros_context)
+        executor = SingleThreadedExecutor(context=ros_context)
+        executor.add_node(node)
+        answered = rclpy.task.Future(executor=executor)
+        node.create_subscription(LoopClosure, "/vpr/loop_closure", answered.set_result, 10)
+        publisher = node.create_publisher(Image, "/camera/image_raw", 10)
+        image = Image(height=48, width=64, encoding="rgb8", step=192)
+        image.header.frame_id = "camera"
+        image.data = array.array("B", bytes(48 * 192))
+        node.create_timer(0.1, lambda: publisher.publish(image))
+        executor.spin_until_future_complete(answered, ANSWER_S)
+        assert answered.done(), "no LoopClosure for an image"
+        answers.append(answered.result())
+
+    assert run_launch({"image": "/camera/image_raw"}, ask) == 0
+    assert answers[0].header.frame_id == "camera"
+    assert not answers[0].detected
