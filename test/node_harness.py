@@ -133,10 +133,20 @@ class Client:
         kind: type = Image,
         reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
     ) -> Any:
-        """Make a publisher and wait until the node has subscribed."""
+        """Make a publisher and wait until the node has subscribed with the QoS it ends with.
+
+        What a reliable publisher sends from then on arrives; best effort may lose the first.
+        """
         profile = QoSProfile(depth=500, reliability=reliability)
         publisher = self.node.create_publisher(kind, topic, profile)
-        self.wait_for(lambda: publisher.get_subscription_count() > 0, f"a subscriber of {topic}")
+
+        def subscribed() -> bool:
+            found = self.node.get_subscriptions_info_by_topic(topic)
+            return publisher.get_subscription_count() >= len(found) > 0 and any(
+                entry.qos_profile.reliability == reliability for entry in found
+            )
+
+        self.wait_for(subscribed, f"a subscriber of {topic}")
         return publisher
 
     def call(self, kind: type, name: str, **fields: object) -> Any:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from floppynet_vpr.imaging.payload import decode_compressed, decode_image
 
@@ -50,6 +52,9 @@ class ImageSubscriber:
         self._name = "image/compressed" if transport == "compressed" else "image"
         self._auto = qos == "auto"
         self._received = received
+        self._retiring: Any = None
+        self._generation = 0
+        self._last_header: Header | None = None
         self._subscribe(_FIXED.get(qos, ReliabilityPolicy.BEST_EFFORT))
 
     @property
@@ -65,10 +70,14 @@ class ImageSubscriber:
     def close(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self._subscription)
+        self._retire()
 
     def follow_publishers(self) -> None:
-        """With automatic QoS, subscribe anew when the publishers' reliability asks for it."""
-        if not self._auto:
+        """With automatic QoS, subscribe anew when the publishers' reliability asks for it.
+
+        The old subscription stays until the new one delivers, so that no image is lost between.
+        """
+        if not self._auto or self._retiring is not None:
             return
         offered = {self._offered(publisher) for publisher in self._publishers()}
         if not offered:
@@ -79,7 +88,7 @@ class ImageSubscriber:
             else ReliabilityPolicy.BEST_EFFORT
         )
         if wanted != self._reliability:
-            self.close()
+            self._retiring = self._subscription
             self._subscribe(wanted)
 
     def explain_silence(self) -> str:
@@ -108,10 +117,27 @@ class ImageSubscriber:
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         self._reliability = reliability
+        self._generation += 1
         profile = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
         self._subscription = self._node.create_subscription(
-            self._type, self._name, self._received, profile
+            self._type, self._name, partial(self._deliver, self._generation), profile
         )
+
+    def _deliver(self, generation: int, message: Any) -> None:
+        """Pass a message on; the first of a new subscription may have come by the old one."""
+        if generation == self._generation and self._retiring is not None:
+            self._retire()
+            if message.header == self._last_header:
+                return
+        elif generation != self._generation and self._retiring is None:
+            return
+        self._last_header = message.header
+        self._received(message)
+
+    def _retire(self) -> None:
+        if self._retiring is not None:
+            self._node.destroy_subscription(self._retiring)
+            self._retiring = None
 
     def _publishers(self) -> list[Any]:
         return list(self._node.get_publishers_info_by_topic(self.topic))

@@ -39,6 +39,7 @@ from floppynet_vpr_msgs.srv import MapFile
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
+_FOLLOW_PERIOD_S = 0.2
 _NO_MAP_HINT = (
     "every image will be answered with 'nothing detected'. Build one with 'ros2 run floppynet_vpr "
     "build_map SOURCE --output FILE.fvm', then start with map:=FILE.fvm or call {service}"
@@ -63,17 +64,17 @@ class VprNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare the parameters; nothing is loaded before the node is configured."""
         super().__init__(NODE_NAME)
-        self.settings = NodeParameters(self)
         self._extractor: Extractor | None = None
         self._detector: LoopClosureDetector | None = None
         self._map_origin = ""
         self._map_error = ""
         self._paused = False
-        self._silent = False
+        self._silence = ""
         self._statistics = FrameStatistics()
         self._images: ImageSubscriber | None = None
         self._newest: Newest[_Arrival] = Newest()
         self._worker: threading.Thread | None = None
+        self.settings = NodeParameters(self)
 
     # Life cycle
 
@@ -105,14 +106,17 @@ class VprNode(LifecycleNode):
         ]
         # Steady time: images may stop, and simulated time with them.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(_CHECK_PERIOD_S, self._check, clock=steady)
+        self._timers_running = [
+            self.create_timer(_CHECK_PERIOD_S, self._check, clock=steady),
+            self.create_timer(_FOLLOW_PERIOD_S, self._follow_publishers, clock=steady),
+        ]
         self.settings.locked = True
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to take images."""
         self._statistics = FrameStatistics()
-        self._silent = False
+        self._silence = ""
         self._newest = Newest()
         self._worker = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         super().on_activate(state)
@@ -131,7 +135,8 @@ class VprNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Drop the network, the map, the topics and the services."""
         self.settings.locked = False
-        self.destroy_timer(self._timer)
+        for timer in self._timers_running:
+            self.destroy_timer(timer)
         for service in self._services_offered:
             self.destroy_service(service)
         self.destroy_publisher(self._diagnostics)
@@ -212,11 +217,14 @@ class VprNode(LifecycleNode):
 
     # Checks
 
-    def _check(self) -> None:
-        """Look after the subscription once a second, warn of silence, publish diagnostics."""
-        seen = self._statistics.snapshot()
+    def _follow_publishers(self) -> None:
         if self._images is not None:
             self._images.follow_publishers()
+
+    def _check(self) -> None:
+        """Warn of silence and publish diagnostics, once a second."""
+        seen = self._statistics.snapshot()
+        if self._images is not None:
             self._watch_for_silence(seen, self._images)
         level, summary = self._health(seen)
         self._diagnostics.publish(
@@ -230,14 +238,14 @@ class VprNode(LifecycleNode):
         )
 
     def _watch_for_silence(self, seen: Snapshot, images: ImageSubscriber) -> None:
+        """Warn when no image comes, once for every reason."""
         silent = seen.since_last_image > self.settings["no_image_warning"]
-        if silent and not self._silent:
-            self.get_logger().warning(
-                f"no image for {seen.since_last_image:.0f} s: {images.explain_silence()}"
-            )
-        elif self._silent and not silent:
+        reason = images.explain_silence() if silent else ""
+        if silent and reason != self._silence:
+            self.get_logger().warning(f"no image for {seen.since_last_image:.0f} s: {reason}")
+        elif self._silence and not silent:
             self.get_logger().info(f"images are coming on {images.topic}")
-        self._silent = silent
+        self._silence = reason
 
     def _health(self, seen: Snapshot) -> tuple[bytes, str]:
         if self._images is None:
@@ -246,8 +254,8 @@ class VprNode(LifecycleNode):
             return DiagnosticStatus.ERROR, self._map_error
         if self._detector is None or not len(self._detector.reference):
             return DiagnosticStatus.ERROR, "no map"
-        if self._silent:
-            return DiagnosticStatus.ERROR, f"no image: {self._images.explain_silence()}"
+        if self._silence:
+            return DiagnosticStatus.ERROR, f"no image: {self._silence}"
         if self._paused:
             return DiagnosticStatus.WARN, "paused"
         if seen.bad:
