@@ -48,9 +48,8 @@ setup(
         "numpy>=1.26,<3",
         "onnxruntime>=1.16",
         "opencv-python-headless>=4.5",
-        "PyYAML>=5.4",
         "rosbags>=0.10",
-        "scikit-learn>=1.0",
+        "threadpoolctl>=3.0",
         "tqdm>=4.57",
     ],
     extras_require={
@@ -62,7 +61,6 @@ setup(
             "onnx>=1.15",
             "pytest>=7,<9",
             "ruff>=0.6",
-            "types-PyYAML",
             "types-tqdm",
         ],
     },

@@ -1,0 +1,209 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package installs what it promises, and says truly what it needs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted([*ROOT.glob("floppynet_vpr/**/*.py"), *ROOT.glob("launch/*.py")])
+
+# What an imported module is called elsewhere: by pip and by rosdep (None: an extra, not needed by
+# default). Modules that are not listed here are ROS packages, named alike everywhere.
+DEPENDENCIES: dict[str, tuple[str, str | None]] = {
+    "cv2": ("opencv-python-headless", "python3-opencv"),
+    "faiss": ("faiss-cpu", "python3-faiss"),
+    "flatbuffers": ("flatbuffers", None),
+    "matplotlib": ("matplotlib", "python3-matplotlib"),
+    "numba": ("numba", None),
+    "numpy": ("numpy", "python3-numpy"),
+    "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
+    "rosbags": ("rosbags", "python3-rosbags-pip"),
+    "sklearn": ("scikit-learn", "python3-sklearn"),
+    "tflite": ("tflite", None),
+    "threadpoolctl": ("threadpoolctl", "python3-sklearn"),
+    "tqdm": ("tqdm", "python3-tqdm"),
+    "yaml": ("PyYAML", "python3-yaml"),
+}
+
+
+@cache
+def setup_arguments() -> dict[str, Any]:
+    """What setup.py passes to setuptools."""
+    setuptools = pytest.importorskip("setuptools")
+    arguments: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", arguments.update)
+        patch.chdir(ROOT)
+        exec(compile((ROOT / "setup.py").read_text(), "setup.py", "exec"), {})
+    return arguments
+
+
+def console_scripts() -> dict[str, str]:
+    """Map each executable to its `module:function`."""
+    lines = setup_arguments()["entry_points"]["console_scripts"]
+    return dict(re.fullmatch(r"(\w+) = ([\w.]+:\w+)", line).groups() for line in lines)
+
+
+def requirement_name(requirement: str) -> str:
+    """The normalised name in a pip requirement."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
+
+
+def manifest(package: str) -> ElementTree.Element:
+    """The package.xml of a package, parsed."""
+    folder = ROOT if package == "floppynet_vpr" else ROOT / package
+    return ElementTree.parse(folder / "package.xml").getroot()
+
+
+def imported_modules() -> set[str]:
+    """Top-level modules imported anywhere in the package that are not Python's own or ours."""
+    modules = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(), path.name)):
+            if isinstance(node, ast.Import):
+                modules.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module)
+    tops = {module.split(".")[0] for module in modules}
+    return tops - set(sys.stdlib_module_names) - {"floppynet_vpr"}
+
+
+@pytest.mark.parametrize("name", sorted(set(console_scripts()) - {"vpr_node"}))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module_name, function = console_scripts()[name].split(":")
+    module = importlib.import_module(module_name)
+    with pytest.raises(SystemExit) as exit_info:
+        getattr(module, function)(["--help"])
+    assert exit_info.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+    parser = module.build_parser()
+    assert parser.description
+    assert name in (parser.epilog or ""), "no example in the help"
+
+
+def test_the_node_is_an_executable_too() -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    module_name, function = console_scripts()["vpr_node"].split(":")
+    assert callable(getattr(importlib.import_module(module_name), function))
+
+
+def test_every_command_module_is_an_executable() -> None:
+    modules = {path.stem for path in ROOT.glob("floppynet_vpr/commands/*.py")}
+    helpers = {
+        name
+        for name in modules
+        if "def build_parser" not in (ROOT / f"floppynet_vpr/commands/{name}.py").read_text()
+    }
+    assert modules - helpers == set(console_scripts()) - {"vpr_node"}
+
+
+def test_all_manifests_agree_on_version_and_license() -> None:
+    arguments = setup_arguments()
+    for package in ("floppynet_vpr", "floppynet_vpr_msgs"):
+        root = manifest(package)
+        assert root.get("format") == "3"
+        assert root.findtext("name") == package
+        assert root.findtext("version") == arguments["version"]
+        assert root.findtext("license") == arguments["license"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_every_import_is_declared_for_rosdep() -> None:
+    declared = {element.text for element in manifest("floppynet_vpr").iter("exec_depend")}
+    needed = {DEPENDENCIES.get(module, (module, module))[1] for module in imported_modules()}
+    assert needed - {None} <= declared
+
+
+def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
+    arguments = setup_arguments()
+    extras = [*arguments["extras_require"]["fast"], *arguments["extras_require"]["import"]]
+    used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
+    always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}
+    assert {requirement_name(name) for name in arguments["install_requires"]} == always
+    optional = {requirement_name(name) for name, rosdep_key in used if not rosdep_key}
+    assert optional <= {requirement_name(name) for name in extras}
+
+
+def test_every_requirement_is_pinned_within_its_range() -> None:
+    requirements = pytest.importorskip("packaging.requirements")
+    lines = (ROOT / "tools" / "requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pins = {requirement_name(name): version for name, version in pins.items()}
+    arguments = setup_arguments()
+    for text in chain(arguments["install_requires"], *arguments["extras_require"].values()):
+        requirement = requirements.Requirement(text)
+        assert pins[requirement_name(text)] in requirement.specifier, text
+
+
+def test_launch_files_configuration_and_weights_are_installed() -> None:
+    arguments = setup_arguments()
+    installed = {name for _, names in arguments["data_files"] for name in names}
+    for folder in ("config", "launch", "resource"):
+        for path in (ROOT / folder).iterdir():
+            if path.name != "__pycache__":
+                assert f"{folder}/{path.name}" in installed
+    weights = [path.name for path in (ROOT / "floppynet_vpr" / "weights").iterdir()]
+    assert weights
+    assert all(name.endswith(".fnet") for name in weights)
+    assert arguments["package_data"] == {"floppynet_vpr": ["weights/*.fnet"]}
+    assert set(arguments["packages"]) == {
+        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        for path in ROOT.glob("floppynet_vpr/**/__init__.py")
+    }
+
+
+def test_the_messages_are_as_documented() -> None:
+    messages = pytest.importorskip("floppynet_vpr_msgs.msg", reason="needs the built messages")
+    services = pytest.importorskip("floppynet_vpr_msgs.srv", reason="needs the built messages")
+    assert messages.LoopClosure.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "query_id": "uint64",
+        "detected": "boolean",
+        "threshold": "float",
+        "candidates": "sequence<floppynet_vpr_msgs/LoopClosureCandidate>",
+    }
+    assert messages.LoopClosureCandidate.get_fields_and_field_types() == {
+        "place_id": "uint64",
+        "place": "string",
+        "stamp": "builtin_interfaces/Time",
+        "distance": "float",
+        "score": "float",
+        "verified": "boolean",
+        "pose": "geometry_msgs/Pose",
+        "has_pose": "boolean",
+    }
+    assert services.MapFile.Request.get_fields_and_field_types() == {"path": "string"}
+    assert services.MapFile.Response.get_fields_and_field_types() == {
+        "success": "boolean",
+        "message": "string",
+    }
+
+
+def test_fast_dds_accepts_the_profile_for_large_images(ros_domain: int) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    profile = ROOT / "config" / "fastdds_large_images.xml"
+    largest_image = 3840 * 2160 * 3
+    for element in ElementTree.parse(profile).iter():
+        if element.tag.endswith(("segment_size", "maxMessageSize")):
+            assert int(element.text or 0) > largest_image
+    program = "import rclpy; rclpy.init(); rclpy.create_node('profile'); print('created')"
+    environment = os.environ | {"FASTDDS_DEFAULT_PROFILES_FILE": str(profile)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "created"
+    assert "XML" not in done.stderr, done.stderr
