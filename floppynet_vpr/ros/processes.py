@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -63,21 +64,44 @@ def private_domain() -> Iterator[int]:
     Also hands Fast DDS the profile that lets whole images through shared memory, unless one is set.
     The environment is put back afterwards.
     """
-    before = dict(os.environ)
     domain = free_domain()
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.pop("ROS_STATIC_PEERS", None)
+    changes: dict[str, str | None] = {
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_STATIC_PEERS": None,
+    }
     if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ["ROS_LOCALHOST_ONLY"] = "1"
+        changes["ROS_LOCALHOST_ONLY"] = "1"
     profile = _image_profile()
     if profile is not None and not any(os.environ.get(name) for name in _PROFILE_VARIABLES):
-        os.environ.update(dict.fromkeys(_PROFILE_VARIABLES, str(profile)))
+        changes |= dict.fromkeys(_PROFILE_VARIABLES, str(profile))
+    before = {name: os.environ.get(name) for name in changes}
+    _set_environment(changes)
     try:
         yield domain
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def terminated_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, too, so that `with` statements end their processes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _image_profile() -> Path | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 
@@ -87,10 +88,8 @@ class LoopClosureRecorder:
         return dict(self._diagnostics)
 
     def _spin(self) -> None:
-        try:
+        with suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _on_loop_closure(self, message: LoopClosure) -> None:
         self._arrived.put(answer_of(message, time.monotonic()))
@@ -107,7 +106,7 @@ def answer_of(message: LoopClosure, arrived_s: float) -> Answer:
         query_id=message.query_id,
         stamp_ns=_nanoseconds(message.header.stamp),
         detected=message.detected,
-        threshold=message.threshold,
+        threshold=round(message.threshold, 6),  # a float32: 0.8 comes as 0.800000012
         candidates=tuple(
             FoundPlace(
                 place_id=candidate.place_id,

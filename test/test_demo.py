@@ -1,0 +1,170 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo from end to end: real bags, the real node in its own process, real DDS."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from floppynet_vpr.commands import demo
+from floppynet_vpr.ros.processes import (
+    ModuleProcess,
+    ProcessError,
+    free_domain,
+    private_domain,
+    terminated_as_by_ctrl_c,
+)
+
+
+def processes_about(word: str) -> list[int]:
+    """The numbers of all other processes with this word in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if word.encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+def demo_command(output: Path, *options: str) -> list[str]:
+    command = [sys.executable, "-m", "floppynet_vpr.commands.demo", "--output", str(output)]
+    return [*command, "--length", "24", *options]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished demo and what it printed."""
+    output = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(demo_command(output), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output, done.stdout
+
+
+def test_the_demo_finds_its_way_along_the_street(first_run: tuple[Path, str]) -> None:
+    output, said = first_run
+    content = json.loads((output / "loop_closures.json").read_text())
+    summary = content["summary"]
+    assert summary["answered"] == summary["queries"] == len(content["queries"]) > 15
+    assert summary["references"] == 24 and summary["s_p100"] > 50
+    assert summary["latency_ms"]["p50"] > 0
+    assert said.count("\n  query ") == summary["queries"]
+    assert f"S_P100         {summary['s_p100']:.1f} (95 % interval" in said
+
+
+def test_the_demo_keeps_every_message(first_run: tuple[Path, str]) -> None:
+    content = json.loads((first_run[0] / "loop_closures.json").read_text())
+    for query in content["queries"]:
+        message = query["loop_closure"]
+        distances = [candidate["distance"] for candidate in message["candidates"]]
+        assert distances == sorted(distances) and message["threshold"] > 0
+        assert message["detected"] == (distances[0] <= message["threshold"])
+
+
+def test_the_demo_leaves_a_picture_and_a_page_but_no_process(first_run: tuple[Path, str]) -> None:
+    output, said = first_run
+    assert (output / "matches.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/jpeg" in (output / "report.html").read_text("utf-8")
+    for name in ("matches.png", "report.html", "loop_closures.json"):
+        assert f"wrote {output / name}" in said
+    assert processes_about(str(output)) == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_the_demo_ends_its_processes(
+    first_run: tuple[Path, str], sign: signal.Signals
+) -> None:
+    output = first_run[0]
+    with subprocess.Popen(
+        demo_command(output, "--rate", "1"), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert "kept from before" in running.stdout.readline()
+        for line in running.stdout:
+            if line.startswith("  query "):
+                break
+        assert len(processes_about(str(output))) == 3
+        running.send_signal(sign)
+        running.stdout.read()
+        assert running.wait(20) == 130
+    assert processes_about(str(output)) == []
+
+
+def test_a_process_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "no_such_bag")]
+    with ModuleProcess("floppynet_vpr.commands.play_bag", arguments, tmp_path / "log") as player:
+        give_up = time.monotonic() + 20
+        with pytest.raises(ProcessError, match=r"(?s)play_bag ended with status 1:.*no_such_bag"):
+            while time.monotonic() < give_up:
+                player.require_running()
+                time.sleep(0.02)
+
+
+def test_the_domain_is_private_and_the_environment_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "3")
+    monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.1")
+    with private_domain() as domain:
+        assert 1 <= domain <= 101 and os.environ["ROS_DOMAIN_ID"] == str(domain)
+        assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+        assert "ROS_STATIC_PEERS" not in os.environ
+    assert os.environ["ROS_DOMAIN_ID"] == "3" and "ROS_STATIC_PEERS" in os.environ
+
+
+def test_a_domain_with_a_participant_is_not_free() -> None:
+    import rclpy
+    from rclpy.context import Context
+
+    domain = free_domain()
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("occupant", context=context)
+    try:
+        assert free_domain() != domain
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_sigterm_is_a_keyboard_interrupt_only_inside() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminated_as_by_ctrl_c():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reference", "day"], "choose folders of --data DIR"),
+        (["--data", "/no/such/folder"], "is no folder"),
+        (["--weights", "/no/such/file.fnet", "--length", "10"], "/no/such/file.fnet"),
+    ],
+)
+def test_mistakes_are_explained_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.main(["--output", str(tmp_path), *arguments]) == 1
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("error: ") and message in told and "\n" not in told
+
+
+def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        demo.main(["--help"])
+    told = capsys.readouterr().out
+    for word in ("ros2 run floppynet_vpr demo", "--tolerance", "(default: 10.0)", "--reference"):
+        assert word in told

@@ -1,0 +1,121 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The two drives of the demo: which folders are meant, and bags that are made once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+from floppynet_vpr.datasets.traverses import choose_traverses, folder_bag, synthetic_bag
+from floppynet_vpr.errors import VprError
+
+
+def no_progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
+    return frames
+
+
+def make_drive(folder: Path, count: int = 3, suffix: str = ".jpg") -> Path:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        image = np.full((20, 30, 3), 40 * index, np.uint8)
+        assert cv2.imwrite(str(folder / f"image{index + 8}{suffix}"), image)
+    return folder
+
+
+def test_two_folders_are_reference_and_query_in_natural_order(tmp_path: Path) -> None:
+    for name in ("drive10", "drive9"):
+        make_drive(tmp_path / name)
+    (tmp_path / "notes").mkdir()
+    assert choose_traverses(tmp_path) == (tmp_path / "drive9", tmp_path / "drive10")
+
+
+def test_one_name_leaves_the_other_folder(tmp_path: Path) -> None:
+    for name in ("day", "night"):
+        make_drive(tmp_path / name)
+    swapped = (tmp_path / "night", tmp_path / "day")
+    assert choose_traverses(tmp_path, reference="night") == swapped
+    assert choose_traverses(tmp_path, query="day") == swapped
+
+
+def test_more_than_two_folders_are_named_and_must_be_chosen(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        make_drive(tmp_path / name)
+    with pytest.raises(VprError, match=r"\(a, b, c\): say which two, with --reference NAME"):
+        choose_traverses(tmp_path)
+    with pytest.raises(VprError, match="say which two"):
+        choose_traverses(tmp_path, reference="a")
+    assert choose_traverses(tmp_path, "c", "a") == (tmp_path / "c", tmp_path / "a")
+
+
+def test_wrong_choices_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(VprError, match="is no folder"):
+        choose_traverses(tmp_path / "missing")
+    make_drive(tmp_path / "only")
+    with pytest.raises(VprError, match="two folders of images, one for each drive; has: only"):
+        choose_traverses(tmp_path)
+    make_drive(tmp_path / "other")
+    with pytest.raises(VprError, match="there are: only, other"):
+        choose_traverses(tmp_path, reference="typo")
+    with pytest.raises(VprError, match="both only"):
+        choose_traverses(tmp_path, "only", "only")
+
+
+def test_the_bag_of_a_folder_holds_its_images_and_stamps(tmp_path: Path) -> None:
+    folder = make_drive(tmp_path / "data" / "day")
+    bag = folder_bag(folder, "reference", tmp_path / "day", no_progress)
+    frames = list(open_source(bag.path))
+    assert bag.made and bag.compressed and bag.topic == "/camera/image/compressed"
+    assert bag.traverse.names == ("image8.jpg", "image9.jpg", "image10.jpg")
+    assert bag.traverse.positions == (0.0, 1.0, 2.0) and bag.traverse.unit == "frames"
+    assert tuple(frame.stamp_ns for frame in frames) == bag.traverse.stamps_ns
+    assert [frame.encoded for frame in frames] == [
+        (folder / name).read_bytes() for name in bag.traverse.names
+    ]
+
+
+def test_images_that_are_not_all_jpeg_become_raw(tmp_path: Path) -> None:
+    folder = make_drive(tmp_path / "data" / "mixed", suffix=".bmp")
+    bag = folder_bag(folder, "query", tmp_path / "mixed", no_progress)
+    assert not bag.compressed and bag.topic == "/camera/image"
+
+
+def test_a_bag_is_made_again_only_when_its_images_change(tmp_path: Path) -> None:
+    folder = make_drive(tmp_path / "data" / "day")
+    first = folder_bag(folder, "reference", tmp_path / "day", no_progress)
+    kept = folder_bag(folder, "reference", tmp_path / "day", no_progress)
+    assert first.made and not kept.made and kept.traverse == first.traverse
+    (folder / "image8.jpg").unlink()
+    assert len(folder_bag(folder, "reference", tmp_path / "day", no_progress).traverse) == 2
+    (tmp_path / "day.json").write_text("{ cut off")
+    assert folder_bag(folder, "reference", tmp_path / "day", no_progress).made
+
+
+def test_a_bag_whose_writing_was_interrupted_is_made_again(tmp_path: Path) -> None:
+    route = SyntheticRoute(length_m=3.0)
+
+    def interrupted(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
+        yield next(iter(frames))
+        raise KeyboardInterrupt
+
+    out = tmp_path / "lap_1"
+    synthetic_bag(route, FIRST_LAP, "reference", out, no_progress)
+    longer = SyntheticRoute(length_m=4.0)
+    with pytest.raises(KeyboardInterrupt):
+        synthetic_bag(longer, FIRST_LAP, "reference", out, interrupted)
+    bag = synthetic_bag(longer, FIRST_LAP, "reference", out, no_progress)
+    assert bag.made and len(list(open_source(out))) == len(bag.traverse) == 4
+
+
+def test_the_laps_have_positions_in_metres_and_no_stamp_in_common(tmp_path: Path) -> None:
+    route = SyntheticRoute(length_m=6.0)
+    first = synthetic_bag(route, FIRST_LAP, "reference", tmp_path / "lap_1", no_progress)
+    second = synthetic_bag(route, SECOND_LAP, "query", tmp_path / "lap_2", no_progress)
+    assert first.traverse.unit == "m" and not first.compressed
+    assert first.traverse.positions == tuple(route.positions_m(FIRST_LAP))
+    assert not set(first.traverse.stamps_ns) & set(second.traverse.stamps_ns)
+    assert first.traverse.stamps_ns[1] - first.traverse.stamps_ns[0] == 100_000_000
