@@ -48,7 +48,7 @@ def assert_same(bag: Path, frames: list[Frame], start_ns: int = START_NS) -> Non
         assert got.name == f"{bag.name}#{index:06d}"
 
 
-@pytest.mark.parametrize("encoding, storage", product(["bgr8", "rgb8", "png"], STORAGES))
+@pytest.mark.parametrize("encoding, storage", [*product(["bgr8", "rgb8", "png"], STORAGES)])
 def test_lossless_bags_give_back_the_very_frames(
     tmp_path: Path, encoding: str, storage: str
 ) -> None:
@@ -131,11 +131,10 @@ def test_deep_and_transparent_png_files_are_stored_as_plain_eight_bit_ones(
         assert stored.dtype == np.uint8 and stored.shape == (9, 9, 3)
 
 
-def test_a_gardens_point_folder_and_its_jpeg_bag_are_the_same_pixels(tmp_path: Path) -> None:
-    data = os.environ.get("FLOPPYNET_DATA")
-    if not data:
-        pytest.skip("FLOPPYNET_DATA is not set: no real images to compare")
-    images = list(open_source(Path(data, "gardens_point", "night_right"), every=25))
+def test_a_gardens_point_folder_and_its_jpeg_bag_are_the_same_pixels(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    images = list(open_source(data_dir / "gardens_point" / "night_right", every=25))
     write_bag(images, tmp_path / "bag", encoding="jpeg", storage="mcap", start_ns=START_NS)
     assert_same(tmp_path / "bag", images)
 
@@ -235,7 +234,7 @@ def test_a_storage_file_stands_for_its_bag(tmp_path: Path, storage: str, suffix:
         open_source(tmp_path / "bag")
 
 
-@pytest.mark.parametrize("storage, kept", product(STORAGES, [0.0, 0.3, 0.6, 0.99]))
+@pytest.mark.parametrize("storage, kept", [*product(STORAGES, [0.0, 0.3, 0.6, 0.99])])
 def test_a_bag_cut_off_anywhere_is_named(tmp_path: Path, storage: str, kept: float) -> None:
     write_bag(lap(20, 60, 80), tmp_path / "bag", storage=storage)
     (file,) = (entry for entry in (tmp_path / "bag").iterdir() if entry.name != "metadata.yaml")

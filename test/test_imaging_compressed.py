@@ -123,3 +123,17 @@ def test_compressed_depth_is_refused_with_its_format(format: str) -> None:
 
 def test_a_floating_point_file_is_refused() -> None:
     assert kind_of(encode(".tiff", GREY.astype(np.float32))) == "encoding"
+
+
+def test_a_cut_jpeg_is_refused_though_its_thumbnail_is_whole() -> None:
+    data = encode(".jpg", BGR)
+    thumbnail = encode(".jpg", BGR[::8, ::8].copy())
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(thumbnail)) + thumbnail
+    whole = data[:2] + segment + data[2:]
+    assert np.array_equal(decode_compressed(whole), decode_compressed(data))
+    assert kind_of(whole[:-100], "jpeg") == "compressed"
+
+
+def test_padding_behind_a_jpeg_does_no_harm() -> None:
+    data = encode(".jpg", BGR)
+    assert np.array_equal(decode_compressed(data + bytes(64)), decode_compressed(data))

@@ -147,7 +147,8 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
         (H, W, 3) uint8, the pixels as stored: an EXIF orientation is not applied.
 
     Raises:
-        ImageError: depth or floating-point data, no data, or a damaged or unknown file.
+        ImageError: depth or floating-point data, no data, or a file of unknown kind, damaged or
+            cut off. (Wrong bytes inside a JPEG cannot be told from right ones: it has no checksum.)
     """
     if "compresseddepth" in format.lower():
         raise ImageError(
@@ -158,7 +159,7 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
     if payload.size == 0:
         raise ImageError("empty", "the compressed image has no data")
     try:
-        pixels = cv2.imdecode(payload, cv2.IMREAD_UNCHANGED)
+        pixels = None if _is_cut_off(payload) else cv2.imdecode(payload, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -174,6 +175,16 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
             "encoding", f"a compressed image of {channels} channels of {pixels.dtype} is no picture"
         )
     return to_rgb8(pixels, _mosaic(format) or order if order == "mono" else order)
+
+
+def _is_cut_off(payload: NDArray[np.uint8]) -> bool:
+    """Tell whether a JPEG's last scan has no end marker; older OpenCV would paint the rest grey.
+
+    The last one counts: a thumbnail in front of the picture has both markers, too.
+    """
+    data = payload.tobytes()
+    is_jpeg = data.startswith(b"\xff\xd8\xff")
+    return is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def _mosaic(format: str) -> str | None:
