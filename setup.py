@@ -43,8 +43,8 @@ setup(
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
-        "faiss-cpu>=1.7.2",
-        "matplotlib>=3.5",
+        # Before 1.11, hammings() writes past its result for all but a few code sizes.
+        "faiss-cpu>=1.11",
         "numpy>=1.26,<3",
         "onnxruntime>=1.16",
         "opencv-python-headless>=4.5",
@@ -59,7 +59,9 @@ setup(
             "hypothesis>=6.24",
             "mypy>=1.8",
             "onnx>=1.15",
+            "packaging",
             "pytest>=7,<9",
+            "PyYAML>=5.4",
             "ruff>=0.6",
             "types-tqdm",
         ],
