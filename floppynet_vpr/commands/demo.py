@@ -107,8 +107,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise VprError(f"cannot make the folder {output}: {error.strerror}") from error
 
+    print("[1/5] two drives as bags", flush=True)
     references, queries = _bags(arguments, output)
-    print(f"[1/5] {_made(references)}; {_made(queries)}")
+    for bag in (references, queries):
+        how = "written" if bag.made else "kept from before"
+        print(f"{bag.path}: {len(bag.traverse)} images, {how}")
     reference_map = output / "map.fvm"
     print(f"[2/5] making a map of {references.traverse.label}", flush=True)
     if _build_map(references, reference_map, arguments.weights):
@@ -173,11 +176,6 @@ def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame
     from tqdm import tqdm
 
     return tqdm(frames, total=total, desc=label, unit="frame", disable=None, leave=False)
-
-
-def _made(bag: TraverseBag) -> str:
-    how = "written" if bag.made else "kept from before"
-    return f"{bag.path}: {len(bag.traverse)} images, {how}"
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:
