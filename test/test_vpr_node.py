@@ -236,6 +236,18 @@ def test_under_load_the_newest_image_wins_and_drops_are_counted(
     assert int(values["images received"]) == len(stamps) + int(values["images dropped"])
 
 
+def test_with_a_queue_every_image_of_a_burst_is_answered_in_order(
+    start_node: StartNode, client: Client, map_file: Path
+) -> None:
+    count = 40
+    start_node(map=map_file, qos="reliable", queue_size=count)
+    publisher = client.image_publisher()
+    for number in range(count):
+        publisher.publish(image_message(picture(7), number))
+    answers = client.wait_for_answers(count)
+    assert [answer.header.stamp.sec for answer in answers] == list(range(count))
+
+
 def test_services_save_load_and_reset_the_map(
     start_node: StartNode, client: Client, map_file: Path, tmp_path: Path
 ) -> None:

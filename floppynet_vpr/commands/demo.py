@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate",
         type=at_least(0.1, float),
-        default=10.0,
+        default=20.0,
         metavar="HZ",
         help="images per second that the node gets",
     )

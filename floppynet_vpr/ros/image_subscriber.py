@@ -17,8 +17,8 @@ from std_msgs.msg import Header
 
 from floppynet_vpr.imaging.payload import decode_compressed, decode_image
 
-# Frames that DDS may hold while the node's Python side is busy; it then keeps only the newest.
-_DEPTH = 5
+# Frames that DDS holds at least, for the moments in which the node's Python side is busy.
+_LEAST_DEPTH = 5
 _FIXED = {"sensor_data": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
 
@@ -40,9 +40,11 @@ class ImageSubscriber:
     """Subscribes to the camera and knows who publishes to it."""
 
     def __init__(
-        self, node: Node, transport: str, qos: str, received: Callable[[Any], None]
+        self, node: Node, transport: str, qos: str, depth: int, received: Callable[[Any], None]
     ) -> None:
         """Subscribe to `image` (raw) or `image/compressed`; `received` gets every message.
+
+        DDS keeps the last `depth` messages, and a few in any case.
 
         With `qos` "auto" the subscription is best effort, which every publisher can serve, until
         `follow_publishers` finds that all publishers are reliable.
@@ -51,6 +53,7 @@ class ImageSubscriber:
         self._type = CompressedImage if transport == "compressed" else Image
         self._name = "image/compressed" if transport == "compressed" else "image"
         self._auto = qos == "auto"
+        self._depth = max(depth, _LEAST_DEPTH)
         self._received = received
         self._retiring: Any = None
         self._generation = 0
@@ -118,7 +121,9 @@ class ImageSubscriber:
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         self._reliability = reliability
         self._generation += 1
-        profile = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
+        profile = QoSProfile(
+            depth=self._depth, history=HistoryPolicy.KEEP_LAST, reliability=reliability
+        )
         self._subscription = self._node.create_subscription(
             self._type, self._name, partial(self._deliver, self._generation), profile
         )

@@ -70,6 +70,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "qos", "auto", "QoS of the image topic; auto follows the publisher.", choices=QOS_CHOICES
     ),
+    Setting(
+        "queue_size",
+        1,
+        "Images that may wait while one is worked on, the oldest being dropped for a new one; 1 "
+        "keeps to the newest, more is for replays in which every image counts.",
+        1,
+        1000,
+    ),
     Setting("top_k", 5, "Candidates in each message.", 1, 50, live=True),
     Setting(
         "threshold",

@@ -95,7 +95,7 @@ def rehearse(
 
 def _node_arguments(reference_map: Path, weights: Path | None, compressed: bool) -> list[str]:
     # Parameters are YAML: quotes keep a name such as 1.5 from being read as a number.
-    settings = {"map": f"'{reference_map.resolve()}'", "qos": "reliable"}
+    settings = {"map": f"'{reference_map.resolve()}'", "qos": "reliable", "queue_size": "100"}
     if weights is not None:
         settings["weights"] = f"'{weights.resolve()}'"
     if compressed:

@@ -3,8 +3,8 @@
 """The node: camera images in, loop-closure candidates out.
 
 The executor's thread only takes messages in and keeps the newest; a second thread decodes,
-extracts, searches and publishes. So a burst of images never builds a queue, and services answer
-while a frame is worked on.
+extracts, searches and publishes. So a burst of images never piles up, and services answer while a
+frame is worked on.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.ros.frame_queue import FrameQueue
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber, decode
 from floppynet_vpr.ros.messages import diagnostics_message, loop_closure_message
-from floppynet_vpr.ros.newest import Newest
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.statistics import FrameStatistics, FrameTimes, Snapshot
 from floppynet_vpr_msgs.msg import LoopClosure
@@ -72,7 +72,7 @@ class VprNode(LifecycleNode):
         self._silence = ""
         self._statistics = FrameStatistics()
         self._images: ImageSubscriber | None = None
-        self._newest: Newest[_Arrival] = Newest()
+        self._arrivals: FrameQueue[_Arrival] = FrameQueue(1)
         self._worker: threading.Thread | None = None
         self.settings = NodeParameters(self)
 
@@ -117,12 +117,16 @@ class VprNode(LifecycleNode):
         """Start to take images."""
         self._statistics = FrameStatistics()
         self._silence = ""
-        self._newest = Newest()
+        self._arrivals = FrameQueue(self.settings["queue_size"])
         self._worker = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         super().on_activate(state)
         self._worker.start()
         self._images = ImageSubscriber(
-            self, self.settings["image_transport"], self.settings["qos"], self._on_image
+            self,
+            self.settings["image_transport"],
+            self.settings["qos"],
+            self.settings["queue_size"],
+            self._on_image,
         )
         self.get_logger().info(f"waiting for images on {self._images.topic}")
         return TransitionCallbackReturn.SUCCESS
@@ -165,7 +169,7 @@ class VprNode(LifecycleNode):
         if self._images is not None:
             self._images.close()
             self._images = None
-        self._newest.close()
+        self._arrivals.close()
         if self._worker is not None:
             self._worker.join()
             self._worker = None
@@ -173,16 +177,16 @@ class VprNode(LifecycleNode):
     # Images
 
     def _on_image(self, message: Any) -> None:
-        """Keep an image for the worker (executor's thread)."""
+        """Hand an image to the worker (executor's thread)."""
         if self._paused:
             self._statistics.image_received(dropped_older=False)
             return
-        dropped = self._newest.put(_Arrival(message, time.perf_counter()))
+        dropped = self._arrivals.put(_Arrival(message, time.perf_counter()))
         self._statistics.image_received(dropped)
 
     def _work(self) -> None:
-        """Process the newest image again and again (worker's thread)."""
-        while (arrival := self._newest.take()) is not None:
+        """Process image after image (worker's thread)."""
+        while (arrival := self._arrivals.take()) is not None:
             try:
                 self._process(arrival)
             except ImageError as error:
