@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two kinds of convolution: of pixels with +-1 weights, and of bits with bits.
+"""The two kinds of convolution: of integers with +-1 weights, and of bits with bits.
 
 Each copies its patches into a matrix once and multiplies that by the filters. Both return exact
 integers; buffers are allocated once and reused, so a result is valid until the next call.
@@ -8,86 +8,53 @@ integers; buffers are allocated once and reused, so a result is valid until the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.hamming import WORD_BYTES, HammingKernel
+from floppynet_vpr.extraction.products import FixedProduct
+from floppynet_vpr.extraction.stages import Stage
 from floppynet_vpr.network.bits import pack_signs
-from floppynet_vpr.network.layers import INPUT_SHAPE, Conv
 
 
-class PixelConvolution:
-    """The first convolution as one float32 matrix product.
+class PatchConvolution:
+    """A convolution of small integers with +-1 weights as one matrix product."""
 
-    Its sums are integers of at most 363 * 255 in size, which float32 holds exactly.
-    """
+    def __init__(self, stage: Stage, product: FixedProduct) -> None:
+        """Take a stage and the product of its positions with `filter_matrix(stage)`."""
+        self._stage = stage
+        self._product = product
+        self.dtype = product.result.dtype
 
-    def __init__(self, conv: Conv, filters: NDArray[np.int8]) -> None:
-        """Take the layer and its (out, kernel, kernel, 3) filters of +-1."""
-        self._conv = conv
-        side = (INPUT_SHAPE[0] - conv.kernel) // conv.stride + 1
-        self._filters = filters.reshape(conv.filters, -1).T.astype(np.float32)
-        window = (conv.kernel, conv.kernel, INPUT_SHAPE[2])
-        self._patches = np.empty((side, side, *window), np.float32)
-        self._sums = np.empty((side, side, conv.filters), np.float32)
-
-    def sums(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Convolve (227, 227, 3) uint8 into (55, 55, 96) float32 of integers."""
-        windows = np.lib.stride_tricks.sliding_window_view(image, self._patches.shape[2:])
-        stride = self._conv.stride
-        np.copyto(self._patches, windows[::stride, ::stride, 0])
-        rows = len(self._filters)
-        np.matmul(
-            self._patches.reshape(-1, rows),
-            self._filters,
-            out=self._sums.reshape(-1, self._conv.filters),
-        )
-        return self._sums
+    def sums(self, padded: NDArray[np.uint8]) -> NDArray[Any]:
+        """Convolve a C-contiguous, padded (rows, columns, in) map into (rows, columns, out)."""
+        stage, product = self._stage, self._product
+        windows = patch_rows(padded, stage)
+        np.copyto(product.left.reshape(windows.shape), windows)
+        product.compute()
+        return product.result.reshape(stage.rows, stage.columns, -1)
 
 
 class BitConvolution:
-    """A SAME convolution of +-1 maps with +-1 filters, as Hamming distances of packed patches.
+    """A SAME convolution of +-1 maps with +-1 filters, as Hamming distances of packed patches."""
 
-    The sum at a position is `reach - 2 * distance`. `reach` is the number of weights in a filter,
-    except at the border of a zero-padded map: bits have no zero, so there the padding counts as
-    -1 in the distance and `reach` puts it right. It is () or (rows, columns, filters) int32.
-    """
-
-    def __init__(
-        self,
-        conv: Conv,
-        filters: NDArray[np.int8],
-        input_shape: tuple[int, int, int],
-        padding_value: int,
-        kernel: type[HammingKernel],
-    ) -> None:
-        """Take the layer, its (out, kernel, kernel, in) filters of +-1 and the map's shape."""
-        rows, columns, channels = input_shape
-        pad, size = conv.pad, conv.kernel
-        pixel_bytes = channels // 8
-        self._padded = np.full(
-            (rows + 2 * pad, columns + 2 * pad, pixel_bytes),
-            0xFF if padding_value == 1 else 0,
-            np.uint8,
-        )
-        self._inside = self._padded[pad : pad + rows, pad : pad + columns]
-        # A patch row of `size` pixels is contiguous in the padded map, hence one copy per row.
-        run = size * pixel_bytes
-        self._windows = np.lib.stride_tricks.as_strided(
-            self._padded,
-            (rows, columns, size, run),
-            (*self._padded.strides[:2], self._padded.strides[0], 1),
-            writeable=False,
-        )
-        packed = _whole_words(pack_signs(filters).reshape(conv.filters, -1))
+    def __init__(self, stage: Stage, kernel: type[HammingKernel]) -> None:
+        """Take any stage but the first and the kernel to compute distances with."""
+        rows, columns, channels = stage.input_shape
+        pad = stage.conv.pad
+        padding = 0xFF if stage.padding_value == 1 else 0
+        self._padded, self._inside = padded_map(rows, columns, channels // 8, pad, padding)
+        self._windows = patch_rows(self._padded, stage)
+        packed = _whole_words(pack_signs(stage.filters).reshape(stage.conv.filters, -1))
         self._kernel = kernel(packed)
-        self._patches = np.zeros((rows * columns, packed.shape[1]), np.uint8)
-        self._patch_rows = self._patches[:, : size * run].reshape(rows, columns, size, run)
-        self._distances = np.empty((rows * columns, conv.filters), np.int32)
-        self._output_shape = (rows, columns, conv.filters)
-        self.reach = np.array(filters[0].size, np.int32)
-        if padding_value == 0:
-            self.reach = self.reach + _padding_weights(conv, filters, rows, columns)
+        positions = stage.rows * stage.columns
+        self._patches = np.zeros((positions, packed.shape[1]), np.uint8)
+        used = self._patches[:, : stage.filters[0].size // 8]
+        self._patch_rows = used.reshape(self._windows.shape)
+        self._distances = np.empty((positions, stage.conv.filters), np.int32)
+        self._output_shape = (stage.rows, stage.columns, stage.conv.filters)
 
     def distances(self, bits: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Hamming distances of (rows, columns, in) bool to all filters: (rows, columns, out)."""
@@ -97,17 +64,35 @@ class BitConvolution:
         return self._distances.reshape(self._output_shape)
 
 
+def padded_map(
+    rows: int, columns: int, depth: int, pad: int, value: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Allocate a map with `pad` pixels of `value` around it; the second array is its inside."""
+    padded = np.full((rows + 2 * pad, columns + 2 * pad, depth), value, np.uint8)
+    return padded, padded[pad : pad + rows, pad : pad + columns]
+
+
+def filter_matrix(stage: Stage) -> NDArray[np.int8]:
+    """Filters as a product's right side: (weights of a filter, filters) int8 of +-1."""
+    return stage.filters.reshape(stage.conv.filters, -1).T
+
+
+def patch_rows(padded: NDArray[np.uint8], stage: Stage) -> NDArray[np.uint8]:
+    """View a padded map as its patches, (rows, columns, kernel, bytes of a patch's row).
+
+    `padded` is C-contiguous. A patch's row is contiguous in it, hence copied in one piece.
+    """
+    row, pixel = padded.strides[:2]
+    stride, kernel = stage.conv.stride, stage.conv.kernel
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (stage.rows, stage.columns, kernel, kernel * pixel),
+        (stride * row, stride * pixel, row, 1),
+        writeable=False,
+    )
+
+
 def _whole_words(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Append zero bytes to each row up to a multiple of 8."""
     missing = -packed.shape[1] % WORD_BYTES
     return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, missing))))
-
-
-def _padding_weights(
-    conv: Conv, filters: NDArray[np.int8], rows: int, columns: int
-) -> NDArray[np.int32]:
-    """Sum, per position and filter, the weights that lie over the padding."""
-    taps = filters.sum(axis=-1, dtype=np.int32)  # (out, kernel, kernel)
-    inside = np.pad(np.ones((rows, columns), np.int32), conv.pad)
-    windows = np.lib.stride_tricks.sliding_window_view(inside, (conv.kernel, conv.kernel))
-    return np.einsum("rcij,oij->rco", 1 - windows, taps).astype(np.int32)

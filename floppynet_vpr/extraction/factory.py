@@ -8,17 +8,22 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from floppynet_vpr.extraction.compiled import CompiledExtractor
 from floppynet_vpr.extraction.extractor import ExtractionError, Extractor
+from floppynet_vpr.extraction.onnx_int8 import OnnxIntegerExtractor
 from floppynet_vpr.extraction.onnx_runtime import OnnxExtractor
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.network.weights import NetworkWeights, load_weights
 
 _MAKERS: dict[str, Callable[[NetworkWeights, int], Extractor]] = {
-    "packed-faiss": lambda weights, threads: PackedExtractor(weights, "faiss"),
-    "packed-numpy": lambda weights, threads: PackedExtractor(weights, "numpy"),
+    "packed-numba": CompiledExtractor,
+    "packed-faiss": lambda weights, threads: PackedExtractor(weights, "faiss", threads),
+    "onnxruntime-int8": OnnxIntegerExtractor,
+    "packed-numpy": lambda weights, threads: PackedExtractor(weights, "numpy", threads),
     "onnxruntime": OnnxExtractor,
 }
+"""Fastest first."""
 _CANDIDATES = {
     "auto": tuple(_MAKERS),
     "packed": tuple(name for name in _MAKERS if name.startswith("packed")),
@@ -36,8 +41,9 @@ def create_extractor(
     """Make an extractor; `describe()` of it turns an image into a descriptor.
 
     `weights` is a .fnet file, loaded weights, or None for those that the package carries.
-    `threads` is set for the whole process (see `set_threads`). Raises ExtractionError when the
-    backend is unknown or its library is absent, WeightsError for an unusable file.
+    `threads` is set for the whole process (see `set_threads`). Where `backend` leaves a choice,
+    what is not available is said in the log. Raises ExtractionError when the backend is unknown,
+    its library is absent or it does not work here, WeightsError for an unusable file.
     """
     if backend not in _CANDIDATES:
         raise ExtractionError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
@@ -45,14 +51,18 @@ def create_extractor(
         raise ExtractionError(f"threads is {threads}: it must be at least 1")
     if not isinstance(weights, NetworkWeights):
         weights = load_weights(weights)
-    absent = []
+    failures = []
     for name in _CANDIDATES[backend]:
         try:
             extractor = _MAKERS[name](weights, threads)
         except ImportError as error:
-            absent.append(f"{name} is not available ({error})")
-            _log.info("%s", absent[-1])
+            failures.append(f"{name} is not available ({error})")
             continue
+        except ExtractionError as error:
+            failures.append(f"{name} does not work ({error})")
+            continue
+        if failures:
+            _log.warning("extraction is slower than it could be: %s", "; ".join(failures))
         set_threads(threads)
         return extractor
-    raise ExtractionError(f"{'; '.join(absent)}: install the library or choose another backend")
+    raise ExtractionError(f"{'; '.join(failures)}: install the library or choose another backend")

@@ -1,0 +1,89 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The fast extractor: the packed network in code compiled by numba for the CPU at hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.extraction.compiled_plan import Blocking, make_plan
+from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check_input
+from floppynet_vpr.extraction.packed import PackedExtractor
+from floppynet_vpr.extraction.products import FloatProduct
+from floppynet_vpr.extraction.stages import network_stages
+from floppynet_vpr.network.layers import INPUT_SHAPE, output_shape
+from floppynet_vpr.network.weights import NetworkWeights
+
+if TYPE_CHECKING:
+    from floppynet_vpr.extraction.kernel_cache import Kernels
+    from floppynet_vpr.extraction.vector_code import VectorTarget
+
+
+class CompiledExtractor(Extractor):
+    """Extracts with xnor and popcount on packed bits, compiled for this CPU, on 1 to n threads."""
+
+    def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
+        """Lay out the network and compile, or load what an earlier process compiled.
+
+        The result is compared with numpy's once. Raises ImportError where numba is absent, and
+        ExtractionError where it cannot compile or its code computes wrongly.
+        """
+        target, self._kernels = _load_kernels()
+        plural = "" if threads == 1 else f", {threads} threads"
+        super().__init__(
+            weights, f"packed bits, numba kernel ({target.bits}, {target.pixels}){plural}"
+        )
+        blocking = Blocking(target.filters, target.signed_pixels)
+        self._plan = make_plan(network_stages(weights), blocking)
+        self._state = np.zeros(2, np.int64)
+        self._arguments = (
+            self._plan.stages,
+            self._plan.maps,
+            self._plan.filters,
+            self._plan.tables,
+            self._plan.pool5,
+            self._state,
+        )
+        self._sign_bit = np.uint8(0x80 if target.signed_pixels else 0)
+        self._output_shape = output_shape(weights.spec)
+        self._helpers = threads - 1
+        self._pool = ThreadPoolExecutor(self._helpers, "extractor") if self._helpers else None
+        self._check()
+
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+        check_input(image)
+        np.bitwise_xor(image.reshape(self._plan.image.shape), self._sign_bit, out=self._plan.image)
+        self._kernels.begin(self._state)
+        if self._pool:
+            for _ in range(self._helpers):
+                self._pool.submit(self._kernels.run_tasks, *self._arguments, False)
+        self._kernels.run_tasks(*self._arguments, True)
+        return self._plan.pool5.reshape(self._output_shape).copy()
+
+    def _check(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, INPUT_SHAPE, np.uint8)
+        expected = PackedExtractor(self.weights, "numpy", product=FloatProduct).pool5(image)
+        if not np.array_equal(self.pool5(image), expected):
+            raise ExtractionError(
+                "numba's code computes wrongly on this CPU: choose another backend, and please "
+                "report it with the output of 'numba -s'"
+            )
+
+
+def _load_kernels() -> tuple[VectorTarget, Kernels]:
+    try:
+        from floppynet_vpr.extraction.compiled_kernels import TARGET
+        from floppynet_vpr.extraction.kernel_cache import load_kernels
+
+        return TARGET, load_kernels()
+    except ImportError as error:
+        raise ImportError(f"{error}; pip install numba") from None
+    except Exception as error:
+        # Of numba and LLVM anything may come, and any of it means the same here.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ExtractionError(f"numba cannot compile here: {reason}") from error
