@@ -94,14 +94,11 @@ class Listener:
 
 
 @pytest.fixture
-def listener(ros_domain: int) -> Iterator[Listener]:
-    context = Context()
-    rclpy.init(context=context, domain_id=int(ros_domain))
-    listener = Listener(context)
+def listener(ros_context: Context) -> Iterator[Listener]:
+    listener = Listener(ros_context)
     yield listener
     listener.executor.shutdown()
     listener.node.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 Play = Callable[..., "subprocess.Popen[str]"]
@@ -125,9 +122,9 @@ def play(ros_domain: int) -> Iterator[Play]:
 
     yield start
     for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        if process.poll() is None:  # a player killed outright could leave DDS's shared memory torn
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def stamp_ns(message: Any) -> int:

@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     pace.add_argument(
         "--wait-for-subscriber",
         type=at_least(0, float),
-        default=5.0,
+        default=10.0,
         metavar="SECONDS",
         help="begin when somebody subscribes to the images, but after this time at the latest, so "
         "that nothing is lost to discovery; 0 begins at once",
@@ -50,7 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=at_least(0, float),
         default=0.0,
         metavar="SECONDS",
-        help="then wait this long, for further subscribers",
+        help="then wait this long, for further subscribers and for best-effort ones: these "
+        "can miss what comes before they know of the player, up to 3 s",
     )
     messages = parser.add_argument_group("messages")
     messages.add_argument(

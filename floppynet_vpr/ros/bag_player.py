@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
 QOS_CHOICES: Final = ("reliable", "sensor_data")
-_DEPTH: Final = 10
+# A publisher may know of a subscriber up to 3 s before the subscriber knows of it; what it sends
+# until then waits here. Confirmed messages leave at once: the depth normally costs no memory.
+_DEPTH: Final = 100
 _CLOCK_PERIOD_S: Final = 0.025  # 40 Hz, as `ros2 bag play --clock`
 _POLL_S: Final = 0.01
-_HANDSHAKE_S: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,6 @@ class BagPlayer:
         self._stamp_now = stamp_now
         self._publishers: dict[tuple[str, str], Publisher[Any]] = {}
         self._stamped: set[str] = set()
-        self._begun: set[Publisher[Any]] = set()
         self.skipped: dict[str, str] = {}
         with open_bag(bag) as reader:
             self.message_count = 0
@@ -146,10 +146,10 @@ class BagPlayer:
                 self._wait_until(received_ns, start_s, rate)
                 if self._stamp_now and connection.msgtype in self._stamped:
                     data = restamp(data, time.time_ns())
-                start_s += self._publish(connection, data)
+                self._publish(connection, data)
                 published()
 
-    def finish(self, timeout_s: float = 3.0) -> bool:
+    def finish(self, timeout_s: float = 5.0) -> bool:
         """Wait until every reliable subscriber has everything; returns whether they have."""
         give_up = time.monotonic() + timeout_s
         return all(
@@ -179,24 +179,13 @@ class BagPlayer:
         )
         return True
 
-    def _publish(self, connection: Connection, data: bytes) -> float:
-        """Publish a message; returns the seconds spent waiting for the topic's first to arrive.
-
-        A publisher may know of a subscriber before the subscriber knows of it. What it sends until
-        then waits in a history of `_DEPTH` messages, the older ones lost; so nothing follows the
-        first message before that one is confirmed.
-        """
-        publisher = self._publishers[connection.topic, connection.msgtype]
+    def _publish(self, connection: Connection, data: bytes) -> None:
         # Counted first: once begun, a message goes out even if Ctrl-C comes meanwhile.
         self._last_s = time.monotonic()
         self._first_s = self._first_s if self._messages else self._last_s
         self._messages += 1
-        publisher.publish(bytes(data))  # only `bytes` are taken for a serialized message
-        if publisher in self._begun:
-            return 0.0
-        self._begun.add(publisher)
-        publisher.wait_for_all_acked(Duration(seconds=_HANDSHAKE_S))
-        return time.monotonic() - self._last_s
+        # Only `bytes` are taken for a serialized message.
+        self._publishers[connection.topic, connection.msgtype].publish(bytes(data))
 
     def _wait_until(self, received_ns: int, start_s: float, rate: float) -> None:
         """Sleep until a message is due, and keep /clock going meanwhile."""
