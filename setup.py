@@ -55,16 +55,9 @@ setup(
     extras_require={
         "fast": ["numba>=0.59"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
-        "dev": [
-            "hypothesis>=6.24",
-            "mypy>=1.8",
-            "onnx>=1.15",
-            "packaging",
-            "pytest>=7,<9",
-            "PyYAML>=5.4",
-            "ruff>=0.6",
-            "types-tqdm",
-        ],
+        "dev": ["mypy>=1.8", "ruff>=0.6", "types-tqdm"],
+        # colcon runs pytest where this extra names it.
+        "test": ["hypothesis>=6.24", "onnx>=1.15", "packaging", "pytest>=7,<9", "PyYAML>=5.4"],
     },
     entry_points={
         "console_scripts": [
