@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bag gives back the frames it was written from, and never exists by halves."""
 
-import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from floppynet_vpr.datasets.bags import write_bag
-from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW, BagFrames
+from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW
 from floppynet_vpr.datasets.frames import Frame, open_source
 from floppynet_vpr.errors import VprError
 
@@ -137,133 +134,6 @@ def test_a_gardens_point_folder_and_its_jpeg_bag_are_the_same_pixels(
     images = list(open_source(data_dir / "gardens_point" / "night_right", every=25))
     write_bag(images, tmp_path / "bag", encoding="jpeg", storage="mcap", start_ns=START_NS)
     assert_same(tmp_path / "bag", images)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 10), st.sampled_from(STORAGES))
-def test_every_nth_message(count: int, every: int, storage: str) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_bag(lap(count, 2, 2), Path(folder, "bag"), storage=storage)
-        source = open_source(Path(folder, "bag"), every=every)
-        stamps = [frame.stamp_ns for frame in source]
-        assert len(source) == len(stamps)
-        assert stamps == [100_000_000 * index for index in range(0, count, every)]
-
-
-def write_topics(bag: Path, topics: list[tuple[str, str]], header_ns: int = 0) -> None:
-    """Write a bag by hand: one 1 x 1 image, or an empty string, on each topic, received at 7 s."""
-    types = STORE.types
-    with Writer(bag, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        for topic, msgtype in topics:
-            connection = writer.add_connection(topic, msgtype, typestore=STORE)
-            stamp = types["builtin_interfaces/msg/Time"](*divmod(header_ns, 10**9))
-            header = types["std_msgs/msg/Header"](stamp, "camera")
-            pixel = np.array([1, 2, 3], np.uint8)
-            if msgtype == RAW:
-                message = types[RAW](header, 1, 1, "rgb8", 0, 3, pixel)
-            else:
-                message = types["std_msgs/msg/String"]("hello")
-            writer.write(connection, 7 * 10**9, STORE.serialize_cdr(message, msgtype))
-
-
-def test_the_only_image_topic_is_found_among_others(tmp_path: Path) -> None:
-    write_topics(tmp_path / "bag", [("/talk", "std_msgs/msg/String"), ("/cam", RAW)])
-    source = BagFrames(tmp_path / "bag")
-    assert source.topic == "/cam" and len(source) == len(list(source)) == 1
-
-
-def test_several_image_topics_are_listed_and_one_can_be_named(tmp_path: Path) -> None:
-    write_topics(tmp_path / "bag", [("/left", RAW), ("/right", RAW)])
-    with pytest.raises(VprError, match="name one of: /left, /right"):
-        open_source(tmp_path / "bag")
-    for name in ("/right", "right"):
-        assert [frame.rgb.tolist() for frame in open_source(tmp_path / "bag", topic=name)] == [
-            [[[1, 2, 3]]]
-        ]
-    with pytest.raises(VprError, match="no image topic /rear; it has: /left, /right"):
-        open_source(tmp_path / "bag", topic="/rear")
-
-
-def test_a_bag_without_images_lists_what_it_has(tmp_path: Path) -> None:
-    write_topics(tmp_path / "bag", [("/talk", "std_msgs/msg/String")])
-    with pytest.raises(VprError, match="no image topic; its topics are: /talk"):
-        open_source(tmp_path / "bag")
-
-
-@pytest.mark.parametrize("header_ns, expected", [(0, 7 * 10**9), (5, 5)])
-def test_the_time_of_recording_stands_in_for_an_empty_stamp(
-    tmp_path: Path, header_ns: int, expected: int
-) -> None:
-    write_topics(tmp_path / "bag", [("/cam", RAW)], header_ns)
-    assert [frame.stamp_ns for frame in open_source(tmp_path / "bag")] == [expected]
-
-
-@pytest.mark.parametrize(
-    "storage, mode",
-    [
-        (StoragePlugin.SQLITE3, CompressionMode.FILE),
-        (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
-        (StoragePlugin.MCAP, CompressionMode.FILE),
-        (StoragePlugin.MCAP, CompressionMode.STORAGE),
-    ],
-)
-def test_bags_that_rosbag2_compressed_are_read(
-    tmp_path: Path, storage: StoragePlugin, mode: CompressionMode
-) -> None:
-    frames = lap()
-    write_bag(frames, tmp_path / "plain", start_ns=START_NS)
-    packed = Writer(tmp_path / "packed", version=8, storage_plugin=storage)
-    packed.set_compression(mode, CompressionFormat.ZSTD)
-    with Reader(tmp_path / "plain") as reader, packed as writer:
-        connection = writer.add_connection("/camera/image", RAW, typestore=STORE)
-        for _, received_ns, data in reader.messages():
-            writer.write(connection, received_ns, data)
-    assert_same(tmp_path / "packed", frames)
-
-
-@pytest.mark.parametrize("storage, suffix", [("sqlite3", "db3"), ("mcap", "mcap")])
-def test_a_storage_file_stands_for_its_bag(tmp_path: Path, storage: str, suffix: str) -> None:
-    write_bag(lap(), tmp_path / "bag", storage=storage)
-    file = tmp_path / "bag" / f"bag.{suffix}"
-    assert len(list(open_source(file))) == 5
-    (tmp_path / "bag/metadata.yaml").unlink()
-    assert len(list(open_source(file))) == 5
-    with pytest.raises(VprError, match=r"no metadata\.yaml.*reindex"):
-        open_source(tmp_path / "bag")
-
-
-@pytest.mark.parametrize("storage, kept", [*product(STORAGES, [0.0, 0.3, 0.6, 0.99])])
-def test_a_bag_cut_off_anywhere_is_named(tmp_path: Path, storage: str, kept: float) -> None:
-    write_bag(lap(20, 60, 80), tmp_path / "bag", storage=storage)
-    (file,) = (entry for entry in (tmp_path / "bag").iterdir() if entry.name != "metadata.yaml")
-    os.truncate(file, int(kept * file.stat().st_size))
-    with pytest.raises(VprError, match=r"bag .*cannot be read.*damaged or was cut off"):
-        list(open_source(tmp_path / "bag"))
-
-
-@pytest.mark.parametrize("text", ["", "rosbag2_bagfile_information: {version: 8}", ": ["])
-def test_a_bag_with_damaged_metadata_is_named(tmp_path: Path, text: str) -> None:
-    write_bag(lap(), tmp_path / "bag")
-    (tmp_path / "bag/metadata.yaml").write_text(text)
-    with pytest.raises(VprError, match=r"bag .*cannot be read"):
-        open_source(tmp_path / "bag")
-
-
-def test_an_undecodable_message_is_named_with_its_topic(tmp_path: Path) -> None:
-    write_bag(lap(1), tmp_path / "plain")
-    with (
-        Reader(tmp_path / "plain") as reader,
-        Writer(tmp_path / "bag", version=8) as writer,
-    ):
-        connection = writer.add_connection("/cam", RAW, typestore=STORE)
-        (_, received_ns, data), *_ = reader.messages()
-        message = STORE.deserialize_cdr(data, RAW)
-        message.encoding = "32FC1"
-        writer.write(connection, received_ns, STORE.serialize_cdr(message, RAW))
-    with pytest.raises(VprError, match=r"message 0 of topic /cam of .*32FC1"):
-        list(open_source(tmp_path / "bag"))
 
 
 def failing_after(frames: list[Frame], error: BaseException) -> Iterator[Frame]:
