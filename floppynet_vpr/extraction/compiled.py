@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.extraction.compiled_plan import Blocking, make_plan
+from floppynet_vpr.extraction.compiled_plan import STATE_SIZE, Blocking, make_plan
 from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check_input
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.extraction.products import FloatProduct
@@ -19,8 +19,9 @@ from floppynet_vpr.network.layers import INPUT_SHAPE, output_shape
 from floppynet_vpr.network.weights import NetworkWeights
 
 if TYPE_CHECKING:
-    from floppynet_vpr.extraction.kernel_cache import Kernels
-    from floppynet_vpr.extraction.vector_code import VectorTarget
+    from floppynet_vpr.extraction.native_code import NativeCode
+
+_HELP, _LEAD = 0, 1
 
 
 class CompiledExtractor(Extractor):
@@ -32,21 +33,20 @@ class CompiledExtractor(Extractor):
         The result is compared with numpy's once. Raises ImportError where numba is absent, and
         ExtractionError where it cannot compile or its code computes wrongly.
         """
-        target, self._kernels = _load_kernels()
+        self._code = _native_code()
+        target = self._code.target
         plural = "" if threads == 1 else f", {threads} threads"
         super().__init__(
             weights, f"packed bits, numba kernel ({target.bits}, {target.pixels}){plural}"
         )
         blocking = Blocking(target.filters, target.signed_pixels)
-        self._plan = make_plan(network_stages(weights), blocking)
-        self._state = np.zeros(2, np.int64)
+        self._plan = plan = make_plan(network_stages(weights), blocking)
+        self._state = np.zeros(STATE_SIZE, np.int64)
+        arrays = (plan.maps, plan.filters, plan.tables, plan.pool5, self._state)
         self._arguments = (
-            self._plan.stages,
-            self._plan.maps,
-            self._plan.filters,
-            self._plan.tables,
-            self._plan.pool5,
-            self._state,
+            plan.stages.ctypes.data,
+            len(plan.stages),
+            *(array.ctypes.data for array in arrays),
         )
         self._sign_bit = np.uint8(0x80 if target.signed_pixels else 0)
         self._output_shape = output_shape(weights.spec)
@@ -58,11 +58,11 @@ class CompiledExtractor(Extractor):
         """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
         check_input(image)
         np.bitwise_xor(image.reshape(self._plan.image.shape), self._sign_bit, out=self._plan.image)
-        self._kernels.begin(self._state)
+        self._code.begin(self._state.ctypes.data)
         if self._pool:
             for _ in range(self._helpers):
-                self._pool.submit(self._kernels.run_tasks, *self._arguments, False)
-        self._kernels.run_tasks(*self._arguments, True)
+                self._pool.submit(self._code.run_tasks, *self._arguments, _HELP)
+        self._code.run_tasks(*self._arguments, _LEAD)
         return self._plan.pool5.reshape(self._output_shape).copy()
 
     def _check(self) -> None:
@@ -75,15 +75,14 @@ class CompiledExtractor(Extractor):
             )
 
 
-def _load_kernels() -> tuple[VectorTarget, Kernels]:
+def _native_code() -> NativeCode:
     try:
-        from floppynet_vpr.extraction.compiled_kernels import TARGET
-        from floppynet_vpr.extraction.kernel_cache import load_kernels
+        from floppynet_vpr.extraction.native_code import native_code
 
-        return TARGET, load_kernels()
+        return native_code()
     except ImportError as error:
         raise ImportError(f"{error}; pip install numba") from None
     except Exception as error:
-        # Of numba and LLVM anything may come, and any of it means the same here.
+        # Of a compiler anything may come, and any of it means the same here.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ExtractionError(f"numba cannot compile here: {reason}") from error
+        raise ExtractionError(f"numba's compiler fails here: {reason}") from error

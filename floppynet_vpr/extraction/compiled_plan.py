@@ -24,6 +24,8 @@ PATCHES = 4
 """Positions of a group."""
 MAX_PIXEL_RUN, MAX_BIT_RUN = 63, 31
 """Most words between widenings: 16-bit sums take 63 * 510, byte counters 31 * 8."""
+STATE_SIZE = 2
+"""Counters that threads share: the next task, and how many are done."""
 _ALIGNMENT = 64
 _TASKS = 24  # a stage: enough for four threads to end together, few enough to cost nothing
 _LEAST_GROUPS = 3  # a task: each reads all filters anew

@@ -24,14 +24,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
-from numba.core import cgutils
 
 from floppynet_vpr.extraction.compiled_plan import PATCHES
+from floppynet_vpr.extraction.ir_blocks import (
+    I8,
+    I16,
+    I32,
+    I64,
+    call,
+    count,
+    load,
+    load_index,
+    store,
+    variable,
+)
 
 GROUP = 32
 """Filters whose bits fill one word of the next map; blocks of fewer take turns."""
-
-_I8, _I16, _I32 = (ir.IntType(bits) for bits in (8, 16, 32))
 
 
 @dataclass(frozen=True)
@@ -87,13 +96,13 @@ class _Step:
 
 @dataclass(frozen=True)
 class BlockOperands:
-    """The LLVM values that a block works on; sizes and indices are of the machine's word.
+    """The LLVM values that a block works on.
 
-    `patches` are the addresses of the four patches' first words. A patch has `chunks` times `run`
-    words; `offsets` (int32) says how far each is from the first. Narrow sums are widened after
-    each chunk. `filters` is the block's first filter word. `sums` takes what comes out, int32,
-    `GROUP` from patch to patch: `reach` (one address a patch) plus the sum of the products, or
-    minus twice the distance.
+    All but addresses are int64. `patches` are the addresses of the four patches' first words. A
+    patch has `chunks` times `run` words; `offsets` (int32) says how far each is from the first.
+    Narrow sums are widened after each chunk. `filters` is the block's first filter word. `sums`
+    takes what comes out, int32, `GROUP` from patch to patch: `reach` (one address a patch) plus
+    the sum of the products, or minus twice the distance.
     """
 
     patches: list[Any]
@@ -108,88 +117,66 @@ class BlockOperands:
 def emit_block(builder: Any, target: VectorTarget, product: str, operands: BlockOperands) -> None:
     """Write the code of one block; `product` names a step of the table above."""
     step = _STEPS[product]
-    index = operands.run.type
-    wide = ir.VectorType(_I32, target.lanes)
+    wide = ir.VectorType(I32, target.lanes)
     narrow = ir.VectorType(step.element, target.lanes * step.elements)
     cells = [(patch, vector) for patch in range(PATCHES) for vector in range(target.vectors)]
-    sums = {cell: cgutils.alloca_once_value(builder, ir.Constant(wide, None)) for cell in cells}
+    sums = {cell: variable(builder, ir.Constant(wide, None)) for cell in cells}
     parts = sums
     if step.widen:
-        zero = ir.Constant(narrow, None)
-        parts = {cell: cgutils.alloca_once_value(builder, zero) for cell in cells}
+        parts = {cell: variable(builder, ir.Constant(narrow, None)) for cell in cells}
 
-    with cgutils.for_range(builder, operands.chunks, intp=index) as chunk:
-        first = builder.mul(chunk.index, operands.run)
+    with count(builder, I64(0), operands.chunks) as chunk:
+        first = builder.mul(chunk, operands.run)
         if step.widen:
             for cell in cells:
                 builder.store(ir.Constant(narrow, None), parts[cell])
-        with cgutils.for_range(builder, operands.run, intp=index) as turn:
-            word = builder.add(first, turn.index)
-            row = builder.mul(word, index(target.filters))
-            at = builder.sext(builder.load(builder.gep(operands.offsets, [word])), index)
+        with count(builder, first, builder.add(first, operands.run)) as word:
+            row = builder.mul(word, I64(target.filters))
+            at = load_index(builder, operands.offsets, word)
             filters = [
-                _load(builder, wide, operands.filters, builder.add(row, index(v * target.lanes)))
+                load(builder, operands.filters, builder.add(row, I64(v * target.lanes)), wide)
                 for v in range(target.vectors)
             ]
             patches = [
-                _splat(builder, builder.load(builder.gep(patch, [at])), wide)
-                for patch in operands.patches
+                _splat(builder, load(builder, patch, at), wide) for patch in operands.patches
             ]
             for patch, vector in cells:
                 part = parts[patch, vector]
-                value = step.add(
-                    builder, target, builder.load(part), patches[patch], filters[vector]
-                )
-                builder.store(value, part)
+                operand = patches[patch], filters[vector]
+                builder.store(step.add(builder, target, builder.load(part), *operand), part)
         if step.widen:
             for cell in cells:
                 more = step.widen(builder, target, builder.load(parts[cell]))
                 builder.store(builder.add(builder.load(sums[cell]), more), sums[cell])
 
     for patch, vector in cells:
-        reach = _load(builder, wide, operands.reach[patch], index(vector * target.lanes))
+        column = vector * target.lanes
         value = builder.mul(builder.load(sums[patch, vector]), _constant(wide, step.scale))
-        at = index(patch * GROUP + vector * target.lanes)
-        _store(builder, builder.add(reach, value), operands.sums, at)
+        reach = load(builder, operands.reach[patch], I64(column), wide)
+        store(builder, builder.add(reach, value), operands.sums, I64(patch * GROUP + column))
 
 
 def emit_pool(builder: Any, sums: Any) -> None:
     """Keep in the first patch's place the largest of the four patches' sums."""
-    vector = ir.VectorType(_I32, GROUP)
-    largest = _load(builder, vector, sums, _I32(0))
+    vector = ir.VectorType(I32, GROUP)
+    largest = load(builder, sums, I64(0), vector)
     for patch in range(1, PATCHES):
-        value = _load(builder, vector, sums, _I32(patch * GROUP))
+        value = load(builder, sums, I64(patch * GROUP), vector)
         largest = builder.select(builder.icmp_signed(">", value, largest), value, largest)
-    _store(builder, largest, sums, _I32(0))
+    store(builder, largest, sums, I64(0))
 
 
 def emit_bits_at_least(builder: Any, values: Any, thresholds: Any) -> Any:
     """Compare `GROUP` int32 with as many thresholds: bit i of an int32 is `values[i] >= ...`."""
-    vector = ir.VectorType(_I32, GROUP)
-    first, second = (_load(builder, vector, pointer, _I32(0)) for pointer in (values, thresholds))
-    return builder.bitcast(builder.icmp_signed(">=", first, second), _I32)
-
-
-def _store(builder: Any, value: Any, pointer: Any, index: Any) -> None:
-    place = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
-    builder.store(value, place, align=4)
-
-
-def _load(builder: Any, vector: Any, pointer: Any, index: Any) -> Any:
-    place = builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
-    return builder.load(place, align=4)
+    vector = ir.VectorType(I32, GROUP)
+    first, second = (load(builder, pointer, I64(0), vector) for pointer in (values, thresholds))
+    return builder.bitcast(builder.icmp_signed(">=", first, second), I32)
 
 
 def _splat(builder: Any, value: Any, vector: Any) -> Any:
     undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, value, _I32(0))
+    first = builder.insert_element(undefined, value, I32(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(vector, None))
-
-
-def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    kind = ir.FunctionType(result, [value.type for value in arguments])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    return builder.call(function, arguments)
 
 
 def _as(builder: Any, value: Any, element: ir.IntType) -> Any:
@@ -205,12 +192,12 @@ def _add_ones(builder: Any, target: VectorTarget, part: Any, patch: Any, filters
     kind = part.type
     different = builder.bitcast(builder.xor(patch, filters), kind)
     name = f"llvm.ctpop.v{kind.count}i{kind.element.width}"
-    return builder.add(part, _call(builder, name, kind, [different]))
+    return builder.add(part, call(builder, name, kind, [different]))
 
 
 def _add_pairwise(builder: Any, target: VectorTarget, part: Any) -> Any:
     """Add the bytes of each lane: unsigned, two steps of neighbours."""
-    for element, mask in ((_I16, 0xFF), (_I32, 0xFFFF)):
+    for element, mask in ((I16, 0xFF), (I32, 0xFFFF)):
         part = _as(builder, part, element)
         low = builder.and_(part, _constant(part.type, mask))
         high = builder.lshr(part, _constant(part.type, element.width // 2))
@@ -220,12 +207,12 @@ def _add_pairwise(builder: Any, target: VectorTarget, part: Any) -> Any:
 
 def _dot(builder: Any, target: VectorTarget, part: Any, patch: Any, filters: Any) -> Any:
     name = f"llvm.x86.avx512.vpdpbusd.{32 * target.lanes}"
-    return _call(builder, name, part.type, [part, patch, filters])
+    return call(builder, name, part.type, [part, patch, filters])
 
 
 def _signed_dot(builder: Any, target: VectorTarget, part: Any, patch: Any, filters: Any) -> Any:
-    operands = [part, _as(builder, patch, _I8), _as(builder, filters, _I8)]
-    return _call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", part.type, operands)
+    operands = [part, _as(builder, patch, I8), _as(builder, filters, I8)]
+    return call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", part.type, operands)
 
 
 _PAIRS = {
@@ -237,18 +224,18 @@ _PAIRS = {
 
 def _add_pairs(builder: Any, target: VectorTarget, part: Any, patch: Any, filters: Any) -> Any:
     # Two pixels give at most +-510: neither the instruction's own 16 bits nor 63 steps overflow.
-    operands = [_as(builder, patch, _I8), _as(builder, filters, _I8)]
+    operands = [_as(builder, patch, I8), _as(builder, filters, I8)]
     name = _PAIRS[target.lanes][0]
-    return builder.add(part, _call(builder, name, part.type, operands))
+    return builder.add(part, call(builder, name, part.type, operands))
 
 
 def _widen_pairs(builder: Any, target: VectorTarget, part: Any) -> Any:
-    wide = ir.VectorType(_I32, target.lanes)
-    return _call(builder, _PAIRS[target.lanes][1], wide, [part, _constant(part.type, 1)])
+    wide = ir.VectorType(I32, target.lanes)
+    return call(builder, _PAIRS[target.lanes][1], wide, [part, _constant(part.type, 1)])
 
 
 def _add_products(builder: Any, target: VectorTarget, part: Any, patch: Any, filters: Any) -> Any:
-    first, second = (builder.sext(_as(builder, v, _I8), part.type) for v in (patch, filters))
+    first, second = (builder.sext(_as(builder, v, I8), part.type) for v in (patch, filters))
     return builder.add(part, builder.mul(first, second))
 
 
@@ -261,19 +248,19 @@ def _widen_products(builder: Any, target: VectorTarget, part: Any) -> Any:
             builder.shuffle_vector(
                 part,
                 undefined,
-                ir.Constant(ir.VectorType(_I32, half), list(range(start, 2 * half, 2))),
+                ir.Constant(ir.VectorType(I32, half), list(range(start, 2 * half, 2))),
             )
             for start in (0, 1)
         )
         part = builder.add(even, odd)
-    return builder.sext(part, ir.VectorType(_I32, target.lanes))
+    return builder.sext(part, ir.VectorType(I32, target.lanes))
 
 
 _STEPS = {
-    "words": _Step(_I32, 1, -2, _add_ones),
-    "bytes": _Step(_I8, 4, -2, _add_ones, _add_pairwise),
-    "vnni": _Step(_I32, 1, 1, _dot),
-    "pairs": _Step(_I16, 2, 1, _add_pairs, _widen_pairs),
-    "sdot": _Step(_I32, 1, 1, _signed_dot),
-    "products": _Step(_I16, 4, 1, _add_products, _widen_products),
+    "words": _Step(I32, 1, -2, _add_ones),
+    "bytes": _Step(I8, 4, -2, _add_ones, _add_pairwise),
+    "vnni": _Step(I32, 1, 1, _dot),
+    "pairs": _Step(I16, 2, 1, _add_pairs, _widen_pairs),
+    "sdot": _Step(I32, 1, 1, _signed_dot),
+    "products": _Step(I16, 4, 1, _add_products, _widen_products),
 }

@@ -1,0 +1,73 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the network's LLVM instructions into native functions for the CPU at hand.
+
+llvmlite, the compiler inside numba, is used without the rest of numba. That compiles in a
+fraction of a second what numba takes seconds for, so nothing needs to be kept on disk where it
+could grow old, and a process is 100 MB smaller. Import this module only where it is wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm  # type: ignore[import-untyped, unused-ignore]
+
+from floppynet_vpr.extraction.network_code import BEGIN, RUN_TASKS, network_code
+from floppynet_vpr.extraction.vector_code import VectorTarget, vector_target
+
+
+@dataclass(frozen=True)
+class NativeCode:
+    """The compiled functions, which release the interpreter's lock; see `network_code`.
+
+    Arguments are addresses of arrays and plain integers.
+    """
+
+    target: VectorTarget
+    begin: Callable[[int], None]
+    run_tasks: Callable[..., None]
+    engine: Any  # owns the functions' memory
+
+
+@cache
+def native_code(cpu: str = "", features: str = "") -> NativeCode:
+    """Compile, once a process, for this CPU or for the less that is named (as LLVM names it)."""
+    with contextlib.suppress(RuntimeError):
+        llvm.initialize()  # raises where it is no longer needed
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    triple = llvm.get_process_triple()
+    features = features or llvm.get_host_cpu_features().flatten()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
+    )
+    target = vector_target(triple, features)
+    address = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+    module = llvm.parse_assembly(network_code(target, address or 0))
+    module.verify()
+    optimise(module, machine)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    begin = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    run = ctypes.CFUNCTYPE(
+        None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64
+    )
+    return NativeCode(
+        target,
+        begin(engine.get_function_address(BEGIN)),
+        run(engine.get_function_address(RUN_TASKS)),
+        engine,
+    )
+
+
+def optimise(module: Any, machine: Any) -> None:
+    """Run LLVM's usual passes; the blocks are vectors and unrolled as far as is good already."""
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
