@@ -27,7 +27,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "faiss": ("faiss-cpu", "python3-faiss"),
     "flatbuffers": ("flatbuffers", None),
-    "numba": ("numba", None),
+    "llvmlite": ("numba", None),
     "numpy": ("numpy", "python3-numpy"),
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
