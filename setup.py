@@ -53,7 +53,7 @@ setup(
         "tqdm>=4.57",
     ],
     extras_require={
-        "fast": ["numba>=0.59"],
+        "fast": ["numba>=0.61"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
         "dev": ["mypy>=1.8", "ruff>=0.6", "types-tqdm"],
         # colcon runs pytest where this extra names it.
