@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from random_networks import random_weights
 
 from floppynet_vpr.extraction import (
     BACKENDS,
@@ -20,9 +23,8 @@ from floppynet_vpr.extraction import (
 )
 from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.extraction.hamming import KERNELS, popcount_without_ufunc
-from floppynet_vpr.network.layers import NETWORKS, filter_shapes
+from floppynet_vpr.extraction.products import FloatProduct, IntegerProduct
 from floppynet_vpr.network.tflite_import import import_tflite
-from floppynet_vpr.network.weights import ConvWeights, NetworkWeights
 
 CONCRETE = tuple(name for name in BACKENDS if name not in ("auto", "packed"))
 IMAGE_SHAPE = (227, 227, 3)
@@ -38,21 +40,6 @@ def test_pool5_equals_larq_compute_engine(name: str, backend: str, data_dir: Pat
         pool5 = extractor.pool5(image)
         assert pool5.dtype == np.int16
         np.testing.assert_array_equal(pool5, expected)
-
-
-def random_weights(name: str, padding_value: int, seed: int) -> NetworkWeights:
-    """A network with random filters and BatchNorms, scales of either sign and zero included."""
-    rng = np.random.default_rng(seed)
-    convs = {}
-    for conv, shape in filter_shapes(NETWORKS[name]).items():
-        filters = rng.choice(np.array([-1, 1], np.int8), shape)
-        if not convs:
-            convs[conv] = ConvWeights(filters)
-            continue
-        scale = rng.normal(0, 1, shape[3]).astype(np.float32)
-        scale[::17] = 0
-        convs[conv] = ConvWeights(filters, scale, rng.normal(0, 8, shape[3]).astype(np.float32))
-    return NetworkWeights(NETWORKS[name], padding_value, convs)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +123,43 @@ def test_an_image_of_another_size_is_refused(backend: str) -> None:
 
 def test_auto_says_what_it_chose() -> None:
     assert create_extractor().description == create_extractor(backend=CONCRETE[0]).description
+
+
+def test_without_numba_auto_takes_faiss_and_says_how_to_be_faster() -> None:
+    program = (
+        "import sys; sys.modules['llvmlite'] = None\n"
+        "from floppynet_vpr.extraction import create_extractor\n"
+        "print(create_extractor().description)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "faiss" in done.stdout
+    assert "pip install numba" in done.stderr
+
+
+def test_every_convolution_can_be_called_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, IMAGE_SHAPE, np.uint8)
+    for backend in CONCRETE:
+        extractor = create_extractor(backend=backend)
+        expected = extractor.pool5(image)
+        calls = extractor.stage_calls(image)
+        assert backend == "onnxruntime" or list(calls) == ["conv1", "conv2", "conv5"]
+        for call in calls.values():
+            call()
+        np.testing.assert_array_equal(extractor.pool5(image), expected)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(0, 2), st.integers(0))
+def test_products_are_exact(rows: int, depth: int, columns: int, zero: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    left = rng.integers(0, 256, (rows, depth), np.uint8)
+    right = rng.choice(np.array([-1, 1], np.int8), (depth, columns))
+    product = IntegerProduct(rows, right, zero)
+    product.left[:] = left
+    product.compute()
+    expected = (left.astype(np.int64) - zero) @ right
+    np.testing.assert_array_equal(product.result, expected)
+    if zero == 0:
+        floats = FloatProduct(rows, right)
+        floats.left[:] = left
+        floats.compute()
+        np.testing.assert_array_equal(floats.result, expected)

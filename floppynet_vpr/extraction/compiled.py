@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,17 +29,19 @@ _HELP, _LEAD = 0, 1
 class CompiledExtractor(Extractor):
     """Extracts with xnor and popcount on packed bits, compiled for this CPU, on 1 to n threads."""
 
-    def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
-        """Lay out the network and compile, or load what an earlier process compiled.
+    def __init__(
+        self, weights: NetworkWeights, threads: int = 1, code: NativeCode | None = None
+    ) -> None:
+        """Lay out the network and compile, `code` being for this CPU unless given.
 
         The result is compared with numpy's once. Raises ImportError where numba is absent, and
         ExtractionError where it cannot compile or its code computes wrongly.
         """
-        self._code = _native_code()
+        self._code = code or _native_code()
         target = self._code.target
         plural = "" if threads == 1 else f", {threads} threads"
         super().__init__(
-            weights, f"packed bits, numba kernel ({target.bits}, {target.pixels}){plural}"
+            weights, f"packed bits, compiled kernels ({target.bits}, {target.pixels}){plural}"
         )
         blocking = Blocking(target.filters, target.signed_pixels)
         self._plan = plan = make_plan(network_stages(weights), blocking)
@@ -60,10 +64,28 @@ class CompiledExtractor(Extractor):
         np.bitwise_xor(image.reshape(self._plan.image.shape), self._sign_bit, out=self._plan.image)
         self._code.begin(self._state.ctypes.data)
         if self._pool:
+            # Whoever comes late still needs the arrays, which the method's object keeps.
             for _ in range(self._helpers):
-                self._pool.submit(self._code.run_tasks, *self._arguments, _HELP)
-        self._code.run_tasks(*self._arguments, _LEAD)
+                self._pool.submit(self._run_tasks, _HELP)
+        self._run_tasks(_LEAD)
         return self._plan.pool5.reshape(self._output_shape).copy()
+
+    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+        """See `Extractor`; on one thread."""
+        self.pool5(image)
+        return {
+            conv.name: partial(self._run_stage, index)
+            for index, conv in enumerate(self.weights.spec.convs)
+        }
+
+    def _run_tasks(self, lead: int) -> None:
+        self._code.run_tasks(*self._arguments, lead)
+
+    def _run_stage(self, index: int) -> None:
+        # As if all stages before it were done, and it were the last.
+        self._state[:] = self._plan.stages[index]["first_task"]
+        stages, _, *arrays = self._arguments
+        self._code.run_tasks(stages, index + 1, *arrays, _LEAD)
 
     def _check(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, INPUT_SHAPE, np.uint8)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,14 @@ class Extractor(ABC):
     @abstractmethod
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
         """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+
+    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+        """Give for each convolution a call that does it alone, with what follows it, on `image`.
+
+        For measuring: a call may be repeated as long as no other method is called. Empty where
+        the network is computed in one piece.
+        """
+        return {}
 
     def describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Extract the descriptor of any (H, W, 3) uint8 RGB image: (9216,) float32 of norm 1."""

@@ -23,9 +23,10 @@ _MAKERS: dict[str, Callable[[NetworkWeights, int], Extractor]] = {
     "packed-numpy": lambda weights, threads: PackedExtractor(weights, "numpy", threads),
     "onnxruntime": OnnxExtractor,
 }
-"""Fastest first."""
+CONCRETE_BACKENDS = tuple(_MAKERS)
+"""The names that stand for one way to compute, fastest first."""
 _CANDIDATES = {
-    "auto": tuple(_MAKERS),
+    "auto": CONCRETE_BACKENDS,
     "packed": tuple(name for name in _MAKERS if name.startswith("packed")),
 } | {name: (name,) for name in _MAKERS}
 

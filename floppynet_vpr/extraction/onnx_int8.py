@@ -8,14 +8,18 @@ times faster; so patches are copied here and onnxruntime multiplies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import PatchConvolution, filter_matrix, padded_map
 from floppynet_vpr.extraction.extractor import Extractor, check_input
-from floppynet_vpr.extraction.packed import finish_bits, pool
 from floppynet_vpr.extraction.products import IntegerProduct
 from floppynet_vpr.extraction.stages import Stage, network_stages
+from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
 from floppynet_vpr.network.weights import NetworkWeights
 
 # Maps hold +1 more than they mean, which onnxruntime takes off again: -1, 0, +1 as 0, 1, 2.
@@ -30,32 +34,43 @@ class OnnxIntegerExtractor(Extractor):
         import onnxruntime
 
         super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, int8 products")
-        self._stages = network_stages(weights)
-        self._convolutions = []
-        self._maps = []
-        for index, stage in enumerate(self._stages):
-            positions = stage.rows * stage.columns
+        self._steps: Steps = {}
+        for index, stage in enumerate(network_stages(weights)):
             zero = _ZERO if index else 0
-            product = IntegerProduct(positions, filter_matrix(stage), zero, threads)
-            self._convolutions.append(PatchConvolution(stage, product))
-            self._maps.append(
-                padded_map(*stage.input_shape, stage.conv.pad, stage.padding_value + _ZERO)
+            product = IntegerProduct(
+                stage.rows * stage.columns, filter_matrix(stage), zero, threads
             )
+            padded, inside = padded_map(
+                *stage.input_shape, stage.conv.pad, stage.padding_value + _ZERO
+            )
+            convolution = PatchConvolution(stage, product)
+            step = partial(_bits_to_bits, stage, convolution, padded, inside)
+            self._steps[stage.conv.name] = step if index else partial(_bits, stage, convolution)
 
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
         """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
         check_input(image)
-        padded = np.ascontiguousarray(image)
-        for index, stage in enumerate(self._stages):
-            sums = self._convolutions[index].sums(padded)
-            if stage.sign is None:
-                break
-            padded, inside = self._maps[index + 1]
-            _write_signs(sums, stage, inside)
-        return (pool(sums, np.maximum) if stage.pooled else sums).astype(np.int16)
+        return run_steps(self._steps, np.ascontiguousarray(image))
+
+    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+        """See `Extractor`."""
+        return calls_of_steps(self._steps, np.ascontiguousarray(image))
 
 
-def _write_signs(sums: NDArray[np.int32], stage: Stage, inside: NDArray[np.uint8]) -> None:
-    assert stage.sign is not None
-    bits = finish_bits(sums >= stage.sign.threshold, stage)
+def _bits_to_bits(
+    stage: Stage,
+    convolution: PatchConvolution,
+    padded: NDArray[np.uint8],
+    inside: NDArray[np.uint8],
+    bits: NDArray[np.bool_],
+) -> NDArray[Any]:
     np.multiply(bits.view(np.uint8), 2 * _ZERO, out=inside)
+    return _bits(stage, convolution, padded)
+
+
+def _bits(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]) -> NDArray[Any]:
+    """Convolve, then compare, or behind the last convolution pool the sums themselves."""
+    sums = convolution.sums(padded)
+    if stage.sign is not None:
+        return finish_bits(sums >= stage.sign.threshold, stage)
+    return (pool(sums, np.maximum) if stage.pooled else sums).astype(np.int16)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check
 from floppynet_vpr.extraction.hamming import KERNELS
 from floppynet_vpr.extraction.products import FixedProduct, fastest_product
 from floppynet_vpr.extraction.stages import Stage, network_stages
+from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
 from floppynet_vpr.network.weights import NetworkWeights
 
 
@@ -47,37 +47,38 @@ class PackedExtractor(Extractor):
         self._pixels = PatchConvolution(first, make(positions, filter_matrix(first)))
         assert first.sign is not None
         self._first_threshold = first.sign.threshold.astype(self._pixels.dtype)
-        self._bits = [(stage, BitConvolution(stage, KERNELS[kernel])) for stage in others]
-        # reach - 2 d >= t  <=>  d <= floor((reach - t) / 2)
-        self._limits = [
-            None if stage.sign is None else (stage.reach - stage.sign.threshold) // 2
-            for stage in others
-        ]
+        convolutions = [BitConvolution(stage, KERNELS[kernel]) for stage in others]
+        self._steps: Steps = {first.conv.name: self._first_bits}
+        for stage, convolution in zip(others, convolutions, strict=True):
+            if stage.sign is None:
+                self._steps[stage.conv.name] = partial(_last_sums, stage, convolution)
+                continue
+            # reach - 2 d >= t  <=>  d <= floor((reach - t) / 2)
+            limit = (stage.reach - stage.sign.threshold) // 2
+            self._steps[stage.conv.name] = partial(_next_bits, stage, convolution, limit)
 
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
         """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
         check_input(image)
+        return run_steps(self._steps, image)
+
+    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+        """See `Extractor`."""
+        return calls_of_steps(self._steps, image)
+
+    def _first_bits(self, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
         sums = self._pixels.sums(np.ascontiguousarray(image))
-        bits = finish_bits(sums >= self._first_threshold, self._first)
-        for (stage, convolution), limit in zip(self._bits, self._limits, strict=True):
-            distances = convolution.distances(bits)
-            if limit is None:
-                break
-            bits = finish_bits(distances <= limit, stage)
-        last = self._bits[-1][0]
-        sums = last.reach - 2 * distances
-        return (pool(sums, np.maximum) if last.pooled else sums).astype(np.int16)
+        return finish_bits(sums >= self._first_threshold, self._first)
 
 
-def finish_bits(bits: NDArray[np.bool_], stage: Stage) -> NDArray[np.bool_]:
-    """Pool what reached its threshold and flip where a negative scale asks for it."""
-    if stage.pooled:
-        bits = pool(bits, np.logical_or)
-    flip = None if stage.sign is None else stage.sign.flip
-    return bits ^ flip if flip is not None and flip.any() else bits
+def _next_bits(
+    stage: Stage, convolution: BitConvolution, limit: NDArray[np.int32], bits: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    return finish_bits(convolution.distances(bits) <= limit, stage)
 
 
-def pool(values: NDArray[Any], larger: np.ufunc) -> NDArray[Any]:
-    """Reduce 2x2 blocks of (rows, columns, channels) with `larger`."""
-    corners = [values[i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    return larger(larger(corners[0], corners[1]), larger(corners[2], corners[3]))
+def _last_sums(
+    stage: Stage, convolution: BitConvolution, bits: NDArray[np.bool_]
+) -> NDArray[np.int16]:
+    sums = stage.reach - 2 * convolution.distances(bits)
+    return (pool(sums, np.maximum) if stage.pooled else sums).astype(np.int16)

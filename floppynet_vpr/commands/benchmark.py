@@ -1,0 +1,200 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`benchmark`: every backend side by side, the one place where speed is stated."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.evaluation.machine import Machine, describe_machine, load_average
+from floppynet_vpr.evaluation.timing import Contender, Timing, measure, turns_for
+from floppynet_vpr.files import write_atomically
+
+_MOST_THREADS = 2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What was measured where; `load` is the load average before and after."""
+
+    machine: Machine
+    load: tuple[float, float]
+    reference: str
+    networks: list[Timing]
+    stages: list[Timing]
+
+    def ratio(self, timing: Timing) -> float:
+        """How many times faster than the reference on one thread."""
+        reference = next(t for t in self.networks if t.name == self.reference and t.threads == 1)
+        return reference.median_ms / timing.median_ms
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "benchmark",
+        "Measure every backend that works here, side by side in one process: calls take turns, "
+        "each turn after a call that is not counted. Ratios are to FloppyNet as a float32 graph "
+        "in onnxruntime on one thread. BinaryNet and the Baseline get random weights, on which "
+        "time does not depend.",
+        "  ros2 run floppynet_vpr benchmark\n"
+        "  ros2 run floppynet_vpr benchmark --runs 200 --threads 4 --markdown\n"
+        "  ros2 run floppynet_vpr benchmark --tflite floppynet_places365.tflite --json speed.json",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE.fnet",
+        help="FloppyNet's weights; without it those that the package carries",
+    )
+    parser.add_argument(
+        "--runs", type=at_least(1), default=50, metavar="N", help="calls measured of each"
+    )
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=min(_MOST_THREADS, len(os.sched_getaffinity(0))),
+        metavar="N",
+        help="threads to measure FloppyNet with, besides one",
+    )
+    parser.add_argument(
+        "--tflite",
+        type=Path,
+        metavar="FILE",
+        help="the network as the authors publish it, for Larq Compute Engine where its package "
+        "(larq-compute-engine) is installed",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _benchmark(arguments))
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from floppynet_vpr.evaluation.speed import REFERENCE
+
+    networks = _networks(arguments)
+    stages = _stages(arguments)
+    before = load_average()
+    total = turns_for(arguments.runs) * (len(networks) + len(stages))
+    with tqdm(total=total, unit="turn", disable=None) as bar:
+        timings = [measure(group, arguments.runs, bar.update) for group in (networks, stages)]
+    report = _Report(describe_machine(), (before, load_average()), REFERENCE, *timings)
+    (_print_markdown if arguments.markdown else _print_text)(report)
+    if arguments.json:
+        write_atomically(arguments.json, (_to_json(report).encode(),))
+        print(f"wrote {arguments.json}", file=sys.stderr)
+    return 0
+
+
+def _networks(arguments: argparse.Namespace) -> list[Contender]:
+    from floppynet_vpr.evaluation import speed
+    from floppynet_vpr.network.weights import load_weights
+
+    counts = sorted({1, int(arguments.threads)})
+    contenders = speed.backend_contenders(load_weights(arguments.weights), counts)
+    contenders += speed.backend_contenders(speed.random_weights("binarynet"), [1])
+    contenders.append(speed.baseline_contender())
+    if arguments.tflite:
+        try:
+            contenders += speed.larq_contenders(arguments.tflite)
+        except ImportError as error:
+            _log.warning("not measured: Larq Compute Engine (%s)", error)
+    return contenders
+
+
+def _stages(arguments: argparse.Namespace) -> list[Contender]:
+    from floppynet_vpr.evaluation import speed
+    from floppynet_vpr.extraction import ExtractionError, create_extractor
+    from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
+    from floppynet_vpr.network.weights import load_weights
+
+    weights = load_weights(arguments.weights)
+    contenders = []
+    for backend in CONCRETE_BACKENDS:
+        try:
+            extractor = create_extractor(weights, backend)
+        except ExtractionError:
+            continue  # said when the networks were prepared
+        contenders += speed.stage_contenders(extractor, backend)
+    return contenders + speed.common_stage_contenders(weights)
+
+
+def _heading(report: _Report) -> list[str]:
+    machine = report.machine
+    libraries = ", ".join(f"{name} {number or '-'}" for name, number in machine.libraries.items())
+    return [
+        f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.flags) or 'no vector flags'}",
+        f"Python {machine.python}, {libraries}",
+        f"load average {report.load[0]:.1f} before, {report.load[1]:.1f} after; "
+        f"{report.networks[0].runs} calls of each; times in ms",
+    ]
+
+
+_Row = Sequence[str]
+
+
+def _tables(report: _Report) -> list[tuple[_Row, list[_Row]]]:
+    networks: list[_Row] = [
+        (t.name, str(t.threads), *_times(t), f"{report.ratio(t):.2f}") for t in report.networks
+    ]
+    stages: list[_Row] = [(t.name, *_times(t)) for t in report.stages]
+    return [
+        (("one 227x227 image", "threads", "median", "p10", "p90", "x"), networks),
+        (("stage, one thread", "median", "p10", "p90"), stages),
+    ]
+
+
+def _times(timing: Timing) -> tuple[str, str, str]:
+    return f"{timing.median_ms:.3f}", f"{timing.p10_ms:.3f}", f"{timing.p90_ms:.3f}"
+
+
+def _print_text(report: _Report) -> None:
+    print("\n".join(_heading(report)))
+    for header, rows in _tables(report):
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        print()
+        for row in (header, *rows):
+            first, *others = (
+                cell.rjust(width) if index else cell.ljust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            print("  ".join((first, *others)))
+    print(f"\nx: times faster than {report.reference} on one thread (medians)")
+
+
+def _print_markdown(report: _Report) -> None:
+    print("  \n".join(_heading(report)))
+    for header, rows in _tables(report):
+        rule = ["---"] + ["---:"] * (len(header) - 1)
+        print()
+        for row in (header, rule, *rows):
+            print(f"| {' | '.join(row)} |")
+    print(f"\nx: times faster than {report.reference} on one thread (medians)")
+
+
+def _to_json(report: _Report) -> str:
+    content = asdict(report)
+    for timing, entry in zip(report.networks, content["networks"], strict=True):
+        entry["ratio"] = report.ratio(timing)
+    return json.dumps(content, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

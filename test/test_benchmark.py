@@ -1,0 +1,66 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark measures everything that works here, in turns; speed itself is not tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from floppynet_vpr.commands.benchmark import main
+from floppynet_vpr.evaluation.timing import Contender, measure
+from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
+from floppynet_vpr.network.onnx_baseline import random_baseline
+
+
+def test_calls_take_turns_after_one_that_is_not_counted() -> None:
+    order: list[str] = []
+    contenders = [Contender(name, 1, lambda name=name: order.append(name)) for name in "ab"]
+    timings = measure(contenders, runs=7)
+    assert "".join(order) == 2 * (6 * "a" + 6 * "b")
+    assert [(t.name, t.threads, t.runs) for t in timings] == [("a", 1, 10), ("b", 1, 10)]
+    assert all(0 < t.p10_ms <= t.median_ms <= t.p90_ms for t in timings)
+
+
+def test_every_backend_and_stage_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "speed.json"
+    assert main(["--runs", "1", "--threads", "2", "--markdown", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    measured = {(entry["name"], entry["threads"]): entry for entry in report["networks"]}
+    for backend in CONCRETE_BACKENDS:
+        assert (f"FloppyNet {backend}", 1) in measured
+        assert (f"FloppyNet {backend}", 2) in measured
+        assert (f"BinaryNet {backend}", 1) in measured
+    assert ("Baseline onnxruntime", 1) in measured
+    assert measured[report["reference"], 1]["ratio"] == 1
+    stages = {entry["name"] for entry in report["stages"]}
+    assert {"packed-faiss conv2", "resize 640x480", "normalise", "search 1000 places"} <= stages
+    assert report["machine"]["libraries"]["numpy"] == np.__version__
+
+    printed = capsys.readouterr().out
+    assert report["machine"]["cpu"] in printed
+    assert "| FloppyNet packed-numpy | 1 |" in printed
+
+
+def test_a_missing_tflite_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    status = main(["--runs", "1", "--threads", "1", "--tflite", str(tmp_path / "none.tflite")])
+    said = capsys.readouterr().err + caplog.text
+    # Without Larq Compute Engine there is nothing to measure the file with.
+    assert ("none.tflite" in said) if status else ("Larq Compute Engine" in said)
+
+
+def test_the_baseline_has_the_familys_output() -> None:
+    session = onnxruntime.InferenceSession(random_baseline(), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (1, 227, 227, 3), np.uint8)
+    (pool5,) = session.run(None, {"image": image})
+    assert pool5.shape == (1, 6, 6, 256)
+    assert (pool5 >= 0).all()
+    assert pool5.any()
