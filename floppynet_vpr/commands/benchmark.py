@@ -147,6 +147,13 @@ def _heading(report: _Report) -> list[str]:
     ]
 
 
+def _legend(report: _Report) -> str:
+    return (
+        "cpu: CPU time of all threads together, which other programs do not stretch (median)\n"
+        f"x: times faster than {report.reference} on one thread (medians)"
+    )
+
+
 _Row = Sequence[str]
 
 
@@ -156,13 +163,14 @@ def _tables(report: _Report) -> list[tuple[_Row, list[_Row]]]:
     ]
     stages: list[_Row] = [(t.name, *_times(t)) for t in report.stages]
     return [
-        (("one 227x227 image", "threads", "median", "p10", "p90", "x"), networks),
-        (("stage, one thread", "median", "p10", "p90"), stages),
+        (("one 227x227 image", "threads", "median", "p10", "p90", "cpu", "x"), networks),
+        (("stage, one thread", "median", "p10", "p90", "cpu"), stages),
     ]
 
 
-def _times(timing: Timing) -> tuple[str, str, str]:
-    return f"{timing.median_ms:.3f}", f"{timing.p10_ms:.3f}", f"{timing.p90_ms:.3f}"
+def _times(timing: Timing) -> tuple[str, ...]:
+    values = timing.median_ms, timing.p10_ms, timing.p90_ms, timing.cpu_ms
+    return tuple(f"{value:.3f}" for value in values)
 
 
 def _print_text(report: _Report) -> None:
@@ -176,7 +184,7 @@ def _print_text(report: _Report) -> None:
                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
             print("  ".join((first, *others)))
-    print(f"\nx: times faster than {report.reference} on one thread (medians)")
+    print(f"\n{_legend(report)}")
 
 
 def _print_markdown(report: _Report) -> None:
@@ -186,7 +194,7 @@ def _print_markdown(report: _Report) -> None:
         print()
         for row in (header, rule, *rows):
             print(f"| {' | '.join(row)} |")
-    print(f"\nx: times faster than {report.reference} on one thread (medians)")
+    print(f"\n{_legend(report)}")
 
 
 def _to_json(report: _Report) -> str:

@@ -30,7 +30,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one contender took: median, 10th and 90th percentile, in milliseconds."""
+    """What one contender took: median, 10th and 90th percentile, in milliseconds.
+
+    `cpu_ms` is the median time that CPUs spent on it, all threads together. Other processes
+    that want the same CPUs stretch the first three but not this one.
+    """
 
     name: str
     threads: int
@@ -38,6 +42,7 @@ class Timing:
     median_ms: float
     p10_ms: float
     p90_ms: float
+    cpu_ms: float
 
 
 def measure(
@@ -49,26 +54,27 @@ def measure(
     and left at one.
     """
     turns = turns_for(runs)
-    times = np.empty((len(contenders), turns * _TURN))
+    times, cpu = np.empty((2, len(contenders), turns * _TURN))
     for turn in range(turns):
         for index, contender in enumerate(contenders):
             set_threads(contender.threads)
             contender.call()
             for call in range(_TURN):
-                start = time.perf_counter()
+                start, cpu_start = time.perf_counter(), time.process_time()
                 contender.call()
-                times[index, turn * _TURN + call] = time.perf_counter() - start
+                column = turn * _TURN + call
+                times[index, column] = time.perf_counter() - start
+                cpu[index, column] = time.process_time() - cpu_start
             progress()
     set_threads(1)
-    return [
-        Timing(
-            contender.name,
-            contender.threads,
-            turns * _TURN,
-            *(float(value) for value in np.percentile(1000 * row, (50, 10, 90))),
+    results = []
+    for contender, row, cpu_row in zip(contenders, 1000 * times, 1000 * cpu, strict=True):
+        median, p10, p90 = (float(value) for value in np.percentile(row, (50, 10, 90)))
+        cpu_ms = float(np.median(cpu_row))
+        results.append(
+            Timing(contender.name, contender.threads, len(row), median, p10, p90, cpu_ms)
         )
-        for contender, row in zip(contenders, times, strict=True)
-    ]
+    return results
 
 
 def turns_for(runs: int) -> int:
