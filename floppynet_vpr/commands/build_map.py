@@ -20,6 +20,8 @@ from floppynet_vpr.commands.common import (
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
+
     parser = make_parser(
         "build_map",
         "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
@@ -33,6 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="MAP.fvm", help="the map to write"
+    )
+    parser.add_argument(
+        "--storage",
+        choices=tuple(STORAGES),
+        default=DEFAULT_STORAGE,
+        help="how descriptors are kept: float32 is exact, the others are lossy and smaller "
+        f"({', '.join(f'{name} {kind.row_bytes:,}' for name, kind in STORAGES.items())} bytes a "
+        "place); distances stay on one scale",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
@@ -84,13 +94,14 @@ def _build(arguments: argparse.Namespace) -> int:
     print(f"{source.label}: {len(source)} frames; {extractor.description}")
     start = time.perf_counter()
     frames = tqdm(source, total=len(source), unit="frame", disable=None)
-    reference = build_map(frames, extractor, arguments.min_distance)
+    reference = build_map(frames, extractor, arguments.min_distance, arguments.storage)
     if not len(reference):
         raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
     seconds = time.perf_counter() - start
     reference.save(output)
     print(
-        f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB, "
+        f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
+        f"({reference.storage}), "
         f"in {seconds:.1f} s"
     )
     return 0

@@ -8,10 +8,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from floppynet_vpr.commands.common import make_parser, parse, run
+
+if TYPE_CHECKING:
+    from floppynet_vpr.mapping import ReferenceMap
+
+_PIECE = 256
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,6 +49,7 @@ def _describe(path: Path, list_places: bool) -> int:
     size = path.stat().st_size
     print(f"{path}: sound, {len(places)} places, {size / 2**20:.1f} MiB", end="")
     print(f" ({size / len(places) / 1024:.1f} KiB a place)" if places else "")
+    print(f"storage      {reference.storage}, {reference.bytes_per_place:,} bytes a descriptor")
     print(f"weights      {reference.network} {reference.fingerprint[:12]}", end="")
     print(" (shipped with this package)" if shipped else " (pass the same file as 'weights')")
     if places:
@@ -51,9 +58,9 @@ def _describe(path: Path, list_places: bool) -> int:
         print(f"last place   {places[-1].name}, {stamps[-1]:.3f} s")
         print(f"time span    {max(stamps) - min(stamps):.1f} s")
         print(f"with pose    {sum(place.pose is not None for place in places)}")
-    if len(places) > 1:
-        steps = np.linalg.norm(np.diff(reference.descriptors(), axis=0), axis=1)
-        low, middle, high = np.percentile(steps, (10, 50, 90))
+    # From signs alone the distance of two places cannot be told well enough.
+    if len(places) > 1 and reference.storage != "binary":
+        low, middle, high = np.percentile(_steps(reference), (10, 50, 90))
         print(
             f"steps        distance from one place to the next: median {middle:.3f}, "
             f"10 % {low:.3f}, 90 % {high:.3f}"
@@ -64,6 +71,15 @@ def _describe(path: Path, list_places: bool) -> int:
                 f"{place.id:>7} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  {place.pose or ''}"
             )
     return 0
+
+
+def _steps(reference: ReferenceMap) -> list[float]:
+    """Distances from each place to the next, in pieces: a map may be larger than memory allows."""
+    steps: list[float] = []
+    for first in range(0, len(reference) - 1, _PIECE):
+        descriptors = reference.descriptors(first, first + _PIECE + 1)
+        steps += np.linalg.norm(np.diff(descriptors, axis=0), axis=1).tolist()
+    return steps
 
 
 if __name__ == "__main__":

@@ -6,5 +6,15 @@ from floppynet_vpr.mapping.building import build_map
 from floppynet_vpr.mapping.map_file import MapError
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.reference_map import ReferenceMap, SearchResult
+from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES
 
-__all__ = ["MapError", "Place", "Pose", "ReferenceMap", "SearchResult", "build_map"]
+__all__ = [
+    "DEFAULT_STORAGE",
+    "STORAGES",
+    "MapError",
+    "Place",
+    "Pose",
+    "ReferenceMap",
+    "SearchResult",
+    "build_map",
+]

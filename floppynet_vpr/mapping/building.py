@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import Extractor
 from floppynet_vpr.mapping.reference_map import ReferenceMap
+from floppynet_vpr.mapping.storages import DEFAULT_STORAGE
 
 
 class NamedImage(Protocol):
@@ -31,14 +32,18 @@ class NamedImage(Protocol):
 
 
 def build_map(
-    frames: Iterable[NamedImage], extractor: Extractor, min_distance: float = 0.0
+    frames: Iterable[NamedImage],
+    extractor: Extractor,
+    min_distance: float = 0.0,
+    storage: str = DEFAULT_STORAGE,
 ) -> ReferenceMap:
     """Make a map of `frames`, one place each.
 
     With `min_distance` above 0 a frame becomes a place only when its descriptor is at least that
-    far (eq. 6, 0 to 2) from the place added last, so that standing still fills no map.
+    far (eq. 6, 0 to 2) from the place added last, so that standing still fills no map. `storage`
+    is how the map keeps descriptors; memory grows by that alone, the frames are let go.
     """
-    reference = ReferenceMap.for_weights(extractor.weights)
+    reference = ReferenceMap.for_weights(extractor.weights, storage)
     last: NDArray[np.float32] | None = None
     for frame in frames:
         descriptor = extractor.describe(frame.rgb)

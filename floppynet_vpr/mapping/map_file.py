@@ -9,15 +9,18 @@ The `.fvm` file, all values little-endian:
          8      2  format version, uint16: 1
         10      6  reserved, 0
         16      8  bytes of the JSON text, uint64, a multiple of 64
-        24      8  bytes of the descriptors, uint64
+        24      8  bytes of the tables, uint64
         32     32  SHA-256 of bytes 0 to 31 and of everything from byte 64 on
         64         JSON text, UTF-8, padded with spaces:
                      network, fingerprint  the weights that made the descriptors
-                     storage               "float32"
+                     storage               how they are kept, a name in `storages.STORAGES`
                      dimension             values in a descriptor
+                     tables                the tables that follow: name and bytes in a row
                      names, stamps_ns      one each per place, in the order of their ids
                      poses                 per place [x, y, z, qx, qy, qz, qw] or null
-                   descriptors, row by row in the order of their ids
+                   the tables, one row per place in the order of their ids:
+                     rows      the descriptors as `storages` describes them
+                     sketches  the bits of the coarse stage (`sketches`), unless "float32"
 """
 
 from __future__ import annotations
@@ -26,25 +29,29 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping.places import Place, Pose
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 1
-STORAGE = "float32"
 _HEAD = struct.Struct("<8sH6xQQ")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = _HEAD.size + _DIGEST_BYTES
 _ALIGNMENT = 64
+_PIECE_BYTES = 1 << 24
+
+Table = Sequence[NDArray[np.uint8]]
+"""Rows of equal length, (n, row_bytes) uint8 each, to be taken one array after the other."""
 
 
 class MapError(VprError):
@@ -53,35 +60,49 @@ class MapError(VprError):
 
 @dataclass(frozen=True)
 class MapContent:
-    """Everything a map file holds; `descriptors` is (places, dimension) float32."""
+    """Everything a map file holds; each table has one row per place."""
 
     network: str
     fingerprint: str
+    storage: str
     places: Sequence[Place]
-    descriptors: NDArray[np.float32]
+    tables: Mapping[str, Table]
 
 
 def write_map(path: Path, content: MapContent) -> None:
     """Write a map file, atomically; raises VprError when the disk does not take it."""
     text = _to_json(content)
-    rows = np.ascontiguousarray(content.descriptors, "<f4")
-    head = _HEAD.pack(MAGIC, VERSION, len(text), rows.nbytes)
+    size = sum(rows.nbytes for table in content.tables.values() for rows in table)
+    head = _HEAD.pack(MAGIC, VERSION, len(text), size)
     digest = hashlib.sha256(head)
     digest.update(text)
-    digest.update(rows.data)
-    write_atomically(path, (head, digest.digest(), text, rows.data))
+    for piece in _pieces(content.tables):
+        digest.update(piece)
+    write_atomically(path, _parts(head, digest.digest(), text, content.tables))
 
 
-def read_map(path: Path) -> MapContent:
+def _parts(
+    head: bytes, digest: bytes, text: bytes, tables: Mapping[str, Table]
+) -> Iterator[bytes | memoryview]:
+    yield from (head, digest, text)
+    yield from _pieces(tables)
+
+
+def _pieces(tables: Mapping[str, Table]) -> Iterator[memoryview]:
+    return (np.ascontiguousarray(rows).data for table in tables.values() for rows in table)
+
+
+def read_map(path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent:
     """Read a map file.
 
-    Sizes and checksum are checked before anything is used. Raises MapError with one sentence
-    that names the file: missing, foreign, of another version, truncated or damaged.
+    `layouts` holds for every storage its tables and their bytes per row. Sizes and checksum are
+    checked before anything is used. Raises MapError with one sentence that names the file:
+    missing, foreign, of another version, truncated or damaged.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            return _read(file, path)
+            return _read(file, path, layouts)
     except OSError as error:
         raise MapError(
             f"cannot read the map {path}: {error.strerror}; build one with "
@@ -89,62 +110,133 @@ def read_map(path: Path) -> MapContent:
         ) from None
 
 
-def _read(file: BinaryIO, path: Path) -> MapContent:
+def _read(file: BinaryIO, path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent:
     header = file.read(_HEADER_BYTES)
     if header[: len(MAGIC)] != MAGIC:
         raise MapError(f"{path} is not a map of floppynet_vpr: give a file made by build_map")
     actual = os.fstat(file.fileno()).st_size
     if len(header) < _HEADER_BYTES:
         raise MapError(f"{path} is cut off after {actual} bytes: copy or build it again")
-    _, version, text_bytes, row_bytes = _HEAD.unpack_from(header)
+    _, version, text_bytes, table_bytes = _HEAD.unpack_from(header)
     if version != VERSION:
         raise MapError(
             f"{path} has map format {version}, this release reads format {VERSION}: "
             "update floppynet_vpr or build the map again"
         )
-    expected = _HEADER_BYTES + text_bytes + row_bytes
+    expected = _HEADER_BYTES + text_bytes + table_bytes
     if actual != expected:
         raise MapError(
             f"{path} has {actual} bytes where its header says {expected}: "
             "it is cut off or damaged, copy or build it again"
         )
-    text = file.read(text_bytes)
-    rows = np.fromfile(file, "<f4", row_bytes // 4)
     digest = hashlib.sha256(header[: _HEAD.size])
+    text = file.read(text_bytes)
     digest.update(text)
-    digest.update(rows.data)
+    for piece in iter(lambda: file.read(_PIECE_BYTES), b""):
+        digest.update(piece)
     if digest.digest() != header[_HEAD.size :]:
         raise MapError(f"{path} is damaged (its checksum does not match): copy or build it again")
-    return _from_json(text, rows, path)
+    file.seek(_HEADER_BYTES + text_bytes)
+    return _content(text, file, table_bytes, path, layouts)
 
 
 def _to_json(content: MapContent) -> bytes:
     places = content.places
-    poses = [None if place.pose is None else astuple(place.pose) for place in places]
     text = json.dumps(
         {
             "network": content.network,
             "fingerprint": content.fingerprint,
-            "storage": STORAGE,
-            "dimension": content.descriptors.shape[1],
+            "storage": content.storage,
+            "dimension": DESCRIPTOR_SIZE,
+            "tables": {name: rows[0].shape[1] for name, rows in content.tables.items() if rows},
             "names": [place.name for place in places],
             "stamps_ns": [place.stamp_ns for place in places],
-            "poses": poses,
-        },
-        ensure_ascii=False,
-    ).encode("utf-8", "surrogateescape")
+            "poses": [None if place.pose is None else astuple(place.pose) for place in places],
+        }
+    ).encode()
     return text + b" " * (-len(text) % _ALIGNMENT)
 
 
-def _from_json(text: bytes, rows: NDArray[np.float32], path: Path) -> MapContent:
-    facts = json.loads(text.decode("utf-8", "surrogateescape"))
-    if facts["storage"] != STORAGE:
-        raise MapError(f"{path} stores descriptors as '{facts['storage']}', not known here")
-    places = [
-        Place(index, name, stamp, None if pose is None else Pose(*pose))
-        for index, (name, stamp, pose) in enumerate(
-            zip(facts["names"], facts["stamps_ns"], facts["poses"], strict=True)
+def _content(
+    text: bytes,
+    file: BinaryIO,
+    table_bytes: int,
+    path: Path,
+    layouts: Mapping[str, Mapping[str, int]],
+) -> MapContent:
+    """Take the checked bytes apart, as a map of this package."""
+    try:
+        facts = _Facts(json.loads(text))
+        network, fingerprint = facts.one("network", str), facts.one("fingerprint", str)
+        storage, dimension = facts.one("storage", str), facts.one("dimension", int)
+        places = _places(facts)
+    except (ValueError, RecursionError) as error:
+        raise MapError(f"{path} is not a sound map ({error}): build it again") from None
+    if dimension != DESCRIPTOR_SIZE:
+        raise MapError(
+            f"{path} holds descriptors of {dimension} values, not {DESCRIPTOR_SIZE}: "
+            "build the map again"
         )
+    tables = layouts.get(storage)
+    if tables is None:
+        raise MapError(
+            f"{path} keeps descriptors as '{storage}', which this release does not know: "
+            "update floppynet_vpr or build the map again"
+        )
+    if (places and facts.get("tables") != tables) or table_bytes != len(places) * sum(
+        tables.values()
+    ):
+        raise MapError(f"{path} is not a sound map (its tables do not fit): build it again")
+    content = {
+        name: [np.fromfile(file, np.uint8, len(places) * size).reshape(-1, size)]
+        for name, size in tables.items()
+    }
+    return MapContent(network, fingerprint, storage, places, content)
+
+
+class _Facts:
+    """The JSON object of a map, each value asked for with its type; ValueError otherwise."""
+
+    def __init__(self, facts: Any) -> None:
+        if not isinstance(facts, dict):
+            raise ValueError("no facts")
+        self._facts = facts
+
+    def get(self, key: str) -> Any:
+        """Look at a value of any type, None where there is none."""
+        return self._facts.get(key)
+
+    def one(self, key: str, kind: type) -> Any:
+        """Give the value of `key`."""
+        return _typed(self.get(key), kind, key)
+
+    def many(self, key: str, kind: type) -> list[Any]:
+        """Give the list of `key`, of values of one type."""
+        return [_typed(value, kind, key) for value in self.one(key, list)]
+
+
+def _typed(value: Any, kind: type, key: str) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{key} is wrong")
+    return value
+
+
+def _places(facts: _Facts) -> list[Place]:
+    names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
+    poses = facts.one("poses", list)
+    if not len(names) == len(stamps) == len(poses):
+        raise ValueError("names, stamps and poses are not equally many")
+    return [
+        Place(index, name, stamp, _pose(pose))
+        for index, (name, stamp, pose) in enumerate(zip(names, stamps, poses, strict=True))
     ]
-    descriptors = rows.reshape(len(places), facts["dimension"])
-    return MapContent(facts["network"], facts["fingerprint"], places, descriptors)
+
+
+def _pose(values: Any) -> Pose | None:
+    if values is None:
+        return None
+    if len(_typed(values, list, "poses")) != 7:
+        raise ValueError("poses is wrong")
+    if not all(type(value) in (int, float) for value in values):
+        raise ValueError("poses is wrong")
+    return Pose(*values)

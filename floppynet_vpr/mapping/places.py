@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pose:
     """Position in metres and orientation as a unit quaternion, in the map's frame (REP-103)."""
 
@@ -20,7 +20,7 @@ class Pose:
     qw: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """A place in a map: its number, where its image came from, and when it was seen.
 

@@ -4,22 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.map_file import MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.places import Place, Pose
+from floppynet_vpr.mapping.rotation import Query, rotate
+from floppynet_vpr.mapping.sketches import SKETCH_BYTES, Sketches, sketch
+from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES, Storage
 from floppynet_vpr.network.weights import NetworkWeights
 
-# faiss computes fewer queries than this one by one, as differences; more of them through
-# ||a||^2 + ||b||^2 - 2ab, whose cancellation would give a batch other distances than its queries.
-_QUERIES_AT_ONCE = 16
+COMPARED = 512
+"""Places whose descriptors are compared with a query's; larger maps choose them by sketch."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,42 @@ class SearchResult:
 
 
 class ReferenceMap:
-    """Places and their L2-normalised descriptors, with exact nearest-neighbour search.
+    """Places and their L2-normalised descriptors, searched for the nearest.
 
-    A map belongs to the weights that made its descriptors and says so in its file.
+    A map belongs to the weights that made its descriptors and says so in its file. `storage` names
+    how descriptors are kept (see `storages`). Up to 512 places, and with `float32` always, a query
+    is compared with every place. In larger maps it is compared with the 512 places whose sketches
+    are nearest, so the time of a search hardly grows; a place beyond them would be missed.
     """
 
-    def __init__(self, network: str, fingerprint: str) -> None:
-        """Start an empty map for the weights with this network name and fingerprint."""
+    def __init__(self, network: str, fingerprint: str, storage: str = DEFAULT_STORAGE) -> None:
+        """Start an empty map for the weights with this network name and fingerprint.
+
+        Raises MapError for an unknown storage.
+        """
+        if storage not in STORAGES:
+            raise MapError(f"unknown storage '{storage}': choose one of {', '.join(STORAGES)}")
         self.network = network
         self.fingerprint = fingerprint
+        self._storage = STORAGES[storage]
         self._places: list[Place] = []
-        self._index = _flat_index()
+        self._rows = Blocks(self._storage.row_bytes)
+        self._sketches = None if self._storage.exact else Sketches()
 
     @classmethod
-    def for_weights(cls, weights: NetworkWeights) -> ReferenceMap:
+    def for_weights(cls, weights: NetworkWeights, storage: str = DEFAULT_STORAGE) -> ReferenceMap:
         """Start an empty map for descriptors made with `weights`."""
-        return cls(weights.spec.name, weights.fingerprint)
+        return cls(weights.spec.name, weights.fingerprint, storage)
+
+    @property
+    def storage(self) -> str:
+        """How descriptors are kept, a name in `STORAGES`."""
+        return self._storage.name
+
+    @property
+    def bytes_per_place(self) -> int:
+        """What a place's descriptor takes, in memory as in the file."""
+        return sum(_tables(self._storage).values())
 
     @property
     def places(self) -> Sequence[Place]:
@@ -80,71 +102,101 @@ class ReferenceMap:
 
         Raises MapError for a descriptor of another size or that is not normalised.
         """
-        row = _as_rows(descriptor)
-        if len(row) != 1 or abs(float(row[0] @ row[0]) - 1) > 1e-3:
-            raise MapError("a place takes one L2-normalised descriptor: see Extractor.describe")
-        self._index.add(row)
-        place = Place(len(self._places), name, stamp_ns, pose)
-        self._places.append(place)
-        return place
+        rows = _as_rows(descriptor)
+        if len(rows) != 1:
+            raise MapError(f"a place takes one descriptor, not {len(rows)}")
+        return self.extend(rows, [Place(len(self), name, stamp_ns, pose)])[0]
+
+    def extend(self, descriptors: NDArray[np.float32], places: Sequence[Place]) -> Sequence[Place]:
+        """Add many places at once, by (n, 9216) float32 descriptors of norm 1.
+
+        The places' ids must go on where the map's end. Returns them; raises MapError as `add`.
+        """
+        rows = _as_rows(descriptors)
+        if [place.id for place in places] != list(range(len(self), len(self) + len(rows))):
+            raise MapError(f"the places' ids must count on from {len(self)}, one per descriptor")
+        squares = np.einsum("rd,rd->r", rows, rows)
+        if not (np.abs(squares - 1) <= 1e-3).all():
+            raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
+        if self._sketches is not None:
+            self._sketches.add(sketch(rotate(rows)))
+        self._rows.add(self._storage.encode(rows))
+        self._places.extend(places)
+        return places
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
         """Find the `k` nearest places of (queries, 9216) or (9216,) float32 descriptors.
 
-        With fewer than `k` places in the map, all of them are returned.
+        With fewer than `k` places in the map, all of them are returned. Every query gives the
+        same answer alone as among others.
         """
         if k < 1:
             raise MapError(f"k is {k}: ask for at least one neighbour")
         queries = _as_rows(descriptors)
         k = min(k, len(self))
         ids = np.empty((len(queries), k), np.int64)
-        squares = np.empty((len(queries), k), np.float32)
+        distances = np.empty((len(queries), k), np.float32)
         if k:
-            for start in range(0, len(queries), _QUERIES_AT_ONCE):
-                part = slice(start, start + _QUERIES_AT_ONCE)
-                squares[part], ids[part] = self._index.search(queries[part], k)
-        distances = np.sqrt(squares)
-        order = np.lexsort((ids, distances))
-        return SearchResult(
-            np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1)
-        )
+            for index, descriptor in enumerate(queries):
+                ids[index], distances[index] = self._nearest(Query(descriptor), k)
+        return SearchResult(ids, distances)
 
-    def descriptors(self) -> NDArray[np.float32]:
-        """Copy out all descriptors, (places, 9216) float32."""
-        return self._index.reconstruct_n(0, len(self))
+    def _nearest(self, query: Query, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        compared = max(k, COMPARED)
+        ids = None
+        if self._sketches is not None and compared < len(self):
+            ids = self._sketches.nearest(sketch(query.rotated), compared)
+        distances = np.sqrt(
+            np.concatenate([self._storage.squares(query, rows) for rows in self._rows.chunks(ids)])
+        )
+        order = _smallest(distances, k)
+        return (order if ids is None else ids[order]), distances[order]
+
+    def descriptors(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
+        """Copy out the descriptors of places `first` to before `last`, (n, 9216) float32.
+
+        A lossy storage gives them back as well as it kept them.
+        """
+        ids = np.arange(len(self), dtype=np.int64)[first:last]
+        parts = [self._storage.decode(rows) for rows in self._rows.chunks(ids)]
+        return np.concatenate([np.empty((0, DESCRIPTOR_SIZE), np.float32), *parts])
 
     def save(self, path: Path) -> None:
         """Save to a map file, atomically; raises VprError when the disk does not take it."""
-        write_map(path, MapContent(self.network, self.fingerprint, self._places, self._rows()))
-
-    def _rows(self) -> NDArray[np.float32]:
-        """Look at the index's own memory, valid until the next `add`."""
-        import faiss
-
-        values = faiss.rev_swig_ptr(self._index.get_xb(), len(self) * DESCRIPTOR_SIZE)
-        return values.reshape(-1, DESCRIPTOR_SIZE)
+        tables = {"rows": list(self._rows.filled())}
+        if self._sketches is not None and len(self):
+            tables["sketches"] = [self._sketches.rows()]
+        write_map(
+            path,
+            MapContent(self.network, self.fingerprint, self.storage, self._places, tables),
+        )
 
     @classmethod
     def load(cls, path: Path) -> ReferenceMap:
         """Load a map file; raises MapError when it is missing, damaged, truncated or foreign."""
-        content = read_map(path)
-        if content.descriptors.shape[1] != DESCRIPTOR_SIZE:
-            raise MapError(
-                f"{path} holds descriptors of {content.descriptors.shape[1]} values, "
-                f"not {DESCRIPTOR_SIZE}: build the map again"
-            )
-        loaded = cls(content.network, content.fingerprint)
-        loaded._index.add(content.descriptors)
+        content = read_map(path, {name: _tables(storage) for name, storage in STORAGES.items()})
+        loaded = cls(content.network, content.fingerprint, content.storage)
+        loaded._rows = Blocks(loaded._rows.row_bytes, content.tables["rows"][0])
+        if loaded._sketches is not None:
+            loaded._sketches.add(content.tables["sketches"][0])
         loaded._places = list(content.places)
         return loaded
 
 
-def _flat_index() -> Any:
-    import faiss
+def _tables(storage: Storage) -> Mapping[str, int]:
+    """The tables of a storage's file and their bytes per row."""
+    rows = {"rows": storage.row_bytes}
+    return rows if storage.exact else rows | {"sketches": SKETCH_BYTES}
 
-    # From k = 100 on faiss would collect neighbours in a way that breaks ties at random.
-    faiss.cvar.distance_compute_min_k_reservoir = np.iinfo(np.int32).max
-    return faiss.IndexFlatL2(DESCRIPTOR_SIZE)
+
+def _smallest(distances: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Find the indices of the `k` smallest values in ascending order, ties by the lower index."""
+    if k < len(distances):
+        limit = np.partition(distances, k - 1)[k - 1]
+        candidates = np.flatnonzero(distances <= limit)
+    else:
+        candidates = np.arange(len(distances))
+    return candidates[np.argsort(distances[candidates], kind="stable")[:k]].astype(np.int64)
 
 
 def _as_rows(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

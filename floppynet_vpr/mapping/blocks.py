@@ -1,0 +1,69 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of bytes that grow without ever being copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FIRST_BLOCK = 256
+_CHUNK_BYTES = 1 << 17
+
+
+class Blocks:
+    """A table of equal rows of bytes to which rows are added at the end.
+
+    Each new block doubles the room: few blocks, rows that stay where they are, so that adding one
+    takes as long in a large table as in a small one. Room that is not filled yet costs no memory.
+    """
+
+    def __init__(self, row_bytes: int, rows: NDArray[np.uint8] | None = None) -> None:
+        """Start with `rows`, (n, row_bytes) uint8, which are kept and not copied."""
+        self.row_bytes = row_bytes
+        self._blocks: list[NDArray[np.uint8]] = []
+        self._starts: list[int] = []
+        self._filled = self._room = 0
+        if rows is not None and len(rows):
+            self._append(rows)
+            self._filled = len(rows)
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self._filled
+
+    def add(self, rows: NDArray[np.uint8]) -> None:
+        """Add (n, row_bytes) uint8 rows."""
+        while len(rows):
+            if self._filled == self._room:
+                count = max(_FIRST_BLOCK, self._room)
+                self._append(np.empty((count, self.row_bytes), np.uint8))
+            start = self._filled - self._starts[-1]
+            target = self._blocks[-1][start : start + len(rows)]
+            target[:] = rows[: len(target)]
+            self._filled += len(target)
+            rows = rows[len(target) :]
+
+    def filled(self) -> Iterator[NDArray[np.uint8]]:
+        """Look at all rows, block by block, in order."""
+        for start, block in zip(self._starts, self._blocks, strict=True):
+            yield block[: self._filled - start]
+
+    def chunks(self, ids: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Give the rows `ids`, ascending, or all rows, in pieces that stay in the cache."""
+        step = max(1, _CHUNK_BYTES // self.row_bytes)
+        if ids is None:
+            for block in self.filled():
+                yield from (block[start : start + step] for start in range(0, len(block), step))
+            return
+        edges = np.searchsorted(ids, [*self._starts, self._room]).tolist()
+        for index, (start, block) in enumerate(zip(self._starts, self._blocks, strict=True)):
+            for first in range(edges[index], edges[index + 1], step):
+                yield block[ids[first : min(first + step, edges[index + 1])] - start]
+
+    def _append(self, block: NDArray[np.uint8]) -> None:
+        self._starts.append(self._room)
+        self._blocks.append(block)
+        self._room += len(block)

@@ -1,0 +1,257 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A map file is written whole or not at all, and a damaged one is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.mapping import MapError, Pose, ReferenceMap
+from floppynet_vpr.network.weights import load_weights
+
+HEAD_BYTES = 32
+HEADER_BYTES = 64
+
+
+def save_map(path: Path, places: int = 3, seed: int = 0) -> bytes:
+    reference = ReferenceMap.for_weights(load_weights())
+    rng = np.random.default_rng(seed)
+    for index in range(places):
+        row = rng.normal(size=9216).astype(np.float32)
+        pose = Pose(index, 2, 3) if index % 2 else None
+        reference.add(row / np.linalg.norm(row), f"frame {index}.png", index, pose)
+    reference.save(path)
+    return path.read_bytes()
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Make the checksum right again, so that only the checks behind it are left."""
+    head, body = content[:HEAD_BYTES], content[HEADER_BYTES:]
+    return head + hashlib.sha256(head + body).digest() + body
+
+
+def assert_refused(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(MapError) as refusal:
+        ReferenceMap.load(path)
+    text = str(refusal.value)
+    assert str(path) in text
+    assert "\n" not in text
+    return text
+
+
+def test_a_missing_map_is_named_with_the_way_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match=r"none\.fvm.*build_map"):
+        ReferenceMap.load(tmp_path / "none.fvm")
+
+
+def test_a_folder_is_not_a_map(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match=str(tmp_path)):
+        ReferenceMap.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x89", b"\x89PNG\r\n\x1a\n" + bytes(100), b"{}", bytes(10_000)]
+)
+def test_a_foreign_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    assert "not a map" in assert_refused(tmp_path / "foreign", content)
+
+
+def test_another_format_version_is_refused_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    content = bytearray(save_map(path))
+    content[8:10] = (99).to_bytes(2, "little")
+    assert "format 99" in assert_refused(path, with_checksum(bytes(content)))
+
+
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    content = save_map(path)
+    for length in [*range(HEADER_BYTES + 2), *range(1024, len(content), 1024), len(content) - 1]:
+        assert_refused(path, content[:length])
+
+
+def test_bytes_behind_the_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    assert_refused(path, save_map(path) + b"\0")
+
+
+def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    content = save_map(path)
+    rng = random.Random(0)
+    header = range(8 * HEADER_BYTES)
+    body = rng.sample(range(8 * HEADER_BYTES, 8 * len(content)), 300)
+    padding = content.index(b"}", HEADER_BYTES) + 1
+    for bit in [*header, *body, 8 * padding, 8 * len(content) - 1]:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert_refused(path, bytes(damaged))
+
+
+def drop(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda facts: {name: value for name, value in facts.items() if name != key}
+
+
+def put(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda facts: facts | changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *map(
+            drop, ["network", "fingerprint", "storage", "dimension", "names", "stamps_ns", "poses"]
+        ),
+        put(storage="clay"),
+        put(storage=None),
+        put(dimension=9215),
+        put(dimension="9216"),
+        put(dimension=0),
+        put(dimension=-9216),
+        put(dimension=2**80),
+        put(names=["a", "b"]),
+        put(names=["a", "b", "c", "d"]),
+        put(names=["a", "b", 3]),
+        put(names="abc"),
+        put(names=None),
+        put(stamps_ns=[1, 2]),
+        put(stamps_ns=[1, 2, "3"]),
+        put(stamps_ns=[1, 2, 3.5]),
+        put(stamps_ns=[1, 2, True]),
+        put(poses=[None, None, [1, 2]]),
+        put(poses=[None, None, [1, 2, 3, 0, 0, 0, "w"]]),
+        put(poses=[None, None, 7]),
+        put(network=7),
+        put(fingerprint=None),
+        lambda facts: [],
+        lambda facts: None,
+        lambda facts: 3,
+    ],
+)
+def test_inconsistent_facts_are_refused_even_with_a_right_checksum(
+    change: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "map.fvm"
+    content = save_map(path)
+    length = int.from_bytes(content[16:24], "little")
+    facts = json.loads(content[HEADER_BYTES : HEADER_BYTES + length])
+    replace_text(path, content, json.dumps(change(facts)).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"],
+    ids=["empty", "cut off", "no UTF-8", "too deep", "a number"],
+)
+def test_text_that_is_no_json_is_refused_even_with_a_right_checksum(
+    text: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.fvm"
+    replace_text(path, save_map(path), text)
+
+
+def replace_text(path: Path, content: bytes, text: bytes) -> None:
+    length = int.from_bytes(content[16:24], "little")
+    text += b" " * (-len(text) % 64)
+    head = content[:16] + len(text).to_bytes(8, "little") + content[24:HEADER_BYTES]
+    assert_refused(path, with_checksum(head + text + content[HEADER_BYTES + length :]))
+
+
+@pytest.mark.parametrize("field", [16, 24])
+@pytest.mark.parametrize("value", [0, 1, 63, 2**40, 2**63, 2**64 - 1])
+def test_wrong_sizes_are_refused_even_with_a_right_checksum(
+    field: int, value: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.fvm"
+    content = bytearray(save_map(path))
+    content[field : field + 8] = value.to_bytes(8, "little")
+    assert_refused(path, with_checksum(bytes(content)))
+
+
+SAVER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_mapping_file import save_map
+path = Path(sys.argv[1])
+print("ready", flush=True)
+seed = 1
+while True:
+    save_map(path, places=40, seed=seed)
+    seed += 1
+    print(seed, flush=True)
+"""
+
+
+def test_killing_a_saving_process_leaves_a_whole_map(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    save_map(path, places=40)
+    rng = random.Random(1)
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVER, str(path), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        # Not waiting for anything: the moment of the kill is what is drawn at random.
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert len(ReferenceMap.load(path)) == 40
+
+
+FULL_DISK = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_mapping_file import save_map
+from floppynet_vpr.errors import VprError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save_map(Path(sys.argv[1]), places=40, seed=9)
+except VprError as error:
+    print(error)
+else:
+    sys.exit("saved beyond the limit")
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on file sizes here")
+def test_a_disk_without_room_leaves_the_old_map_and_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "map.fvm"
+    before = save_map(path)
+    process = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert str(path) in process.stdout
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map.fvm"]
+
+
+def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(VprError, match=str(blocked / "map.fvm")):
+        save_map(blocked / "map.fvm")
