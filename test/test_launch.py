@@ -19,13 +19,13 @@ launch = pytest.importorskip("launch", reason=NO_LAUNCH)
 pytest.importorskip("launch_ros", reason=NO_LAUNCH)
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-import rclpy  # noqa: E402
-from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable  # noqa: E402
-from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
-from rcl_interfaces.srv import GetParameters  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.parameter import parameter_value_to_python  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+import rclpy
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from rcl_interfaces.srv import GetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import parameter_value_to_python
+from sensor_msgs.msg import Image
 
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "vpr.launch.py"
 ANSWER_S = 60.0

@@ -23,16 +23,16 @@ from floppynet_vpr.datasets.frames import Frame, open_source
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2's rclpy")
 
-from rclpy.context import Context  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
-from rosgraph_msgs.msg import Clock  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
 
-from floppynet_vpr.ros.bag_player import restamp  # noqa: E402
-from floppynet_vpr.ros.image_subscriber import decode  # noqa: E402
+from floppynet_vpr.ros.bag_player import restamp
+from floppynet_vpr.ros.image_subscriber import decode
 
 FRAMES = 30
 PERIOD_NS = 50_000_000

@@ -67,7 +67,7 @@ def test_commands_run_one_after_the_other_as_written(
 
 def test_every_shell_command_is_of_a_kind_that_is_tried_somewhere() -> None:
     known = ("make ", "ros2 run floppynet_vpr ", "ros2 launch floppynet_vpr ", "ros2 topic echo ")
-    setup = ("sudo apt", "rosdep ", "pip install ", "colcon build", ". ", "git clone ", "cd ")
+    setup = ("PACKAGES=", "rosdep install ", "colcon build ", ". ")
     for line in command_lines():
         assert line.startswith(known + setup), line
 

@@ -5,23 +5,25 @@
 from __future__ import annotations
 
 import array
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from node_harness import PATIENCE_S, Client, NodeProcess, image_message
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import LoopClosureDetector
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import Pose, ReferenceMap
 
-pytest.importorskip("floppynet_vpr_msgs", reason="the messages are not built here")
+pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from node_harness import PATIENCE_S, Client, NodeProcess, image_message
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -105,6 +107,16 @@ def test_every_image_is_answered_as_offline(
     assert known[:PLACES] == [True] * PLACES
     assert not all(known[PLACES:])
     assert node.stop() == 0
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_ending(start_node: StartNode, map_file: Path) -> None:
+    node = start_node(map=map_file)
+    node.wait_for_log("waiting for images")
+    for _ in range(5):
+        node.process.send_signal(signal.SIGINT)
+        time.sleep(0.005)  # as a terminal and launch do, one after the other
+    assert node.process.wait(PATIENCE_S) == 0
+    assert "Traceback" not in node.log
 
 
 def test_without_a_map_it_answers_and_says_how_to_build_one(

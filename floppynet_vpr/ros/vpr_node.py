@@ -9,6 +9,7 @@ frame is worked on.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -371,6 +372,9 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # Ctrl-C reaches a launched node twice, from the terminal and from launch: the second one
+        # must not interrupt the ending.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
