@@ -224,7 +224,7 @@ def test_compressed_images_are_taken(start_node: StartNode, client: Client, map_
     publisher.publish(message)
     answer = client.wait_for_answers(1)[0]
     assert answer.candidates[0].place_id == 5
-    assert answer.candidates[0].distance == 0
+    assert answer.candidates[0].distance < 0.05
 
 
 def test_under_load_the_newest_image_wins_and_drops_are_counted(
@@ -280,7 +280,7 @@ def test_services_save_load_and_reset_the_map(
     loaded = client.call(MapFile, "/vpr/load_map", path=str(copy))
     assert loaded.success, loaded.message
     publisher.publish(image_message(picture(0)))
-    assert client.wait_for_answers(2)[1].candidates[0].distance == 0
+    assert client.wait_for_answers(2)[1].candidates[0].distance < 0.05
     assert node.process.poll() is None
 
 
