@@ -21,6 +21,7 @@ from floppynet_vpr.evaluation.timing import Contender
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, ExtractionError, create_extractor
 from floppynet_vpr.extraction.extractor import Extractor, normalise
 from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
+from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.layers import INPUT_SHAPE, NETWORKS, filter_shapes
@@ -65,13 +66,7 @@ def backend_contenders(weights: NetworkWeights, threads: Sequence[int]) -> list[
 
 def baseline_contender() -> Contender:
     """Give the full-precision Baseline in onnxruntime, on one thread, with random weights."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        random_baseline(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(random_baseline(), 1)
     image = random_image(INPUT_SHAPE)[np.newaxis]
     return Contender("Baseline onnxruntime", 1, lambda: session.run(None, {"image": image}))
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.compiled_plan import STATE_SIZE, Blocking, make_plan
 from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check_input
+from floppynet_vpr.extraction.helpers import Helpers
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.extraction.products import FloatProduct
 from floppynet_vpr.extraction.stages import network_stages
@@ -54,8 +54,7 @@ class CompiledExtractor(Extractor):
         )
         self._sign_bit = np.uint8(0x80 if target.signed_pixels else 0)
         self._output_shape = output_shape(weights.spec)
-        self._helpers = threads - 1
-        self._pool = ThreadPoolExecutor(self._helpers, "extractor") if self._helpers else None
+        self._helpers = Helpers(threads - 1, "extractor")
         self._check()
 
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -63,11 +62,9 @@ class CompiledExtractor(Extractor):
         check_input(image)
         np.bitwise_xor(image.reshape(self._plan.image.shape), self._sign_bit, out=self._plan.image)
         self._code.begin(self._state.ctypes.data)
-        if self._pool:
-            # Whoever comes late still needs the arrays, which the method's object keeps.
-            for _ in range(self._helpers):
-                self._pool.submit(self._run_tasks, _HELP)
-        self._run_tasks(_LEAD)
+        # A bound method: whoever comes late finds the arrays still there.
+        self._helpers.call(self._help)
+        self._code.run_tasks(*self._arguments, _LEAD)
         return self._plan.pool5.reshape(self._output_shape).copy()
 
     def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
@@ -78,8 +75,8 @@ class CompiledExtractor(Extractor):
             for index, conv in enumerate(self.weights.spec.convs)
         }
 
-    def _run_tasks(self, lead: int) -> None:
-        self._code.run_tasks(*self._arguments, lead)
+    def _help(self) -> None:
+        self._code.run_tasks(*self._arguments, _HELP)
 
     def _run_stage(self, index: int) -> None:
         # As if all stages before it were done, and it were the last.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import Extractor, check_input
+from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
 from floppynet_vpr.network.weights import NetworkWeights
 
@@ -20,12 +21,7 @@ class OnnxExtractor(Extractor):
         import onnxruntime
 
         super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, float32")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            onnx_model(weights), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = cpu_session(onnx_model(weights), threads)
 
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
         """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.network.onnx_file import OnnxGraph
 
 
@@ -66,11 +67,7 @@ class IntegerProduct(FixedProduct):
         ]
         graph.add_node("MatMulInteger", inputs, "result")
         graph.add_output("result", "int32", self.result.shape)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            graph.to_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = cpu_session(graph.to_bytes(), threads)
         # Bound to the arrays themselves, a run neither copies nor allocates.
         self._binding = self._session.io_binding()
         wrap = onnxruntime.OrtValue.ortvalue_from_numpy
