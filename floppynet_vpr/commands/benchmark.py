@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="the network as the authors publish it, for Larq Compute Engine where its package "
-        "(larq-compute-engine) is installed",
+        "(larq-compute-engine, which needs numpy 1) is installed",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
@@ -114,7 +114,7 @@ def _networks(arguments: argparse.Namespace) -> list[Contender]:
     if arguments.tflite:
         try:
             contenders += speed.larq_contenders(arguments.tflite)
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:
             _log.warning("not measured: Larq Compute Engine (%s)", error)
     return contenders
 

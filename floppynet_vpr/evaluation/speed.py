@@ -74,7 +74,8 @@ def baseline_contender() -> Contender:
 def larq_contenders(tflite: Path) -> list[Contender]:
     """Give Larq Compute Engine's x86 kernels on one thread with the network of a .tflite file.
 
-    Raises ImportError where its package is not installed.
+    Raises ImportError where its package is not installed, RuntimeError where it does not work:
+    version 0.16 does not with numpy 2.
     """
     module = importlib.import_module("larq_compute_engine.tflite.python.interpreter")
 
@@ -86,6 +87,7 @@ def larq_contenders(tflite: Path) -> list[Contender]:
     contenders = []
     for name, indirect in (("default", False), ("indirect BGEMM", True)):
         engine = module.Interpreter(content, num_threads=1, use_indirect_bgemm=indirect)
+        engine.predict(image)
         title = f"Larq Compute Engine, {name} kernel ({tflite.stem})"
         contenders.append(Contender(title, 1, partial(engine.predict, image)))
     return contenders
