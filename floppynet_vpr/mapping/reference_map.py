@@ -15,7 +15,7 @@ from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.map_file import MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.places import Place, Pose
-from floppynet_vpr.mapping.rotation import Query, rotate
+from floppynet_vpr.mapping.rotation import Batch
 from floppynet_vpr.mapping.sketches import SKETCH_BYTES, Sketches, sketch
 from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES, Storage
 from floppynet_vpr.network.weights import NetworkWeights
@@ -118,9 +118,10 @@ class ReferenceMap:
         squares = np.einsum("rd,rd->r", rows, rows)
         if not (np.abs(squares - 1) <= 1e-3).all():
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
+        batch = Batch(rows)
         if self._sketches is not None:
-            self._sketches.add(sketch(rotate(rows)))
-        self._rows.add(self._storage.encode(rows))
+            self._sketches.add(sketch(batch.rotated))
+        self._rows.add(self._storage.encode(batch))
         self._places.extend(places)
         return places
 
@@ -138,10 +139,10 @@ class ReferenceMap:
         distances = np.empty((len(queries), k), np.float32)
         if k:
             for index, descriptor in enumerate(queries):
-                ids[index], distances[index] = self._nearest(Query(descriptor), k)
+                ids[index], distances[index] = self._nearest(Batch(descriptor[None]), k)
         return SearchResult(ids, distances)
 
-    def _nearest(self, query: Query, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _nearest(self, query: Batch, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         compared = max(k, COMPARED)
         ids = None
         if self._sketches is not None and compared < len(self):

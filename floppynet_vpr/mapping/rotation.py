@@ -38,18 +38,17 @@ class Rotated:
     rest: NDArray[np.float32]
 
 
-class Query:
-    """One (9216,) float32 descriptor to search for, with what is computed from it once."""
+class Batch:
+    """Descriptors, (n, 9216) float32, that are rotated once when it is first asked for."""
 
-    def __init__(self, descriptor: NDArray[np.float32]) -> None:
-        """Keep the descriptor."""
-        self.descriptor = descriptor
-        self.square = np.einsum("d,d->", descriptor, descriptor)
+    def __init__(self, descriptors: NDArray[np.float32]) -> None:
+        """Keep the descriptors."""
+        self.descriptors = descriptors
 
     @cached_property
     def rotated(self) -> Rotated:
-        """The descriptor rotated, as a batch of one."""
-        return rotate(self.descriptor[None])
+        """The descriptors rotated."""
+        return rotate(self.descriptors)
 
 
 def rotate(descriptors: NDArray[np.float32]) -> Rotated:

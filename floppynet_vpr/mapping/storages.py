@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.mapping.rotation import CHANNELS, REST, Query, Rotated, rotate, rotate_back
+from floppynet_vpr.mapping.rotation import CHANNELS, REST, Batch, Rotated, rotate_back
 
 DEFAULT_STORAGE = "pq"
 
@@ -49,18 +49,18 @@ class Storage(ABC):
     exact = False
 
     @abstractmethod
-    def encode(self, descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Make rows of (n, 9216) float32 descriptors of norm 1: (n, row_bytes) uint8."""
+    def encode(self, batch: Batch) -> NDArray[np.uint8]:
+        """Make rows of n descriptors of norm 1: (n, row_bytes) uint8."""
 
     @abstractmethod
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give back the descriptors as well as they were kept: (n, 9216) float32."""
 
     @abstractmethod
-    def squares(self, query: Query, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Estimate the squared distances (eq. 6) of `query` to `rows`: (n,) float32, from 0 on.
+    def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Estimate the squared distances (eq. 6) to `rows` of `query`, one descriptor.
 
-        A row gives the same value among any others.
+        They are (n,) float32, from 0 on. A row gives the same value among any others.
         """
 
 
@@ -71,17 +71,17 @@ class Float32(Storage):
     row_bytes = 4 * DESCRIPTOR_SIZE
     exact = True
 
-    def encode(self, descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def encode(self, batch: Batch) -> NDArray[np.uint8]:
         """Take the bytes; see `Storage`."""
-        return np.ascontiguousarray(descriptors, "<f4").view(np.uint8)
+        return np.ascontiguousarray(batch.descriptors, "<f4").view(np.uint8)
 
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Take the values; see `Storage`."""
         return rows.view("<f4")
 
-    def squares(self, query: Query, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute them; see `Storage`."""
-        difference = self.decode(rows) - query.descriptor
+        difference = self.decode(rows) - query.descriptors
         return _dots(difference, difference)
 
 
@@ -91,17 +91,17 @@ class Float16(Storage):
     name = "float16"
     row_bytes = 2 * DESCRIPTOR_SIZE
 
-    def encode(self, descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def encode(self, batch: Batch) -> NDArray[np.uint8]:
         """Round; see `Storage`."""
-        return descriptors.astype("<f2").view(np.uint8)
+        return batch.descriptors.astype("<f2").view(np.uint8)
 
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Widen; see `Storage`."""
         return _widen(rows)
 
-    def squares(self, query: Query, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute them; see `Storage`."""
-        difference = self.decode(rows) - query.descriptor
+        difference = self.decode(rows) - query.descriptors
         return _dots(difference, difference)
 
 
@@ -111,8 +111,9 @@ class Int8(Storage):
     name = "int8"
     row_bytes = _FACTOR_BYTES + DESCRIPTOR_SIZE
 
-    def encode(self, descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def encode(self, batch: Batch) -> NDArray[np.uint8]:
         """Scale and round; see `Storage`."""
+        descriptors = batch.descriptors
         largest = np.abs(descriptors).max(1, keepdims=True)
         codes = np.rint(descriptors * (127 / largest)).astype(np.int8)
         factor = _factor(descriptors, codes)
@@ -123,10 +124,10 @@ class Int8(Storage):
         _, codes = self._split(rows)
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
 
-    def squares(self, query: Query, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Estimate them; see `Storage`."""
         factor, codes = self._split(rows)
-        return _squares(query, factor * _dots(codes, query.descriptor))
+        return _squares(query, factor * _dots(codes, query.descriptors[0]))
 
     @staticmethod
     def _split(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -145,9 +146,9 @@ class _MeansAndRest(Storage):
     def _decode_rest(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give back (n, 8960) values of about the same direction."""
 
-    def encode(self, descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def encode(self, batch: Batch) -> NDArray[np.uint8]:
         """Rotate and code; see `Storage`."""
-        rotated = rotate(descriptors)
+        rotated = batch.rotated
         size = np.linalg.norm(rotated.rest, axis=1, keepdims=True).astype(np.float32)
         size = np.where(size > 0, size / np.float32(REST**0.5), np.float32(1))
         codes = self._encode_rest(rotated.rest / size)
@@ -161,7 +162,7 @@ class _MeansAndRest(Storage):
         size = np.sqrt(np.maximum(1 - _dots(means, means), 0) / _dots(rest, rest))
         return rotate_back(Rotated(means, rest * size[:, None]))
 
-    def squares(self, query: Query, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Estimate them; see `Storage`."""
         means, factor, rest = self._split(rows)
         exact = query.rotated
@@ -184,8 +185,10 @@ class ProductQuantised(_MeansAndRest):
     row_bytes = _MEANS_BYTES + _FACTOR_BYTES + REST // 2
 
     def _encode_rest(self, rest: NDArray[np.float32]) -> NDArray[np.uint8]:
-        levels = np.searchsorted((_LEVELS[1:] + _LEVELS[:-1]) / 2, rest).astype(np.uint8)
-        return (levels[:, 0::2] << 4 | levels[:, 1::2]).astype(np.uint8, copy=False)
+        levels = np.zeros(rest.shape, np.uint8)
+        for limit in (_LEVELS[1:] + _LEVELS[:-1]) / 2:  # much faster than searchsorted
+            levels += rest > limit
+        return levels[:, 0::2] << np.uint8(4) | levels[:, 1::2]
 
     def _decode_rest(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Both values of a pair are looked up at once.
@@ -231,9 +234,10 @@ def _dots(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.
     return np.matmul(rows[:, None, :], others[..., None])[:, 0, 0]
 
 
-def _squares(query: Query, products: NDArray[np.float32]) -> NDArray[np.float32]:
+def _squares(query: Batch, products: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn products with places of norm 1 into squared distances."""
-    return np.maximum(query.square + 1 - 2 * products, 0)
+    square = _dots(query.descriptors, query.descriptors)
+    return np.maximum(square + 1 - 2 * products, 0)
 
 
 def _bytes(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
