@@ -22,6 +22,7 @@ COMMANDS = [
     "play_bag",
     "demo",
     "benchmark",
+    "benchmark_map",
 ]
 
 setup(

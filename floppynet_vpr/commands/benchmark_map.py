@@ -1,0 +1,239 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`benchmark_map`: what each map storage costs in right matches, time and memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
+
+if TYPE_CHECKING:
+    from floppynet_vpr.evaluation.storage import Accuracy, Growth, SyntheticPlaces, Traverses
+
+_SIZES = (1_000, 10_000, 100_000)
+_FEWEST_REAL = 50
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    from floppynet_vpr.mapping import STORAGES
+
+    parser = make_parser(
+        "benchmark_map",
+        "Compare the storages of a map: bytes a place, right matches on pairs of traverses "
+        "(S_P100 and the recall at 100 %% precision), and search time, recall@1 against exact "
+        "search and memory as a map grows. Large maps are synthetic, made of the real descriptors "
+        "with noise; queries are such places seen again at the distance of real right matches. "
+        "Without --set the descriptors are those of the package's own synthetic route. Searches "
+        "use one thread; cpu leaves out what other programs took.",
+        "  ros2 run floppynet_vpr benchmark_map --set gardens/night_right gardens/day_right 2 1\n"
+        "  ros2 run floppynet_vpr benchmark_map --set winter summer 1 4 --places 1000 1000000 "
+        "--storage pq binary --markdown --figure growth.png",
+    )
+    parser.add_argument(
+        "--set",
+        nargs=4,
+        action="append",
+        default=[],
+        dest="sets",
+        metavar=("QUERY", "REFERENCE", "TOLERANCE", "EVERY"),
+        help="two folders, videos or bags whose frames of the same number show the same place, "
+        "within TOLERANCE frames, after taking every EVERY-th; may be repeated",
+    )
+    parser.add_argument(
+        "--storage",
+        nargs="+",
+        choices=tuple(STORAGES),
+        default=list(STORAGES),
+        metavar="NAME",
+        help=f"storages to compare, of {', '.join(STORAGES)}",
+    )
+    parser.add_argument(
+        "--places",
+        nargs="*",
+        type=at_least(2),
+        default=list(_SIZES),
+        metavar="N",
+        help="sizes of the synthetic maps; a map of more than half the free memory is left out",
+    )
+    parser.add_argument(
+        "--queries", type=at_least(1), default=200, metavar="N", help="searches per size"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw search time over size (png, svg, pdf)"
+    )
+    add_extractor_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _benchmark(arguments))
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from floppynet_vpr.evaluation.storage import accuracy
+    from floppynet_vpr.mapping import ReferenceMap
+
+    sets, real = _descriptors(arguments)
+    growth = _grow(arguments, real)
+    report = []
+    for storage in arguments.storage:
+        report.append(
+            {
+                "storage": storage,
+                "bytes_per_place": ReferenceMap("", "", storage).bytes_per_place,
+                "accuracy": {pair.name: accuracy(storage, pair) for pair in sets},
+                "growth": growth[storage],
+            }
+        )
+    _print_table(report, arguments.markdown)
+    if arguments.json:
+        _write_json(arguments.json, report)
+    if arguments.figure:
+        _draw(arguments.figure, growth)
+        print(f"wrote {arguments.figure}", file=sys.stderr)
+    return 0
+
+
+def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
+    """Describe all traverses; also returns all their descriptors together."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SyntheticRoute
+    from floppynet_vpr.errors import VprError
+    from floppynet_vpr.evaluation.storage import Traverses
+    from floppynet_vpr.extraction import create_extractor
+
+    extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
+
+    def describe(frames: Any, label: str) -> Any:
+        bar = tqdm(frames, desc=label, unit="frame", disable=None)
+        return np.stack([extractor.describe(frame.rgb) for frame in bar])
+
+    sets = []
+    for query, reference, tolerance, every in arguments.sets:
+        if not (tolerance.isdigit() and every.isdigit() and int(every)):
+            raise VprError(f"--set takes whole numbers, not '{tolerance}' and '{every}'")
+        found = [
+            describe(open_source(Path(source), every=int(every)), Path(source).name)
+            for source in (query, reference)
+        ]
+        name = f"{Path(query).name} to {Path(reference).name}"
+        sets.append(Traverses(name, found[0], found[1], int(tolerance)))
+    if sets:
+        real = np.concatenate([part for pair in sets for part in (pair.queries, pair.references)])
+    else:
+        real = describe(SyntheticRoute().frames(FIRST_LAP), "synthetic route")
+    if len(real) < _FEWEST_REAL:
+        raise VprError(f"{len(real)} frames are too few to make places of: {_FEWEST_REAL} or more")
+    return sets, real
+
+
+def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
+    """Grow a map of each storage, each in a process of its own so that memory can be told."""
+    from tqdm import tqdm
+
+    from floppynet_vpr.evaluation.storage import SyntheticPlaces, available_bytes, exact_answers
+    from floppynet_vpr.mapping import ReferenceMap
+
+    sizes = sorted({int(size) for size in arguments.places})
+    if not sizes:
+        return {storage: [] for storage in arguments.storage}
+    places = SyntheticPlaces(real)
+    with tqdm(total=sizes[-1], desc="exact search", unit="place", disable=None) as bar:
+        revisits = exact_answers(places, sizes, arguments.queries, bar.update)
+    growth = {}
+    for storage in arguments.storage:
+        room = available_bytes() // 2 // ReferenceMap("", "", storage).bytes_per_place
+        fitting = [part for part in revisits if part.places <= room]
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            growth[storage] = process.submit(_grow_one, storage, places, fitting).result()
+    return growth
+
+
+def _grow_one(storage: str, places: SyntheticPlaces, revisits: list[Any]) -> list[Growth]:
+    from tqdm import tqdm
+
+    from floppynet_vpr.evaluation.storage import grow
+
+    if not revisits:
+        return []
+    with tqdm(total=revisits[-1].places, desc=storage, unit="place", disable=None) as bar:
+        return grow(storage, places, revisits, bar.update)
+
+
+def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
+    names = list(report[0]["accuracy"])
+    sizes = sorted({point.places for line in report for point in line["growth"]})
+    header = ["storage", "bytes a place"]
+    header += [f"{name}: S_P100 (R@100P)" for name in names]
+    header += [f"{size:,} places: ms median / p99 / cpu p99, recall@1, MiB" for size in sizes]
+    rows = [header]
+    if markdown:
+        rows.append(["---", *["---:"] * (len(header) - 1)])
+    for line in report:
+        scores: list[Accuracy] = list(line["accuracy"].values())
+        points = {point.places: point for point in line["growth"]}
+        row = [line["storage"], f"{line['bytes_per_place']:,}"]
+        row += [f"{score.s_p100:.1f} ({score.recall_at_full_precision:.1f})" for score in scores]
+        row += [_cell(points[size]) if size in points else "-" for size in sizes]
+        rows.append(row)
+    for row in rows:
+        print(f"| {' | '.join(row)} |" if markdown else "\t".join(row))
+
+
+def _cell(point: Growth) -> str:
+    return (
+        f"{point.median_ms:.1f} / {point.p99_ms:.1f} / {point.cpu_p99_ms:.1f}, "
+        f"{point.recall:.3f}, {point.rss_mib:.0f}"
+    )
+
+
+def _write_json(path: Path, report: list[dict[str, Any]]) -> None:
+    from floppynet_vpr.evaluation.machine import describe_machine
+    from floppynet_vpr.files import write_atomically
+
+    lines = [
+        line
+        | {
+            "accuracy": {name: asdict(score) for name, score in line["accuracy"].items()},
+            "growth": [asdict(point) for point in line["growth"]],
+        }
+        for line in report
+    ]
+    facts = {"machine": asdict(describe_machine()), "storages": lines}
+    write_atomically(path, (json.dumps(facts, indent=2).encode(),))
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _draw(path: Path, growth: dict[str, list[Growth]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for storage, points in growth.items():
+        sizes = [point.places for point in points]
+        (line,) = axes.loglog(sizes, [point.median_ms for point in points], "o-", label=storage)
+        axes.loglog(sizes, [p.p99_ms for p in points], ":", color=line.get_color())
+    axes.set(xlabel="places", ylabel="one search on one thread, ms (dotted: p99)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
