@@ -128,6 +128,11 @@ def test_a_query_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
         map_of(random_descriptors(1, seed=0)).search(np.zeros(shape, np.float32), 1)
 
 
+def test_a_query_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(MapError, match="finite"):
+        map_of(random_descriptors(1, seed=0)).search(not_a_number(), 1)
+
+
 def test_places_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     reference = ReferenceMap.for_weights(load_weights())
     descriptors = random_descriptors(5, seed=0)

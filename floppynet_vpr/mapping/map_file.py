@@ -48,7 +48,7 @@ _HEAD = struct.Struct("<8sH6xQQ")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = _HEAD.size + _DIGEST_BYTES
 _ALIGNMENT = 64
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
 
 Table = Sequence[NDArray[np.uint8]]
 """Rows of equal length, (n, row_bytes) uint8 each, to be taken one array after the other."""

@@ -206,4 +206,6 @@ def _as_rows(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
         raise MapError(
             f"descriptors have {DESCRIPTOR_SIZE} values, not shape {np.shape(descriptors)}"
         )
+    if not np.isfinite(rows).all():
+        raise MapError("descriptors are numbers: this one has values that are not finite")
     return rows
