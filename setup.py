@@ -47,6 +47,7 @@ setup(
     install_requires=[
         # Before 1.11, hammings() writes past its result for all but a few code sizes.
         "faiss-cpu>=1.11",
+        "matplotlib>=3.5",
         "numpy>=1.26,<3",
         "onnxruntime>=1.16",
         "opencv-python-headless>=4.5",
@@ -55,7 +56,7 @@ setup(
         "tqdm>=4.57",
     ],
     extras_require={
-        "fast": ["numba>=0.61"],
+        "fast": ["llvmlite>=0.44"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
         "dev": ["mypy>=1.8", "ruff>=0.6", "types-tqdm"],
         # colcon runs pytest where this extra names it.

@@ -19,7 +19,7 @@ from floppynet_vpr.extraction.compiled import CompiledExtractor
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.network.weights import load_weights
 
-pytest.importorskip("llvmlite", reason="the compiled extractor needs numba")
+pytest.importorskip("llvmlite", reason="the compiled extractor needs llvmlite")
 
 from floppynet_vpr.extraction.native_code import native_code
 from floppynet_vpr.extraction.vector_code import VectorTarget, vector_target

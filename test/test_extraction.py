@@ -125,7 +125,7 @@ def test_auto_says_what_it_chose() -> None:
     assert create_extractor().description == create_extractor(backend=CONCRETE[0]).description
 
 
-def test_without_numba_auto_takes_faiss_and_says_how_to_be_faster() -> None:
+def test_without_llvmlite_auto_takes_faiss_and_says_how_to_be_faster() -> None:
     program = (
         "import sys; sys.modules['llvmlite'] = None\n"
         "from floppynet_vpr.extraction import create_extractor\n"
@@ -133,7 +133,7 @@ def test_without_numba_auto_takes_faiss_and_says_how_to_be_faster() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "faiss" in done.stdout
-    assert "pip install numba" in done.stderr
+    assert "pip install llvmlite" in done.stderr
 
 
 def test_every_convolution_can_be_called_alone() -> None:

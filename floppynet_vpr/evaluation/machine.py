@@ -16,7 +16,7 @@ _FLAGS = (
     *("ssse3", "avx2", "avx_vnni", "avx512bw", "avx512_vnni", "avx512_vpopcntdq"),
     *("asimd", "asimddp", "i8mm", "sve"),
 )
-_LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "numba", "llvmlite", "larq-compute-engine")
+_LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "llvmlite", "larq-compute-engine")
 
 
 @dataclass(frozen=True)

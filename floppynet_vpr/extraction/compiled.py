@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The fast extractor: the packed network in code compiled by numba for the CPU at hand."""
+"""The fast extractor: the packed network in code compiled by LLVM for the CPU at hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CompiledExtractor(Extractor):
     ) -> None:
         """Lay out the network and compile, `code` being for this CPU unless given.
 
-        The result is compared with numpy's once. Raises ImportError where numba is absent, and
+        The result is compared with numpy's once. Raises ImportError where llvmlite is absent, and
         ExtractionError where it cannot compile or its code computes wrongly.
         """
         self._code = code or _native_code()
@@ -89,8 +89,8 @@ class CompiledExtractor(Extractor):
         expected = PackedExtractor(self.weights, "numpy", product=FloatProduct).pool5(image)
         if not np.array_equal(self.pool5(image), expected):
             raise ExtractionError(
-                "numba's code computes wrongly on this CPU: choose another backend, and please "
-                "report it with the output of 'numba -s'"
+                "LLVM's code computes wrongly on this CPU: choose another backend, and please "
+                "report it with your CPU and the version of llvmlite"
             )
 
 
@@ -100,8 +100,8 @@ def _native_code() -> NativeCode:
 
         return native_code()
     except ImportError as error:
-        raise ImportError(f"{error}; pip install numba") from None
+        raise ImportError(f"{error}; pip install llvmlite") from None
     except Exception as error:
         # Of a compiler anything may come, and any of it means the same here.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ExtractionError(f"numba's compiler fails here: {reason}") from error
+        raise ExtractionError(f"LLVM's compiler fails here: {reason}") from error

@@ -17,7 +17,7 @@ from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.network.weights import NetworkWeights, load_weights
 
 _MAKERS: dict[str, Callable[[NetworkWeights, int], Extractor]] = {
-    "packed-numba": CompiledExtractor,
+    "packed-llvm": CompiledExtractor,
     "packed-faiss": lambda weights, threads: PackedExtractor(weights, "faiss", threads),
     "onnxruntime-int8": OnnxIntegerExtractor,
     "packed-numpy": lambda weights, threads: PackedExtractor(weights, "numpy", threads),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORD_BYTES = 8
+_FIRST_SOUND_FAISS = (1, 11)
 _HAS_BITWISE_COUNT = hasattr(np, "bitwise_count")
 
 
@@ -79,9 +80,14 @@ class FaissKernel(HammingKernel):
     name = "faiss"
 
     def __init__(self, filters: NDArray[np.uint8]) -> None:
-        """Keep the filters; raises ImportError where faiss is not installed."""
+        """Keep the filters; raises ImportError where faiss is absent or too old."""
         import faiss
 
+        version = tuple(int(part) for part in faiss.__version__.split(".")[:2])
+        if version < _FIRST_SOUND_FAISS:
+            raise ImportError(
+                f"faiss {faiss.__version__} crashes on codes of this length: install 1.11 or later"
+            )
         super().__init__(filters)
         self._faiss: Any = faiss  # its stubs know neither hammings nor swig_ptr
 
