@@ -168,5 +168,5 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         demo.main(["--help"])
     told = capsys.readouterr().out
-    for word in ("ros2 run floppynet_vpr demo", "--tolerance", "(default: 10.0)", "--reference"):
+    for word in ("ros2 run floppynet_vpr demo", "--tolerance", "(default: 20.0)", "--reference"):
         assert word in told
