@@ -21,6 +21,7 @@ COMMANDS = [
     "make_bag",
     "play_bag",
     "demo",
+    "evaluate",
     "benchmark",
     "benchmark_map",
 ]
