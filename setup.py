@@ -21,6 +21,7 @@ COMMANDS = [
     "make_bag",
     "play_bag",
     "demo",
+    "evaluate",
     "benchmark",
     "benchmark_map",
 ]
@@ -39,7 +40,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        (f"share/{PACKAGE}/config", sorted(glob("config/*"))),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
+        (f"share/{PACKAGE}/config/datasets", sorted(glob("config/datasets/*"))),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
     ],
     zip_safe=False,
@@ -48,9 +50,11 @@ setup(
         # Before 1.11, hammings() writes past its result for all but a few code sizes.
         "faiss-cpu>=1.11",
         "matplotlib>=3.5",
+        "geographiclib>=1.52",
         "numpy>=1.26,<3",
         "onnxruntime>=1.16",
         "opencv-python-headless>=4.5",
+        "PyYAML>=5.4",
         "rosbags>=0.10",
         "threadpoolctl>=3.0",
         "tqdm>=4.57",
@@ -58,9 +62,15 @@ setup(
     extras_require={
         "fast": ["llvmlite>=0.44"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
-        "dev": ["mypy>=1.8", "ruff>=0.6", "types-tqdm"],
+        "dev": ["mypy>=1.8", "ruff>=0.6", "types-PyYAML", "types-tqdm"],
         # colcon runs pytest where this extra names it.
-        "test": ["hypothesis>=6.24", "onnx>=1.15", "packaging", "pytest>=7,<9", "PyYAML>=5.4"],
+        "test": [
+            "hypothesis>=6.24",
+            "onnx>=1.15",
+            "packaging",
+            "pytest>=7,<9",
+            "scikit-learn>=1.2",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
 from floppynet_vpr.evaluation.measures import (
     Detections,
     count_detections,
     recall_at,
     s_p100,
-    same_place_by_index,
-    same_place_by_position,
     wilson_interval,
 )
 

@@ -29,12 +29,14 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "flatbuffers": ("flatbuffers", None),
     "llvmlite": ("llvmlite", None),
     "matplotlib": ("matplotlib", "python3-matplotlib"),
+    "geographiclib": ("geographiclib", "python3-geographiclib"),
     "numpy": ("numpy", "python3-numpy"),
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "tflite": ("tflite", None),
     "threadpoolctl": ("threadpoolctl", "python3-sklearn"),
     "tqdm": ("tqdm", "python3-tqdm"),
+    "yaml": ("PyYAML", "python3-yaml"),
 }
 
 
@@ -151,9 +153,9 @@ def test_launch_files_configuration_and_weights_are_installed() -> None:
     arguments = setup_arguments()
     installed = {name for _, names in arguments["data_files"] for name in names}
     for folder in ("config", "launch", "resource"):
-        for path in (ROOT / folder).iterdir():
-            if path.name != "__pycache__":
-                assert f"{folder}/{path.name}" in installed
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert str(path.relative_to(ROOT)) in installed
     weights = [path.name for path in (ROOT / "floppynet_vpr" / "weights").iterdir()]
     assert weights
     assert all(name.endswith(".fnet") for name in weights)

@@ -43,15 +43,19 @@ class ImageFolder:
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(0, len(self._files), self._every):
-            file = self._files[index]
-            try:
-                data = file.read_bytes()
-                rgb = decode_compressed(data)
-            except OSError as error:
-                raise VprError(f"cannot read {file}: {error.strerror}") from error
-            except ImageError as error:
-                raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
-            yield Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)
+            yield self.frame(index)
+
+    def frame(self, index: int) -> Frame:
+        """Read the image with this number in the folder; raises VprError if that fails."""
+        file = self._files[index]
+        try:
+            data = file.read_bytes()
+            rgb = decode_compressed(data)
+        except OSError as error:
+            raise VprError(f"cannot read {file}: {error.strerror}") from error
+        except ImageError as error:
+            raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
+        return Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.ground_truth import same_place_by_position
 from floppynet_vpr.datasets.traverses import Traverse
 from floppynet_vpr.evaluation.measures import (
     Detections,
     count_detections,
     right_matches,
-    same_place_by_position,
     wilson_interval,
 )
 

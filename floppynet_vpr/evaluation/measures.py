@@ -14,24 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def same_place_by_index(queries: int, references: int, tolerance: int) -> NDArray[np.bool_]:
-    """Truth of two traverses taken in step: frame i shows place j if |i - j| <= `tolerance`."""
-    return same_place_by_position(np.arange(queries), np.arange(references), tolerance)
-
-
-def same_place_by_position(
-    query_positions: ArrayLike, reference_positions: ArrayLike, tolerance: float
-) -> NDArray[np.bool_]:
-    """Truth of two traverses with known positions: the same place if not farther than `tolerance`.
-
-    Positions are (n,) along a route or (n, d) in space; their unit is the tolerance's.
-    """
-    query, reference = _columns(query_positions), _columns(reference_positions)
-    apart = np.linalg.norm(query[:, None, :] - reference[None, :, :], axis=2)
-    # A position that is a decimal fraction is not exactly a float: 3.4 - 1.4 > 2.
-    return np.asarray(apart <= tolerance + 1e-9)
-
-
 def right_matches(matches: ArrayLike, truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of the references found are right, (queries, k) bool."""
     found = np.asarray(matches, np.int64)
@@ -102,8 +84,3 @@ def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, flo
     spread = z * sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     middle, scale = share + z**2 / (2 * total), 1 + z**2 / total
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def _columns(positions: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(positions, np.float64)
-    return array[:, None] if array.ndim == 1 else array

@@ -18,19 +18,31 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 54.0, 14.0, 14.0, 44.0
 
 
 @dataclass(frozen=True)
-class _Axes:
+class Axes:
     """A plot area in SVG units, and the range of values it shows."""
 
     width: float
     height: float
     x_range: tuple[float, float]
     y_range: tuple[float, float]
+    x_ticks: Sequence[tuple[float, str]] | None = None
+
+    @property
+    def clip(self) -> str:
+        """A clip path `area` that keeps shapes inside the plot."""
+        return (
+            f'<clipPath id="area"><rect x="{_LEFT}" y="{_TOP}" '
+            f'width="{self.width - _LEFT - _RIGHT}" height="{self.height - _TOP - _BOTTOM}"/>'
+            "</clipPath>"
+        )
 
     def x(self, value: float) -> float:
+        """Where a value lies, in SVG units from the left."""
         low, high = self.x_range
         return _LEFT + (value - low) / (high - low) * (self.width - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
+        """Where a value lies, in SVG units from the top."""
         low, high = self.y_range
         return self.height - _BOTTOM - (value - low) / (high - low) * (self.height - _TOP - _BOTTOM)
 
@@ -39,10 +51,11 @@ class _Axes:
         parts = []
         left, right = self.x(self.x_range[0]), self.x(self.x_range[1])
         bottom, top = self.y(self.y_range[0]), self.y(self.y_range[1])
-        for value in ticks(*self.x_range):
+        marks = self.x_ticks or [(value, f"{value:g}") for value in ticks(*self.x_range)]
+        for value, mark in marks:
             x = f"{self.x(value):.1f}"
             parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
-            parts.append(f'<text x="{x}" y="{bottom + 17}" text-anchor="middle">{value:g}</text>')
+            parts.append(f'<text x="{x}" y="{bottom + 17}" text-anchor="middle">{mark}</text>')
         for value in ticks(*self.y_range):
             y = self.y(value)
             parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -66,22 +79,18 @@ def match_plot(trial: Trial) -> str:
     at, there = trial.queries.positions, trial.references.positions
     low = min(min(at), min(there))
     high = max(max(at), max(there), low + 1)
-    axes = _Axes(460, 400, (low, high), (low, high))
+    axes = Axes(460, 400, (low, high), (low, high))
     t = trial.tolerance
     corners = [(low, low - t), (low, low + t), (high, high + t), (high, high - t)]
     band = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in corners)
-    clip = (
-        f'<clipPath id="area"><rect x="{_LEFT}" y="{_TOP}" width="{axes.width - _LEFT - _RIGHT}" '
-        f'height="{axes.height - _TOP - _BOTTOM}"/></clipPath>'
-    )
-    parts = [clip, *axes.frame(f"query taken at ({unit})", f"matched place ({unit})")]
+    parts = [axes.clip, *axes.frame(f"query taken at ({unit})", f"matched place ({unit})")]
     parts.append(f'<polygon class="band" clip-path="url(#area)" points="{band}"/>')
     parts += _points(
         trial,
         lambda outcome: axes.x(at[outcome.query]),
         lambda outcome: axes.y(there[outcome.match or 0]),
     )
-    return _svg(axes, parts, "Matched place of every query; right ones lie on the diagonal")
+    return svg(axes, parts, "Matched place of every query; right ones lie on the diagonal")
 
 
 def distance_plot(trial: Trial) -> str:
@@ -90,7 +99,7 @@ def distance_plot(trial: Trial) -> str:
     shown = [*distances, *([trial.threshold] if trial.threshold is not None else [])] or [0.0, 1.0]
     low, high = min(shown), max(shown)
     margin = max(0.02, 0.1 * (high - low))
-    axes = _Axes(
+    axes = Axes(
         460, 400, (0, max(len(trial) - 1, 1)), (max(0.0, low - margin), min(2.0, high + margin))
     )
     parts = axes.frame("query (number)", "distance to the nearest place")
@@ -107,7 +116,7 @@ def distance_plot(trial: Trial) -> str:
             f'<text class="halo" x="{right - 4}" y="{float(y) - 6:.1f}" text-anchor="end">'
             f"threshold {trial.threshold:g}: detected below</text>"
         )
-    return _svg(axes, parts, "Distance of every query to its nearest place, and the threshold")
+    return svg(axes, parts, "Distance of every query to its nearest place, and the threshold")
 
 
 def ticks(low: float, high: float, about: int = 6) -> Sequence[float]:
@@ -144,7 +153,8 @@ def _points(
     return parts
 
 
-def _svg(axes: _Axes, parts: Sequence[str], label: str) -> str:
+def svg(axes: Axes, parts: Sequence[str], label: str) -> str:
+    """The plot as an element of a page; `label` is for readers that do not see it."""
     return (
         f'<svg viewBox="0 0 {axes.width} {axes.height}" role="img" aria-label="{escape(label)}">'
         + "".join(parts)

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.evaluation.measures import right_matches, s_p100, same_place_by_index
+from floppynet_vpr.datasets.ground_truth import same_place_by_index
+from floppynet_vpr.evaluation.measures import right_matches, s_p100
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import Place, ReferenceMap
 

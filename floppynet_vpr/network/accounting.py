@@ -52,6 +52,16 @@ class NetworkCost:
         return self.real_macs + self.binary_macs
 
 
+def size_up_to(spec: NetworkSpec, layer: str) -> int:
+    """Bytes of the layers up to `layer` (included), all that a descriptor of it needs."""
+    size_bits = 0
+    for cost in network_cost(spec).layers:
+        size_bits += cost.parameters * spec.weight_bits + 32 * cost.extra_floats
+        if cost.name == layer:
+            break
+    return size_bits // 8
+
+
 def network_cost(spec: NetworkSpec) -> NetworkCost:
     """Work out what `spec` costs from its layer table.
 

@@ -8,9 +8,12 @@ holds it exactly: the graph gives the very integers of the packed extractor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from floppynet_vpr.network.layers import INPUT_SHAPE, Conv, output_shape
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.network.layers import INPUT_SHAPE, Conv, layer_shapes
 from floppynet_vpr.network.onnx_file import OnnxGraph
 from floppynet_vpr.network.thresholds import conv_threshold
 from floppynet_vpr.network.weights import NetworkWeights
@@ -19,18 +22,25 @@ INPUT_NAME = "image"
 OUTPUT_NAME = "pool5"
 
 
-def onnx_model(weights: NetworkWeights) -> bytes:
+def onnx_model(weights: NetworkWeights, layers: Sequence[str] = (OUTPUT_NAME,)) -> bytes:
     """Write `weights` as an ONNX model.
 
     Input `image`: (batch, 227, 227, 3) uint8 RGB. Output `pool5`: (batch, 6, 6, 256) int16, not
-    normalised.
+    normalised. Other `layers` become outputs of those names, each the sums of a convolution or the
+    largest of them behind a pool: (batch, rows, columns, channels) int16, and int32 for the first
+    convolution and its pool. Raises VprError for a layer that the network does not have.
     """
+    shapes = {step.layer.name: step.output for step in layer_shapes(weights.spec)}
+    for name in layers:
+        if name not in shapes:
+            raise VprError(f"{weights.spec.title} has no layer {name}: it has {', '.join(shapes)}")
     graph = OnnxGraph(
         weights.spec.name, {"network": weights.spec.name, "fingerprint": weights.fingerprint}
     )
     image = graph.add_input(INPUT_NAME, "uint8", ("batch", *INPUT_SHAPE))
     value = graph.add_node("Cast", [image], "image_float", to=1)
     value = graph.add_node("Transpose", [value], "image_planes", perm=(0, 3, 1, 2))
+    maps = {}
     for layer in weights.spec.layers:
         if isinstance(layer, Conv):
             if layer is not weights.spec.convs[0]:
@@ -39,14 +49,18 @@ def onnx_model(weights: NetworkWeights) -> bytes:
             filters = weights.convs[layer.name].filters.transpose(0, 3, 1, 2).astype(np.float32)
             constant = graph.add_constant(f"{layer.name}_filters", filters)
             strides = (layer.stride, layer.stride)
-            value = graph.add_node("Conv", [value, constant], layer.name, strides=strides)
+            value = graph.add_node("Conv", [value, constant], f"{layer.name}_sums", strides=strides)
         else:
             value = graph.add_node(
                 "MaxPool", [value], f"{layer.name}_planes", kernel_shape=(2, 2), strides=(2, 2)
             )
-    value = graph.add_node("Transpose", [value], "pool5_float", perm=(0, 2, 3, 1))
-    graph.add_node("Cast", [value], OUTPUT_NAME, to=5)
-    graph.add_output(OUTPUT_NAME, "int16", ("batch", *output_shape(weights.spec)))
+        maps[layer.name] = value
+    first_sums = {layer.name for layer in weights.spec.layers[:2]}
+    for name in layers:
+        wide = name in first_sums
+        value = graph.add_node("Transpose", [maps[name]], f"{name}_float", perm=(0, 2, 3, 1))
+        graph.add_node("Cast", [value], name, to=6 if wide else 5)
+        graph.add_output(name, "int32" if wide else "int16", ("batch", *shapes[name]))
     return graph.to_bytes()
 
 

@@ -1,0 +1,88 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A traverse on a disk: some or all frames of a folder, a video or a bag, known by number.
+
+Evaluation takes samples of long traverses; of a folder only the chosen images are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from floppynet_vpr.datasets.folder import ImageFolder, list_images
+from floppynet_vpr.datasets.frames import Frame, looks_like_bag, open_source
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Frames of one source.
+
+    `label` is what people call the traverse, `names` what each of its frames is called, and
+    `indices` are the numbers of the frames in the source, ascending.
+    """
+
+    label: str
+    path: Path
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    rate_hz: float = 10.0
+    topic: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def frames(self) -> Iterator[Frame]:
+        """Read the frames in order; raises VprError where one cannot be read."""
+        source = open_source(self.path, topic=self.topic, rate_hz=self.rate_hz)
+        if isinstance(source, ImageFolder):
+            yield from map(source.frame, self.indices)
+            return
+        wanted = set(self.indices)
+        for index, frame in enumerate(source):
+            if index in wanted:
+                yield frame
+            if index == self.indices[-1]:
+                return
+
+    def only(self, positions: Sequence[int]) -> Drive:
+        """The same drive with the frames at these positions (of this drive) only."""
+        return replace(
+            self,
+            names=tuple(self.names[p] for p in positions),
+            indices=tuple(self.indices[p] for p in positions),
+        )
+
+    def spread(self, count: int) -> Drive:
+        """The same drive with `count` of its frames, evenly spread from first to last."""
+        if count >= len(self):
+            return self
+        return self.only([round(at) for at in np.linspace(0, len(self) - 1, count).tolist()])
+
+    @property
+    def fingerprint(self) -> str:
+        """Which frames these are: changes when a file does, or the choice of frames."""
+        files = [self.path] if self.path.is_file() else sorted(self.path.iterdir())
+        digest = hashlib.sha256(repr((str(self.path.resolve()), self.topic)).encode())
+        for file in files:
+            status = file.stat()
+            digest.update(repr((file.name, status.st_size, status.st_mtime_ns)).encode())
+        digest.update(repr(self.indices).encode())
+        return digest.hexdigest()
+
+
+def open_drive(
+    path: Path, *, label: str | None = None, topic: str | None = None, rate_hz: float = 10.0
+) -> Drive:
+    """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
+    source = open_source(path, topic=topic, rate_hz=rate_hz)
+    count = len(source)
+    if path.is_dir() and not looks_like_bag(path):
+        names = tuple(file.name for file in list_images(path))
+    else:
+        names = tuple(f"{source.label}#{index:06d}" for index in range(count))
+    return Drive(label or source.label, path, names, tuple(range(count)), rate_hz, topic)

@@ -1,0 +1,171 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can be evaluated: anything that turns an image into one or several descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.network.accounting import network_cost, size_up_to
+from floppynet_vpr.network.layers import NETWORKS
+from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
+from floppynet_vpr.network.weights import NetworkWeights, load_weights
+
+
+class Describer(Protocol):
+    """A network whose layers serve as descriptors.
+
+    Attributes:
+        label: what tables call it.
+        title: what people call it.
+        how: by what it is computed, and with which weights.
+        fingerprint: changes with everything that changes its descriptors.
+        layers: those that `describe` gives.
+    """
+
+    label: str
+    title: str
+    how: str
+    fingerprint: str
+    layers: tuple[str, ...]
+
+    def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
+        """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
+        ...
+
+    def size_kib(self, layer: str) -> float:
+        """The size of the model that a descriptor of this layer needs, in KiB."""
+        ...
+
+
+class FamilyNetwork:
+    """A network of the family. pool5 alone comes from the extractor that robots use.
+
+    Other layers are those of the same network as an ONNX graph, whose pool5 is the very same: the
+    sums of a convolution, before BatchNorm and sign, or the largest of them behind a pool.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        weights: NetworkWeights,
+        layers: Sequence[str],
+        *,
+        backend: str = "auto",
+        threads: int = 1,
+    ) -> None:
+        """Make the network ready; raises VprError for a layer that it does not have."""
+        self.label = label
+        self.title = weights.spec.title
+        self.fingerprint = weights.fingerprint
+        self.layers = tuple(layers)
+        self._spec = weights.spec
+        self._extractor = None
+        if self.layers == (OUTPUT_NAME,):
+            self._extractor = create_extractor(weights, backend, threads)
+            self.how = self._extractor.description
+            return
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            onnx_model(weights, self.layers), options, providers=["CPUExecutionProvider"]
+        )
+        self.how = f"onnxruntime {onnxruntime.__version__}, float32"
+
+    def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
+        """Each layer of an (H, W, 3) uint8 RGB image: flat integers."""
+        image = network_input(rgb)
+        if self._extractor is not None:
+            return {OUTPUT_NAME: self._extractor.pool5(image).reshape(-1)}
+        maps = self._session.run(list(self.layers), {INPUT_NAME: image[np.newaxis]})
+        return {name: values.reshape(-1) for name, values in zip(self.layers, maps, strict=True)}
+
+    def size_kib(self, layer: str) -> float:
+        """The size of the layers up to this one, in KiB (Table III)."""
+        return size_up_to(self._spec, layer) / 1024
+
+
+def layer_names(weights: NetworkWeights) -> tuple[str, ...]:
+    """The layers of a network, first to last."""
+    return tuple(cost.name for cost in network_cost(weights.spec).layers)
+
+
+def open_network(
+    text: str,
+    layers: Sequence[str] | None,
+    folder: Path | None = None,
+    *,
+    backend: str = "auto",
+    threads: int = 1,
+) -> Describer:
+    """Open what a user calls a network.
+
+    Args:
+        text: `shipped`; a name of the family, whose weights lie in `folder` (`floppynet` without a
+            folder: the shipped ones); a .fnet, .tflite or .onnx file; or LABEL=FILE.
+        layers: the layers wanted, None for all. An .onnx file's are in the .yaml file beside it.
+        folder: where the weights of named networks are, as NAME*.fnet or NAME*.tflite.
+        backend: how pool5 is computed.
+        threads: CPU threads.
+
+    Raises:
+        VprError: there is no such network, file or layer.
+    """
+    label, _, named = text.rpartition("=")
+    if named.endswith(".onnx"):
+        from floppynet_vpr.evaluation.external_network import ExternalNetwork
+
+        return ExternalNetwork(Path(named), layers, label=label, threads=threads)
+    weights, origin = _find_weights(named, folder)
+    network = FamilyNetwork(
+        label or (Path(named).stem if Path(named).suffix else named),
+        weights,
+        layer_names(weights) if layers is None else layers,
+        backend=backend,
+        threads=threads,
+    )
+    network.how = f"{origin}; {network.how}"
+    return network
+
+
+def _find_weights(named: str, folder: Path | None) -> tuple[NetworkWeights, str]:
+    """The weights that are meant, and where they come from, in words."""
+    if named == "shipped":
+        return load_weights(None), "shipped weights"
+    path = Path(named)
+    if path.suffix in (".fnet", ".tflite"):
+        return _read_weights(path), path.name
+    if named not in NETWORKS:
+        raise VprError(
+            f"unknown network {named}: choose shipped, one of {', '.join(NETWORKS)}, or name a "
+            ".fnet, .tflite or .onnx file"
+        )
+    if folder is not None:
+        found = [*sorted(folder.glob(f"{named}*.fnet")), *sorted(folder.glob(f"{named}*.tflite"))]
+        # floppynet-2.fnet is another network than floppynet.
+        for file in found:
+            weights = _read_weights(file)
+            if weights.spec.name == named:
+                return weights, file.name
+    if named == "floppynet" and folder is None:
+        return load_weights(None), "shipped weights"
+    where = "--weights names no folder with them" if folder is None else f"{folder} has none"
+    raise VprError(f"there are no weights of {named}: {where} ({named}*.fnet or {named}*.tflite)")
+
+
+def _read_weights(path: Path) -> NetworkWeights:
+    if path.suffix == ".tflite":
+        from floppynet_vpr.network.tflite_import import import_tflite
+
+        return import_tflite(path)
+    return load_weights(path)

@@ -1,0 +1,144 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors of whole drives, kept on disk under fingerprints of the images and of the network.
+
+A run that was interrupted goes on with the drive it was at, and another layer, dataset or measure
+costs no images that were seen before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.datasets.drives import Drive
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.evaluation.describers import Describer
+
+_VERSION = 1
+
+Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
+"""Wraps the frames of a drive (their number, a label) to show how far it has come."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """One layer of a drive's frames: (frames, values), flat and not normalised.
+
+    `extraction_ms` is the median time of all layers asked for together, per image.
+    """
+
+    values: NDArray[np.generic]
+    extraction_ms: float
+
+
+class DescriptorCache:
+    """A folder with one .npy file for each drive, network and layer, and a .json file beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made when needed."""
+        self.folder = folder
+
+    def describe(
+        self, drive: Drive, network: Describer, progress: Progress
+    ) -> Mapping[str, Descriptors]:
+        """The descriptors of every frame of a drive, by layer; computes what is not there yet.
+
+        Raises:
+            VprError: a frame cannot be read, or the disk does not take the descriptors.
+        """
+        files = {layer: self._file(drive, network, layer) for layer in network.layers}
+        known = {layer: _load(file) for layer, file in files.items()}
+        if any(found is None for found in known.values()):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._compute(drive, network, files, progress)
+            except OSError as error:
+                raise VprError(
+                    f"cannot keep descriptors in {self.folder}: {error.strerror or error}"
+                ) from error
+            known = {layer: _load(file) for layer, file in files.items()}
+        return {layer: found for layer, found in known.items() if found is not None}
+
+    def _file(self, drive: Drive, network: Describer, layer: str) -> Path:
+        # Layers computed together were timed together.
+        together = network.layers if len(network.layers) > 1 else layer
+        parts = (_VERSION, drive.fingerprint, network.fingerprint, network.how, layer, together)
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+        name = re.sub(r"[^\w.-]+", "_", f"{drive.label}_{network.label}_{layer}")
+        return self.folder / f"{name}_{digest}.npy"
+
+    def _compute(
+        self, drive: Drive, network: Describer, files: Mapping[str, Path], progress: Progress
+    ) -> None:
+        parts = {layer: file.with_suffix(".part") for layer, file in files.items()}
+        arrays: dict[str, Any] = {}
+        times = []
+        label = f"{network.label} on {drive.label}"
+        try:
+            row = 0
+            for frame in progress(drive.frames(), len(drive), label):
+                begun = time.perf_counter()
+                maps = network.describe(frame.rgb)
+                times.append(time.perf_counter() - begun)
+                for layer, values in maps.items():
+                    if layer not in arrays:
+                        arrays[layer] = np.lib.format.open_memmap(
+                            parts[layer],
+                            mode="w+",
+                            dtype=values.dtype,
+                            shape=(len(drive), values.size),
+                        )
+                    arrays[layer][row] = values
+                row += 1
+            if row != len(drive):
+                raise VprError(
+                    f"{drive.path} gave {row} frames in place of {len(drive)}: it is damaged, or "
+                    "its container counts wrongly"
+                )
+            milliseconds = 1e3 * float(np.median(times))
+            for layer, file in files.items():
+                arrays.pop(layer).flush()
+                _write_note(file, drive, network, layer, milliseconds)
+                os.replace(parts[layer], file)
+        finally:
+            arrays.clear()
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+
+
+def _write_note(
+    file: Path, drive: Drive, network: Describer, layer: str, milliseconds: float
+) -> None:
+    note = {
+        "drive": str(drive.path),
+        "frames": len(drive),
+        "network": network.label,
+        "computed_by": network.how,
+        "layer": layer,
+        "extraction_ms": milliseconds,
+    }
+    file.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n", "utf-8")
+
+
+def _load(file: Path) -> Descriptors | None:
+    """What is kept in a file, None if there is nothing sound."""
+    try:
+        note = json.loads(file.with_suffix(".json").read_text("utf-8"))
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+        if len(values) != note["frames"]:
+            return None
+        return Descriptors(values, float(note["extraction_ms"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
