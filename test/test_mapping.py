@@ -32,7 +32,7 @@ def map_of(descriptors: NDArray[np.float32], storage: str = "float32") -> Refere
     return reference
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 12),
     st.lists(st.integers(0, 11), min_size=1, max_size=40),

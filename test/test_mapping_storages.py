@@ -50,6 +50,7 @@ def squares_by_id(reference: ReferenceMap, queries: NDArray[np.float32]) -> NDAr
     return squares
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20))
 def test_rotation_keeps_lengths_and_angles_and_can_be_undone(seed: int, count: int) -> None:
     descriptors = random_descriptors(count, seed)
@@ -62,7 +63,7 @@ def test_rotation_keeps_lengths_and_angles_and_can_be_undone(seed: int, count: i
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 2.0]))
 def test_distances_are_those_of_the_descriptors_within_the_stated_error(
     storage: str, seed: int, offset: float
@@ -97,7 +98,7 @@ def test_a_place_finds_itself_at_distance_0(storage: str) -> None:
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(1, 90))
 def test_neighbours_are_in_order_with_ties_to_the_lower_id(
     storage: str, picks: list[int], k: int
