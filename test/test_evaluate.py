@@ -135,13 +135,17 @@ def test_kept_descriptors_belong_to_images_and_network(drives: Path) -> None:
 
 
 def test_a_storage_is_measured_as_a_map_searches(drives: Path) -> None:
-    from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.mapping import build_map
 
     _, out = run_evaluate(drives, "--tolerance", "0", "--storage", "binary")
     (result,) = read_json(out)
     extractor = create_extractor()
-    known = build_map(open_source(drives / "first"), extractor, storage="binary")
+    known = build_map(
+        describe_frames(open_source(drives / "first").pending(), [extractor]),
+        extractor.weights,
+        storage="binary",
+    )
     asked = np.stack([extractor.describe(f.rgb) for f in open_source(drives / "second")])
     expected = known.search(asked, 1).distances[:, 0]
     assert [q["distance"] for q in result["by_query"]] == pytest.approx(expected, abs=2e-6)

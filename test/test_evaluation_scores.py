@@ -148,18 +148,19 @@ def test_many_rows_go_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_search_finds_what_the_map_finds(data_dir: Path) -> None:
     from floppynet_vpr.datasets.folder import ImageFolder
-    from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.imaging.network_input import network_input
     from floppynet_vpr.mapping import build_map
 
     extractor = create_extractor()
-    reference = list(ImageFolder(data_dir / "gardens_point" / "day_right", every=5))
+    references = ImageFolder(data_dir / "gardens_point" / "day_right", every=5)
     query = list(ImageFolder(data_dir / "gardens_point" / "day_left", every=7))
-    known = build_map(reference, extractor, storage="float32")
+    described = describe_frames(references.pending(), [extractor])
+    known = build_map(described, extractor.weights, storage="float32")
     answers = known.search(np.stack([extractor.describe(frame.rgb) for frame in query]), 5)
     maps = [
         np.stack([extractor.pool5(network_input(f.rgb)).ravel() for f in frames])
-        for frames in (query, reference)
+        for frames in (query, references)
     ]
     result = retrieve(*maps, k=5)
     assert np.array_equal(result.ids, answers.ids)

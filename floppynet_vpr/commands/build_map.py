@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -67,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="skip a frame whose descriptor is closer than this (0 to 2) to the last place, so "
         "that standing still adds nothing; 0 keeps all",
     )
-    add_extractor_options(parser)
+    add_extractor_options(
+        parser, len(os.sched_getaffinity(0)), "frames worked on at once; without it one per core"
+    )
     return parser
 
 
@@ -81,8 +84,9 @@ def _build(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from floppynet_vpr.datasets.frames import open_source
-    from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.mapping import MapError, build_map
+    from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
     if output.is_dir() or (output.exists() and not arguments.force):
@@ -90,19 +94,23 @@ def _build(arguments: argparse.Namespace) -> int:
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
-    extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
-    print(f"{source.label}: {len(source)} frames; {extractor.description}")
+    weights = load_weights(arguments.weights)
+    extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
+    print(
+        f"{source.label}: {len(source)} frames; {extractors[0].description}, "
+        f"{arguments.threads} at once"
+    )
     start = time.perf_counter()
-    frames = tqdm(source, total=len(source), unit="frame", disable=None)
-    reference = build_map(frames, extractor, arguments.min_distance, arguments.storage)
+    described = describe_frames(source.pending(), extractors)
+    frames = tqdm(described, total=len(source), unit="frame", disable=None)
+    reference = build_map(frames, weights, arguments.min_distance, arguments.storage)
     if not len(reference):
         raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
     seconds = time.perf_counter() - start
     reference.save(output)
     print(
         f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
-        f"({reference.storage}), "
-        f"in {seconds:.1f} s"
+        f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
     )
     return 0
 

@@ -72,8 +72,10 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
     return convert
 
 
-def add_extractor_options(parser: argparse.ArgumentParser) -> None:
-    """Add --weights, --backend and --threads."""
+def add_extractor_options(
+    parser: argparse.ArgumentParser, threads: int = 1, threads_help: str = "CPU threads"
+) -> None:
+    """Add --weights, --backend and --threads, whose default is `threads`."""
     from floppynet_vpr.extraction import BACKENDS
 
     group = parser.add_argument_group("network")
@@ -89,4 +91,6 @@ def add_extractor_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how to compute; auto takes the fastest that works here",
     )
-    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--threads", type=at_least(1), default=threads, metavar="N", help=threads_help
+    )

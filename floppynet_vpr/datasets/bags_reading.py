@@ -6,8 +6,9 @@ mcap and sqlite3, raw and compressed image topics, and rosbag2's own zstd compre
 the two image messages is the same in every ROS 2 distribution, so one type store reads them all.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,6 +102,10 @@ class BagFrames:
         return -(-self._messages // self._every)
 
     def __iter__(self) -> Iterator[Frame]:
+        return (load() for load in self.pending())
+
+    def pending(self) -> Iterator[Callable[[], Frame]]:
+        """Give the functions that decode the messages, read in order; see `FrameSource`."""
         from rosbags.typesys import Stores, get_typestore
 
         deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
@@ -111,7 +116,7 @@ class BagFrames:
                 if index % self._every == 0:
                     with _blaming(self._path):
                         message = deserialize(data, connection.msgtype)
-                    yield self._frame(index, received_ns, connection.msgtype, message)
+                    yield partial(self._frame, index, received_ns, connection.msgtype, message)
 
     def _frame(self, index: int, received_ns: int, msgtype: str, message: Any) -> Frame:
         stamp = message.header.stamp

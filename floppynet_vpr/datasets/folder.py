@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from a folder of image files, in the order a person would number them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,12 @@ class ImageFolder:
         return len(self._files[:: self._every])
 
     def __iter__(self) -> Iterator[Frame]:
+        return (load() for load in self.pending())
+
+    def pending(self) -> Iterator[Callable[[], Frame]]:
+        """Give the functions that read the frames; see `FrameSource`."""
         for index in range(0, len(self._files), self._every):
-            yield self.frame(index)
+            yield partial(self.frame, index)
 
     def frame(self, index: int) -> Frame:
         """Read the image with this number in the folder; raises VprError if that fails."""

@@ -9,7 +9,7 @@ video takes no more memory than a second of it.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -57,6 +57,10 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]:
         """Read the frames in order, from the first."""
+        ...
+
+    def pending(self) -> Iterator[Callable[[], Frame]]:
+        """Give for each frame, in order, the function that decodes it, in any thread."""
         ...
 
 

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from a video file, through OpenCV."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.folder import IMAGE_SUFFIXES
 from floppynet_vpr.datasets.frames import Frame, stamp_of
@@ -57,6 +59,10 @@ class VideoFile:
         return -(-self._frames // self._every)
 
     def __iter__(self) -> Iterator[Frame]:
+        return (load() for load in self.pending())
+
+    def pending(self) -> Iterator[Callable[[], Frame]]:
+        """Give the functions that finish the frames, decoded in order; see `FrameSource`."""
         capture = self._open()
         try:
             index = 0
@@ -65,11 +71,14 @@ class VideoFile:
                     decoded, bgr = capture.retrieve()
                     if not decoded:
                         raise VprError(f"frame {index} of {self._file} cannot be decoded")
-                    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                    yield Frame(f"{self.label}#{index:06d}", stamp_of(index, self._rate_hz), rgb)
+                    yield partial(self._frame, index, bgr)
                 index += 1
         finally:
             capture.release()
+
+    def _frame(self, index: int, bgr: NDArray[Any]) -> Frame:
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        return Frame(f"{self.label}#{index:06d}", stamp_of(index, self._rate_hz), rgb)
 
     def _open(self) -> cv2.VideoCapture:
         if self._file.suffix.lower() not in VIDEO_SUFFIXES:

@@ -4,5 +4,14 @@
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE, ExtractionError, Extractor
 from floppynet_vpr.extraction.factory import BACKENDS, create_extractor
+from floppynet_vpr.extraction.pipeline import DescribedFrame, describe_frames
 
-__all__ = ["BACKENDS", "DESCRIPTOR_SIZE", "ExtractionError", "Extractor", "create_extractor"]
+__all__ = [
+    "BACKENDS",
+    "DESCRIPTOR_SIZE",
+    "DescribedFrame",
+    "ExtractionError",
+    "Extractor",
+    "create_extractor",
+    "describe_frames",
+]

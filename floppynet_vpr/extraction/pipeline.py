@@ -1,0 +1,80 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Describes a stream of frames on all cores, in order, in constant memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.extraction.extractor import Extractor
+
+_AHEAD = 2
+"""Frames in hand per extractor: one being worked on, one ready."""
+
+
+class NamedImage(Protocol):
+    """A frame as a map needs it; `rgb` is (H, W, 3) uint8."""
+
+    @property
+    def name(self) -> str:
+        """Where the frame came from: a file, or a topic and index."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """When it was taken, in nanoseconds."""
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The image."""
+
+
+@dataclass(frozen=True)
+class DescribedFrame:
+    """A frame's name, stamp and (9216,) float32 descriptor."""
+
+    name: str
+    stamp_ns: int
+    descriptor: NDArray[np.float32]
+
+
+def describe_frames(
+    pending: Iterable[Callable[[], NamedImage]], extractors: Sequence[Extractor]
+) -> Iterator[DescribedFrame]:
+    """Load and describe frames, as many at once as there are extractors, and yield them in order.
+
+    `pending` gives for each frame the function that loads it; that runs in a thread, since
+    decoding an image often takes longer than its descriptor. Only a few frames are in memory at
+    any time. Errors of loading are raised when the frame's turn comes.
+    """
+    idle: SimpleQueue[Extractor] = SimpleQueue()
+    for extractor in extractors:
+        idle.put(extractor)
+
+    def work(load: Callable[[], NamedImage]) -> DescribedFrame:
+        frame = load()
+        extractor = idle.get()
+        try:
+            return DescribedFrame(frame.name, frame.stamp_ns, extractor.describe(frame.rgb))
+        finally:
+            idle.put(extractor)
+
+    under_way: deque[Future[DescribedFrame]] = deque()
+    with ThreadPoolExecutor(len(extractors), "describe") as workers:
+        try:
+            for load in pending:
+                under_way.append(workers.submit(work, load))
+                if len(under_way) == _AHEAD * len(extractors):
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
