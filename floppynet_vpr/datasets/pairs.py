@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Pair, TruthRule
 from floppynet_vpr.datasets.drives import Drive, open_drive
-from floppynet_vpr.datasets.gps import read_positions, within_metres
+from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.gps import positions_at, read_positions, within_metres
 from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
 from floppynet_vpr.datasets.layouts import FoundLayout, find_layout, find_paths
 from floppynet_vpr.datasets.truth_files import read_truth
@@ -112,8 +114,14 @@ def _with_truth(
     query, reference = found.query, found.reference
     if count is not None:
         query, reference = query.spread(count), reference.spread(count)
+    # Files speak of all frames, whichever are chosen.
+    chosen = list(query.indices), list(reference.indices)
+    whole = tuple(
+        _positions(found, drive, required=rule.kind == "metres")
+        for drive in (found.query, found.reference)
+    )
     positions = tuple(
-        _positions(found, drive, required=rule.kind == "metres") for drive in (query, reference)
+        None if at is None else at[rows] for at, rows in zip(whole, chosen, strict=True)
     )
     if rule.kind == "metres":
         assert positions[0] is not None and positions[1] is not None
@@ -126,7 +134,7 @@ def _with_truth(
                 f"there is no ground truth of {spec.title} in {found.folder}: looked for "
                 f"{' or '.join(rule.files)}"
             )
-        truth = _file_truth(files[0], query, reference, rule)
+        truth = _file_truth(files[0], found.query, found.reference, rule)[np.ix_(*chosen)]
         text = f"as {files[0].name} says"
         if rule.tolerance:
             text += f", each reference with {rule.tolerance:g} neighbours on either side"
@@ -145,7 +153,7 @@ def _frames_text(tolerance: float) -> str:
 
 
 def _file_truth(path: Path, query: Drive, reference: Drive, rule: TruthRule) -> NDArray[np.bool_]:
-    """The truth of a file that speaks of all frames, for those of the drives."""
+    """The truth of a file that speaks of these drives' frames."""
     numbers = []
     for drive in (query, reference):
         if rule.numbering == "index":
@@ -169,8 +177,13 @@ def _positions(found: FoundLayout, drive: Drive, required: bool) -> NDArray[np.f
     files = [path for path in find_paths(found.folder, patterns) if path.is_file()]
     if files:
         return read_positions(files[0], drive.names)
+    source = open_source(drive.path, topic=drive.topic, rate_hz=drive.rate_hz)
+    fixes = read_fixes(drive.path) if isinstance(source, BagFrames) else []
+    if fixes and isinstance(source, BagFrames):
+        stamps = source.stamps_ns()
+        return positions_at(fixes, [stamps[i] for i in drive.indices], str(drive.path))
     if required:
-        looked = " or ".join(patterns) or "no file: the dataset file names none"
+        looked = " or ".join(patterns) or "GPS fixes in a bag: the dataset file names no file"
         raise VprError(
             f"there are no GPS positions of {drive.label} in {found.folder}: looked for {looked}"
         )
