@@ -104,7 +104,7 @@ class BagFrames:
 
     def stamps_ns(self) -> list[int]:
         """Read the stamps of all frames, without decoding images."""
-        return [self._stamp(message, received) for _, received, message in self._read()]
+        return [_stamp_ns(message, received) for _, received, message in self._read()]
 
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
@@ -112,7 +112,8 @@ class BagFrames:
     def pending(self) -> Iterator[Callable[[], Frame]]:
         """Give the functions that decode the messages, read in order; see `FrameSource`."""
         for index, received_ns, message in self._read():
-            yield self._frame(index, received_ns, message)
+            yield partial(self._frame, index, received_ns, message)
+
     def _read(self) -> Iterator[tuple[int, int, Any]]:
         """Every n-th message: its number, when it was received, and what it says."""
         from rosbags.typesys import Stores, get_typestore
@@ -125,16 +126,10 @@ class BagFrames:
                 if index % self._every == 0:
                     with _blaming(self._path):
                         message = deserialize(data, connection.msgtype)
-                    yield partial(self._frame, index, received_ns, connection.msgtype, message)
                     yield index, received_ns, message
 
-    @staticmethod
-    def _stamp(message: Any, received_ns: int) -> int:
-        stamp = message.header.stamp
-        return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or received_ns
-
     def _frame(self, index: int, received_ns: int, message: Any) -> Frame:
-        stamp_ns = self._stamp(message, received_ns)
+        stamp_ns = _stamp_ns(message, received_ns)
         name = f"{self.label}#{index:06d}"
         encoded = None
         try:
@@ -175,9 +170,14 @@ def read_fixes(path: Path) -> list[tuple[int, float, float]]:
             with _blaming(path):
                 message: Any = deserialize(data, FIX)
             if message.status.status >= 0:
-                stamp_ns = BagFrames._stamp(message, received_ns)
+                stamp_ns = _stamp_ns(message, received_ns)
                 fixes.append((stamp_ns, float(message.latitude), float(message.longitude)))
     return sorted(fixes)
+
+
+def _stamp_ns(message: Any, received_ns: int) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or received_ns
 
 
 @contextmanager
