@@ -15,14 +15,16 @@ import pytest
 
 from floppynet_vpr.datasets.catalogue import (
     DatasetSpec,
+    Layout,
     Pair,
+    TraverseFiles,
     TruthRule,
     catalogue_folder,
     dataset_files,
     load_dataset,
     read_dataset,
 )
-from floppynet_vpr.datasets.pairs import open_own_pair, open_pairs
+from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
 from floppynet_vpr.errors import VprError
 
 PICTURE = cv2.imencode(".jpg", np.full((8, 8, 3), 127, np.uint8))[1].tobytes()
@@ -193,12 +195,38 @@ def test_ground_truth_files_of_the_authors_are_used(name: str, tmp_path: Path) -
 def test_samples_are_repeatable_and_keep_the_order(tmp_path: Path) -> None:
     write_images(tmp_path / "a", [f"{i}.jpg" for i in range(50)])
     write_images(tmp_path / "b", [f"{i}.jpg" for i in range(50)])
-    pair = open_own_pair(tmp_path / "a", tmp_path / "b", TruthRule("frames", 2))
-    one, again, other = pair.sample(20, 1), pair.sample(20, 1), pair.sample(20, 2)
+
+    def opened(sample: Sample | None) -> RoutePair:
+        rule = TruthRule("frames", 2)
+        return open_own_pair(tmp_path / "a", tmp_path / "b", rule, sample=sample)
+
+    one, again, other = (opened(Sample(20, seed)) for seed in (1, 1, 2))
     assert one.query.indices == again.query.indices != other.query.indices
     assert sorted(set(one.query.indices)) == list(one.query.indices) and len(one.query) == 20
-    assert np.array_equal(one.truth, pair.truth[list(one.query.indices)])
-    assert pair.sample(None, 0) is pair.sample(50, 0) is pair
+    assert np.array_equal(one.truth, opened(None).truth[list(one.query.indices)])
+    assert len(opened(Sample(50, 0)).query) == len(opened(Sample(99, 0)).query) == 50
+
+
+@pytest.mark.parametrize("rule", ["frames", "file", "metres"])
+def test_the_truth_of_a_sample_is_that_of_the_whole(rule: str, tmp_path: Path) -> None:
+    for name in ("query", "reference"):
+        write_images(tmp_path / name, [f"{i}.jpg" for i in range(20)])
+        lines = [f"{52.5 + i * 30 / 111_267:.8f},13.3" for i in range(20)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["latitude,longitude", *lines]))
+    (tmp_path / "truth.txt").write_text("".join(f"{i} {i}\n" for i in range(20)))
+    tolerance = {"frames": 3, "file": 1, "metres": 70}[rule]
+    files = {name: TraverseFiles((name,), gps=(f"{name}.csv",)) for name in ("query", "reference")}
+    layout = Layout("all", files, TruthRule(rule, tolerance, ("truth.txt",)), 1)
+    pair = Pair("query", "reference")
+    spec = DatasetSpec("d", "D", "", "", "", (), (pair,), (layout,), paper_frames=7)
+    for paper in (False, True):
+        (whole,) = open_pairs(spec, tmp_path, paper_frames=paper)
+        (some,) = open_pairs(spec, tmp_path, paper_frames=paper, sample=Sample(5, 0))
+        rows = [whole.query.indices.index(index) for index in some.query.indices]
+        assert len(rows) == 5 and np.array_equal(some.truth, whole.truth[rows])
+        assert some.query.names == tuple(whole.query.names[row] for row in rows)
+        assert some.query_gps is not None and whole.query_gps is not None
+        assert np.array_equal(some.query_gps, whole.query_gps[rows])
 
 
 def test_the_fingerprint_of_a_drive_changes_with_its_frames(tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ def test_make_targets_exist() -> None:
 
 
 def test_launch_arguments_are_declared() -> None:
-    launch_file = (ROOT / "launch" / "vpr.launch.py").read_text()
-    declared = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', launch_file))
+    files = (ROOT / "launch" / "vpr.launch.py", ROOT / "floppynet_vpr/ros/dataset_launch.py")
+    text = "".join(file.read_text() for file in files)
+    declared = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', text))
     used = set(re.findall(r"\b(\w+):=", README))
     assert used
     assert used <= declared

@@ -13,7 +13,7 @@ from pathlib import Path
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import RoutePair, open_own_pair, open_pairs
+from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer, open_network
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
@@ -169,7 +169,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         title="Place recognition on " + ", ".join(dict.fromkeys(p.title for p in pairs)),
         facts={
             "Made on": time.strftime("%Y-%m-%d %H:%M"),
-            "Queries": f"{arguments.queries} of each pair, seed {arguments.seed}"
+            "Queries": f"at most {arguments.queries} of each pair, seed {arguments.seed}"
             if arguments.queries
             else "all",
             "Threads": str(arguments.threads),
@@ -189,6 +189,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
     """The pairs of drives that the command line names, with the queries drawn."""
     named = (arguments.query, arguments.reference)
+    sample = Sample(arguments.queries, arguments.seed) if arguments.queries else None
     if any(named) and not all(named):
         raise VprError("name both drives: --query and --reference")
     if arguments.dataset is None:
@@ -201,23 +202,23 @@ def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
             )
         files = () if arguments.truth is None else (str(arguments.truth),)
         rule = TruthRule("file" if files else "frames", arguments.tolerance or 0, files)
-        pairs = [open_own_pair(Path(arguments.query), Path(arguments.reference), rule)]
-    else:
-        if arguments.root is None:
-            raise VprError("--root DIR says where the dataset is")
-        if arguments.truth is not None:
-            raise VprError("--truth is for drives of your own: a dataset has its own ground truth")
-        only = Pair(*named) if all(named) else None
-        pairs = []
-        for name in arguments.dataset.split(","):
-            pairs += open_pairs(
-                load_dataset(name),
-                arguments.root,
-                only=only,
-                tolerance=arguments.tolerance,
-                paper_frames=arguments.paper_frames,
-            )
-    return [pair.sample(arguments.queries or None, arguments.seed) for pair in pairs]
+        own = Path(arguments.query), Path(arguments.reference)
+        return [open_own_pair(*own, rule, sample=sample)]
+    if arguments.root is None:
+        raise VprError("--root DIR says where the dataset is")
+    if arguments.truth is not None:
+        raise VprError("--truth is for drives of your own: a dataset has its own ground truth")
+    pairs = []
+    for name in arguments.dataset.split(","):
+        pairs += open_pairs(
+            load_dataset(name),
+            arguments.root,
+            only=Pair(*named) if all(named) else None,
+            tolerance=arguments.tolerance,
+            paper_frames=arguments.paper_frames,
+            sample=sample,
+        )
+    return pairs
 
 
 def _measure(arguments: argparse.Namespace, pairs: Sequence[RoutePair]) -> list[Result]:

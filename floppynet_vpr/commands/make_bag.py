@@ -1,16 +1,19 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""`make_bag`: writes a folder of images or a video as a rosbag2."""
+"""`make_bag`: writes a folder of images, a video, or a dataset's two drives as rosbag2."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
 from floppynet_vpr.datasets.bags import STORAGES, WrittenBag
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.errors import VprError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,21 +22,43 @@ def build_parser() -> argparse.ArgumentParser:
         "make_bag",
         "Write the images of SOURCE (a folder, in natural order: image10 after image9; or a video) "
         "as one image topic of a new rosbag2, which Humble and every later distribution plays. "
-        "ROS itself is not needed.",
+        "With --dataset, query and reference drive of a dataset become a bag each, with GPS "
+        "positions where there are some, and the ground truth a file beside. ROS itself is not "
+        "needed.",
         "  ros2 run floppynet_vpr make_bag day_left/ bags/day_left\n"
         "  ros2 run floppynet_vpr make_bag day_left/ bags/day_left --compressed jpeg --rate 15\n"
-        "  ros2 run floppynet_vpr make_bag drive.mp4 bags/drive --every 3 --storage mcap",
+        "  ros2 run floppynet_vpr make_bag drive.mp4 bags/drive --every 3 --storage mcap\n"
+        "  ros2 run floppynet_vpr make_bag --dataset nordland --root datasets/ --output bags/",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of images, or video")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the bag's folder, to be created")
+    parser.add_argument(
+        "source", type=Path, nargs="?", metavar="SOURCE", help="folder of images, or video"
+    )
+    parser.add_argument(
+        "out", type=Path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing bag")
+    dataset = parser.add_argument_group("datasets, in place of SOURCE and OUT")
+    dataset.add_argument(
+        "--dataset", metavar="NAME", help="a dataset, or a .yaml file like config's template.yaml"
+    )
+    dataset.add_argument(
+        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+    )
+    dataset.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder for the bags and the ground truth"
+    )
+    dataset.add_argument("--query", metavar="NAME", help="the traverse that asks, if not the first")
+    dataset.add_argument("--reference", metavar="NAME", help="the traverse that is the map")
+    dataset.add_argument(
+        "--frames", type=at_least(2), metavar="N", help="only N frames of each, evenly spread"
+    )
     frames = parser.add_argument_group("frames")
     frames.add_argument(
         "--rate",
         type=at_least(0.001, float),
         default=10.0,
         metavar="HZ",
-        help="images per second of a folder; a video has its own rate",
+        help="images per second of a folder; a video and a dataset have their own rate",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="take every N-th image"
@@ -53,8 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--encoding",
         choices=("bgr8", "rgb8", "mono8"),
-        default="bgr8",
-        help="encoding of raw images",
+        help="encoding of raw images; without it bgr8, or of a dataset the image files as they are",
     )
     how.add_argument(
         "--compressed",
@@ -78,28 +102,81 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
+    if arguments.dataset is not None:
+        return _make_dataset(arguments)
+    if arguments.source is None or arguments.out is None:
+        raise VprError("name SOURCE and OUT, or --dataset, --root and --output")
+    return _make_one(arguments)
 
+
+def _make_one(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.bags import write_bag
     from floppynet_vpr.datasets.frames import looks_like_bag, open_source
-    from floppynet_vpr.errors import VprError
 
     if looks_like_bag(arguments.source):
         raise VprError(f"{arguments.source} is a rosbag2 already: name a folder or a video")
     source = open_source(arguments.source, rate_hz=arguments.rate, every=arguments.every)
-    start_ns = time.time_ns() if arguments.start_time is None else round(arguments.start_time * 1e9)
-    with tqdm(source, total=len(source), unit="frame", disable=None) as frames:
-        bag = write_bag(
-            frames,
-            arguments.out,
-            topic=arguments.topic,
-            encoding=arguments.compressed or arguments.encoding,
-            storage=arguments.storage,
-            start_ns=start_ns,
-            force=arguments.force,
-        )
+    bag = write_bag(
+        _progress(source, len(source), source.label),
+        arguments.out,
+        topic=arguments.topic,
+        encoding=arguments.compressed or arguments.encoding or "bgr8",
+        storage=arguments.storage,
+        start_ns=_start_ns(arguments),
+        force=arguments.force,
+    )
     print(_summary(bag, arguments.out))
     return 0
+
+
+def _make_dataset(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from floppynet_vpr.datasets.catalogue import Pair, load_dataset
+    from floppynet_vpr.datasets.dataset_bags import DAY_NS, write_pair
+    from floppynet_vpr.datasets.pairs import open_pairs
+
+    if arguments.source is not None:
+        raise VprError("with --dataset, name the output folder with --output")
+    if arguments.root is None or arguments.output is None:
+        raise VprError("--dataset needs --root (where it is) and --output (where the bags go)")
+    if arguments.topic is not None or arguments.every != 1:
+        raise VprError("--topic and --every do not go with --dataset: see --frames")
+    spec = load_dataset(arguments.dataset)
+    first = spec.pairs[0]
+    chosen = Pair(arguments.query or first.query, arguments.reference or first.reference)
+    whole = arguments.frames is None
+    spec = spec if whole else replace(spec, paper_frames=int(arguments.frames))
+    (pair,) = open_pairs(spec, arguments.root, only=chosen, paper_frames=not whole)
+    start_ns = _start_ns(arguments)
+    bags, files = write_pair(
+        pair,
+        arguments.output,
+        _progress,
+        encoding=arguments.compressed or arguments.encoding,
+        storage=arguments.storage,
+        start_ns=start_ns if arguments.start_time is not None else start_ns - 2 * DAY_NS,
+        force=arguments.force,
+    )
+    for bag in bags:
+        print(f"wrote {bag.path}: {bag.messages} messages of {bag.msgtype} on {bag.topic}")
+    print(
+        f"wrote {files.truth}: {pair.rule}\n"
+        f"try: ros2 launch floppynet_vpr {spec.name}.launch.py folder:={arguments.output}\n"
+        f" or: ros2 run floppynet_vpr evaluate --query {files.query} --reference "
+        f"{files.reference} --truth {files.truth} --output results"
+    )
+    return 0
+
+
+def _start_ns(arguments: argparse.Namespace) -> int:
+    return time.time_ns() if arguments.start_time is None else round(arguments.start_time * 1e9)
+
+
+def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
+    from tqdm import tqdm
+
+    return tqdm(frames, total=total, desc=label, unit="frame", disable=None)
 
 
 def _summary(bag: WrittenBag, out: Path) -> str:

@@ -9,7 +9,7 @@ reads. A bag appears under its name only when it is complete.
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW
+from floppynet_vpr.datasets.bags_reading import COMPRESSED, FIX, RAW
 from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame, looks_like_bag
 from floppynet_vpr.errors import VprError
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ENCODINGS: Final = ("bgr8", "rgb8", "mono8", "jpeg", "png")
 """Raw pixel encodings, then the codecs of compressed images."""
 STORAGES: Final = ("sqlite3", "mcap")
+GPS_TOPIC: Final = "/gps/fix"
+"""Where GPS positions are in a bag."""
 CAMERA_FRAME: Final = "camera_optical_frame"
 """frame_id of every message: z forward, x right, y down (REP 103)."""
 
@@ -72,9 +74,10 @@ def write_bag(
     storage: str = "sqlite3",
     start_ns: int = 0,
     frame_id: str = CAMERA_FRAME,
+    positions: Sequence[tuple[float, float]] | None = None,
     force: bool = False,
 ) -> WrittenBag:
-    """Write frames as one image topic of a new rosbag2.
+    """Write frames as one image topic of a new rosbag2, with their GPS positions if known.
 
     A frame that still has its JPEG (or 8-bit PNG) file is stored as that file when the encoding
     asks for that codec, so that the bag's pixels are the folder's. Other frames are encoded anew,
@@ -89,6 +92,8 @@ def write_bag(
             installing ros-humble-rosbag2-storage-mcap.
         start_ns: added to every frame's stamp; header.stamp and time of recording are the sum.
         frame_id: header.frame_id.
+        positions: latitude and longitude in degrees of every frame, in their order; they become
+            sensor_msgs/NavSatFix on `GPS_TOPIC`, stamped like their images.
         force: replace an existing bag (nothing else is ever replaced).
 
     Raises:
@@ -110,10 +115,13 @@ def write_bag(
             first_ns, last_ns, messages = 0, 0, 0
             with _open_writer(unfinished, storage) as writer:
                 add = _message_adder(writer, topic, msgtype, encoding, frame_id)
+                add_fix = None if positions is None else _fix_adder(writer)
                 for frame in frames:
                     last_ns = _checked_stamp(start_ns + frame.stamp_ns, frame.name)
                     first_ns = first_ns if messages else last_ns
                     add(frame, last_ns)
+                    if positions is not None and add_fix is not None:
+                        add_fix(positions[messages], last_ns)
                     messages += 1
                 if not messages:
                     raise VprError(f"there are no frames to write to {out}")
@@ -175,6 +183,32 @@ def _message_adder(
             data = pixels.reshape(-1)
             message = types[msgtype](header, height, width, encoding, 0, data.size // height, data)
         writer.write(connection, stamp_ns, store.serialize_cdr(message, msgtype))
+
+    return add
+
+
+def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
+    """Return the function that adds one GPS position, with its stamp in nanoseconds."""
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types: dict[str, Any] = dict(store.types)
+    connection = writer.add_connection(GPS_TOPIC, FIX, typestore=store)
+    # GPS without augmentation; nothing is known of altitude and accuracy.
+    status = types["sensor_msgs/msg/NavSatStatus"](status=0, service=1)
+
+    def add(position: tuple[float, float], stamp_ns: int) -> None:
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        message = types[FIX](
+            header=types["std_msgs/msg/Header"](stamp, "gps"),
+            status=status,
+            latitude=position[0],
+            longitude=position[1],
+            altitude=float("nan"),
+            position_covariance=np.zeros(9),
+            position_covariance_type=0,
+        )
+        writer.write(connection, stamp_ns, store.serialize_cdr(message, FIX))
 
     return add
 

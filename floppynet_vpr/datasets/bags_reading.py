@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RAW: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
+FIX: Final = "sensor_msgs/msg/NavSatFix"
 
 
 @contextmanager
@@ -101,11 +102,20 @@ class BagFrames:
     def __len__(self) -> int:
         return -(-self._messages // self._every)
 
+    def stamps_ns(self) -> list[int]:
+        """Read the stamps of all frames, without decoding images."""
+        return [_stamp_ns(message, received) for _, received, message in self._read()]
+
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
     def pending(self) -> Iterator[Callable[[], Frame]]:
         """Give the functions that decode the messages, read in order; see `FrameSource`."""
+        for index, received_ns, message in self._read():
+            yield partial(self._frame, index, received_ns, message)
+
+    def _read(self) -> Iterator[tuple[int, int, Any]]:
+        """Every n-th message: its number, when it was received, and what it says."""
         from rosbags.typesys import Stores, get_typestore
 
         deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
@@ -116,15 +126,14 @@ class BagFrames:
                 if index % self._every == 0:
                     with _blaming(self._path):
                         message = deserialize(data, connection.msgtype)
-                    yield partial(self._frame, index, received_ns, connection.msgtype, message)
+                    yield index, received_ns, message
 
-    def _frame(self, index: int, received_ns: int, msgtype: str, message: Any) -> Frame:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec or received_ns
+    def _frame(self, index: int, received_ns: int, message: Any) -> Frame:
+        stamp_ns = _stamp_ns(message, received_ns)
         name = f"{self.label}#{index:06d}"
         encoded = None
         try:
-            if msgtype == RAW:
+            if message.__msgtype__ == RAW:
                 rgb = decode_image(
                     message.height,
                     message.width,
@@ -142,6 +151,33 @@ class BagFrames:
                 error.kind, f"message {index} of topic {self.topic} of {self._path}: {error}"
             ) from error
         return Frame(name, stamp_ns, rgb, encoded)
+
+
+def read_fixes(path: Path) -> list[tuple[int, float, float]]:
+    """Read the GPS positions of a bag: stamp in nanoseconds, latitude and longitude in degrees.
+
+    Empty if there are none; fixes without a position are left out. Raises VprError as `open_bag`.
+    """
+    from rosbags.typesys import Stores, get_typestore
+
+    deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
+    fixes = []
+    with open_bag(path) as reader:
+        connections = [c for c in reader.connections if c.msgtype == FIX]
+        if not connections:
+            return []
+        for _, received_ns, data in read_messages(reader, connections):
+            with _blaming(path):
+                message: Any = deserialize(data, FIX)
+            if message.status.status >= 0:
+                stamp_ns = _stamp_ns(message, received_ns)
+                fixes.append((stamp_ns, float(message.latitude), float(message.longitude)))
+    return sorted(fixes)
+
+
+def _stamp_ns(message: Any, received_ns: int) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or received_ns
 
 
 @contextmanager

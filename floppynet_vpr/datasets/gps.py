@@ -20,6 +20,7 @@ from floppynet_vpr.errors import VprError
 _LATITUDE: Final = ("latitude", "lat")
 _LONGITUDE: Final = ("longitude", "lon", "lng", "long")
 _NAME: Final = ("name", "file", "filename", "image", "image_name", "key")
+_SECOND_NS: Final = 1_000_000_000
 _EARTH_RADIUS_M: Final = 6_371_008.8
 # The sphere of that radius is nowhere more than 0.6 % off the ellipsoid.
 _SPHERE_ERROR: Final = 0.01
@@ -91,6 +92,33 @@ def read_positions(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
             f"{missing[0]}"
         )
     return np.array([by_name[Path(frame).stem] for frame in names], np.float64).reshape(-1, 2)
+
+
+def positions_at(
+    fixes: Sequence[tuple[int, float, float]], stamps_ns: Sequence[int], where: str
+) -> NDArray[np.float64]:
+    """The positions at these times, (n, 2) degrees: of the fix nearest in time.
+
+    Args:
+        fixes: stamp in nanoseconds, latitude and longitude, ascending.
+        stamps_ns: the frames' stamps.
+        where: what to name in the error.
+
+    Raises:
+        VprError: a frame has no fix within a second.
+    """
+    times = np.array([fix[0] for fix in fixes], np.int64)
+    asked = np.array(stamps_ns, np.int64)
+    after = np.clip(np.searchsorted(times, asked), 1, max(len(times) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(times) - 1)
+    nearest = np.where(asked - times[before] <= times[after] - asked, before, after)
+    late = np.abs(times[nearest] - asked) > _SECOND_NS
+    if late.any():
+        raise VprError(
+            f"{where}: {int(late.sum())} of {len(asked)} images have no GPS fix within a second"
+        )
+    return np.array([fixes[index][1:] for index in nearest], np.float64).reshape(-1, 2)
 
 
 def _read_rows(path: Path) -> list[list[str]]:

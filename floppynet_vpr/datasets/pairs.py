@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Pair, TruthRule
 from floppynet_vpr.datasets.drives import Drive, open_drive
-from floppynet_vpr.datasets.gps import read_positions, within_metres
-from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
+from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.gps import positions_at, read_positions, within_metres
+from floppynet_vpr.datasets.ground_truth import same_place_by_position
 from floppynet_vpr.datasets.layouts import FoundLayout, find_layout, find_paths
 from floppynet_vpr.datasets.truth_files import read_truth
 from floppynet_vpr.errors import VprError
@@ -43,17 +45,20 @@ class RoutePair:
         """Dataset, query and reference."""
         return f"{self.dataset}: {self.query.label} > {self.reference.label}"
 
-    def sample(self, count: int | None, seed: int) -> RoutePair:
-        """The same pair with `count` of its queries, drawn without repetition; None keeps all.
 
-        The same seed draws the same queries. They stay in the order of driving.
-        """
-        if count is None or count >= len(self.query):
-            return self
-        drawn = np.random.default_rng(seed).choice(len(self.query), count, replace=False)
-        chosen = sorted(drawn.tolist())
-        gps = None if self.query_gps is None else self.query_gps[chosen]
-        return replace(self, query=self.query.only(chosen), truth=self.truth[chosen], query_gps=gps)
+@dataclass(frozen=True)
+class Sample:
+    """Some of the queries, drawn without repetition; the same seed draws the same ones."""
+
+    count: int
+    seed: int
+
+    def positions(self, of: int) -> list[int]:
+        """Which of so many queries, ascending; all if there are not more than `count`."""
+        if self.count >= of:
+            return list(range(of))
+        drawn = np.random.default_rng(self.seed).choice(of, self.count, replace=False)
+        return sorted(drawn.tolist())
 
 
 def open_pairs(
@@ -63,6 +68,7 @@ def open_pairs(
     only: Pair | None = None,
     tolerance: float | None = None,
     paper_frames: bool = False,
+    sample: Sample | None = None,
 ) -> list[RoutePair]:
     """Open the pairs of a dataset's copy.
 
@@ -73,6 +79,7 @@ def open_pairs(
         tolerance: in place of the rule's own.
         paper_frames: take only as many frames of each traverse as the paper did, evenly spread;
             numbers of frames, and with them the tolerance, are then those of the chosen frames.
+        sample: take only these queries.
 
     Raises:
         VprError: no complete copy is there, or the ground truth does not fit it.
@@ -82,42 +89,62 @@ def open_pairs(
         found = find_layout(spec, root, names)
         rule = found.layout.truth
         rule = rule if tolerance is None else replace(rule, tolerance=tolerance)
-        pair = _with_truth(spec, found, rule, spec.paper_frames if paper_frames else None)
-        pairs.append(pair)
+        count = spec.paper_frames if paper_frames else None
+        pairs.append(_with_truth(spec, found, rule, count, sample))
     return pairs
 
 
 def open_own_pair(
-    query: Path, reference: Path, rule: TruthRule, rate_hz: float = 10.0
+    query: Path,
+    reference: Path,
+    rule: TruthRule,
+    *,
+    rate_hz: float = 10.0,
+    sample: Sample | None = None,
 ) -> RoutePair:
     """Open two folders, videos or bags as a pair; `rule.files` are paths of their own.
 
     Raises:
         VprError: one of them cannot be read, or the ground truth does not fit.
     """
-    drives = open_drive(query, rate_hz=rate_hz), open_drive(reference, rate_hz=rate_hz)
+    asking, known = open_drive(query, rate_hz=rate_hz), open_drive(reference, rate_hz=rate_hz)
+    positions = sample.positions(len(asking)) if sample else list(range(len(asking)))
     if rule.kind == "file":
-        truth = _file_truth(Path(rule.files[0]), *drives, rule)
+        truth = _file_truth(Path(rule.files[0]), asking, known, rule)[positions]
         text = f"as {Path(rule.files[0]).name} says"
     else:
-        truth = same_place_by_index(len(drives[0]), len(drives[1]), int(rule.tolerance))
+        truth = same_place_by_position(positions, known.indices, rule.tolerance)
         text = _frames_text(rule.tolerance)
-    label = f"{drives[0].label} on {drives[1].label}"
-    return RoutePair("own", label, *drives, truth, text)
+    label = f"{asking.label} on {known.label}"
+    return RoutePair("own", label, asking.only(positions), known, truth, text)
 
 
 def _with_truth(
-    spec: DatasetSpec, found: FoundLayout, rule: TruthRule, count: int | None
+    spec: DatasetSpec,
+    found: FoundLayout,
+    rule: TruthRule,
+    count: int | None,
+    sample: Sample | None,
 ) -> RoutePair:
     query, reference = found.query, found.reference
     if count is not None:
         query, reference = query.spread(count), reference.spread(count)
-    positions = tuple(
-        _positions(found, drive, required=rule.kind == "metres") for drive in (query, reference)
-    )
+    # Spread frames are numbered anew: two traverses in step stay in step.
+    numbers = [
+        list(drive.indices if count is None else range(len(drive))) for drive in (query, reference)
+    ]
+    if sample is not None:
+        positions = sample.positions(len(query))
+        query, numbers[0] = query.only(positions), [numbers[0][p] for p in positions]
+    # Files speak of all frames, whichever are chosen.
+    chosen = list(query.indices), list(reference.indices)
+    gps = []
+    for drive, rows in zip((found.query, found.reference), chosen, strict=True):
+        whole = _positions(found, drive, required=rule.kind == "metres")
+        gps.append(None if whole is None else whole[rows])
     if rule.kind == "metres":
-        assert positions[0] is not None and positions[1] is not None
-        truth = within_metres(positions[0], positions[1], rule.tolerance)
+        assert gps[0] is not None and gps[1] is not None
+        truth = within_metres(gps[0], gps[1], rule.tolerance)
         text = f"within {rule.tolerance:g} m by GPS"
     elif rule.kind == "file":
         files = [path for path in find_paths(found.folder, rule.files) if path.is_file()]
@@ -126,18 +153,14 @@ def _with_truth(
                 f"there is no ground truth of {spec.title} in {found.folder}: looked for "
                 f"{' or '.join(rule.files)}"
             )
-        truth = _file_truth(files[0], query, reference, rule)
+        truth = _file_truth(files[0], found.query, found.reference, rule)[np.ix_(*chosen)]
         text = f"as {files[0].name} says"
         if rule.tolerance:
             text += f", each reference with {rule.tolerance:g} neighbours on either side"
     else:
-        # Spread frames are numbered anew: two traverses in step stay in step.
-        at = [drive.indices if count is None else range(len(drive)) for drive in (query, reference)]
-        truth = same_place_by_position(np.asarray(at[0]), np.asarray(at[1]), rule.tolerance)
+        truth = same_place_by_position(numbers[0], numbers[1], rule.tolerance)
         text = _frames_text(rule.tolerance)
-    return RoutePair(
-        spec.name, spec.title, query, reference, truth, text, found.layout.name, *positions
-    )
+    return RoutePair(spec.name, spec.title, query, reference, truth, text, found.layout.name, *gps)
 
 
 def _frames_text(tolerance: float) -> str:
@@ -145,7 +168,7 @@ def _frames_text(tolerance: float) -> str:
 
 
 def _file_truth(path: Path, query: Drive, reference: Drive, rule: TruthRule) -> NDArray[np.bool_]:
-    """The truth of a file that speaks of all frames, for those of the drives."""
+    """The truth of a file that speaks of these drives' frames."""
     numbers = []
     for drive in (query, reference):
         if rule.numbering == "index":
@@ -169,8 +192,13 @@ def _positions(found: FoundLayout, drive: Drive, required: bool) -> NDArray[np.f
     files = [path for path in find_paths(found.folder, patterns) if path.is_file()]
     if files:
         return read_positions(files[0], drive.names)
+    source = open_source(drive.path, topic=drive.topic, rate_hz=drive.rate_hz)
+    fixes = read_fixes(drive.path) if isinstance(source, BagFrames) else []
+    if fixes and isinstance(source, BagFrames):
+        stamps = source.stamps_ns()
+        return positions_at(fixes, [stamps[i] for i in drive.indices], str(drive.path))
     if required:
-        looked = " or ".join(patterns) or "no file: the dataset file names none"
+        looked = " or ".join(patterns) or "GPS fixes in a bag: the dataset file names no file"
         raise VprError(
             f"there are no GPS positions of {drive.label} in {found.folder}: looked for {looked}"
         )

@@ -55,16 +55,15 @@ def keys(results: Sequence[Result]) -> str:
 
 
 def size_plot(results: Sequence[Result]) -> str:
-    """S_P100 over the size of the model, on a logarithmic scale; the paper's figure."""
-    sized = [result for result in results if result.size_kib]
-    exponents = [log10(result.size_kib or 1) for result in sized]
+    """S_P100 over the size of the model, on a logarithmic scale; all have a size."""
+    exponents = [log10(result.size_kib or 1) for result in results]
     low, high = floor(min(exponents)), max(ceil(max(exponents)), floor(min(exponents)) + 1)
     marks = [(float(e), f"{10.0**e:,.0f}") for e in range(low, high + 1)]
-    bottom = 10.0 * floor(min(result.scores.s_p100 for result in sized) / 10)
+    bottom = 10.0 * floor(min(result.scores.s_p100 for result in results) / 10)
     axes = Axes(460, 400, (low, high), (max(0.0, bottom - 10), 100), marks)
-    heights = _apart([axes.y(result.scores.s_p100) for result in sized])
+    heights = _apart([axes.y(result.scores.s_p100) for result in results])
     dots, names = [], []
-    for number, (result, exponent) in enumerate(zip(sized, exponents, strict=True)):
+    for number, (result, exponent) in enumerate(zip(results, exponents, strict=True)):
         x, y, beside = axes.x(exponent), axes.y(result.scores.s_p100), heights[number]
         # To the side where there is more room.
         side = -1 if exponent > (low + high) / 2 else 1

@@ -151,10 +151,14 @@ def _section(group: Sequence[Result], room: int) -> tuple[str, int]:
         f"<figure>{precision_recall_plot(shown)}{keys(shown)}<figcaption>Precision over recall for "
         f"every threshold; behind the names, the area.{note}</figcaption></figure>"
     ]
-    if len({result.size_kib for result in group if result.size_kib}) > 1:
+    best = ""
+    sized = [result for result in ranked if result.size_kib]
+    if len(sized) > SERIES:
+        sized, best = _best_of_each_network(sized), ", best layer of each network"
+    if len({result.size_kib for result in sized}) > 1:
         plots.append(
-            f"<figure>{size_plot(ranked)}<figcaption>S<sub>P100</sub> over the size of the "
-            "model: up and to the left is better.</figcaption></figure>"
+            f"<figure>{size_plot(sized)}<figcaption>S<sub>P100</sub> over the size of the "
+            f"model{best}: up and to the left is better.</figcaption></figure>"
         )
     layout = f" ({escape(pair.layout)})" if pair.layout else ""
     parts = [

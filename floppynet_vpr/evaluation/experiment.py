@@ -106,6 +106,7 @@ def _evaluate_layer(
 ) -> Result:
     dimension = references.values.shape[1]
     found = retrieve(queries.values, references.values, _NEAREST)
+    took_ms: float | None
     if storage != EXACT and dimension == DESCRIPTOR_SIZE:
         searched = storage
         answers, per_place, took_ms = _search_map(queries.values, references.values, storage)

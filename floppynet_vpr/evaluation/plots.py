@@ -14,7 +14,7 @@ from math import ceil, floor, log10
 from floppynet_vpr.evaluation.answers import Outcome, Trial
 from floppynet_vpr.evaluation.figures import offset_text
 
-_LEFT, _TOP, _RIGHT, _BOTTOM = 54.0, 14.0, 14.0, 44.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 54.0, 14.0, 24.0, 44.0
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from floppynet_vpr.datasets.bags_reading import open_bag, read_messages
+from floppynet_vpr.datasets.bags_reading import BagFrames, open_bag, read_messages
 from floppynet_vpr.datasets.drives import Drive
+from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
 from floppynet_vpr.evaluation.retrieval import Retrieval
@@ -99,6 +100,10 @@ def as_retrieval(
 
 def stamps_of(drive: Drive) -> list[int]:
     """The stamps of a drive's frames, nanoseconds."""
+    source = open_source(drive.path, topic=drive.topic, rate_hz=drive.rate_hz)
+    if isinstance(source, BagFrames):
+        stamps = source.stamps_ns()
+        return [stamps[index] for index in drive.indices]
     return [frame.stamp_ns for frame in drive.frames()]
 
 

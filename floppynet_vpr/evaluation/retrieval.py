@@ -18,6 +18,7 @@ _BLOCK_VALUES = 1 << 24
 _QUERIES_AT_ONCE = 512
 _PREVIEW_SIZE = 400
 _TIMED_QUERIES = 50
+_LARGEST_INDEX = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,16 @@ def retrieve(
     return Retrieval(ids, distances, preview)
 
 
-def search_ms(queries: NDArray[np.generic], references: NDArray[np.generic]) -> float:
+def search_ms(queries: NDArray[np.generic], references: NDArray[np.generic]) -> float | None:
     """Median milliseconds of a search for the nearest reference, one query at a time.
 
-    The search is faiss's exact one over float32 on the threads that faiss has, as in a map.
+    The search is faiss's exact one over float32, on the threads that faiss has. None for references
+    that would take more than 1 GiB: nobody searches so much for one image.
     """
     import faiss
 
+    if references.size * 4 > _LARGEST_INDEX:
+        return None
     rows = np.ascontiguousarray(references, np.float32)
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add(rows)

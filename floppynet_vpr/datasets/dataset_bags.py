@@ -1,0 +1,102 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A pair of a dataset as two bags and a ground-truth file, under names that others can find.
+
+In the output folder: `<dataset>_<traverse>` for each of the two bags, and
+`<dataset>_<query>_on_<reference>.csv` with the ground truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from floppynet_vpr.datasets.bags import WrittenBag, write_bag
+from floppynet_vpr.datasets.catalogue import Pair
+from floppynet_vpr.datasets.drives import Drive
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.pairs import RoutePair
+from floppynet_vpr.datasets.truth_files import write_truth
+from floppynet_vpr.errors import VprError
+
+DAY_NS = 86_400 * 1_000_000_000
+"""The query starts a day after the reference, so that no two frames share a stamp."""
+
+Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
+"""Wraps the frames of a drive (their number, a label) to show how far it has come."""
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """Where the two bags and the ground truth of a pair are."""
+
+    reference: Path
+    query: Path
+    truth: Path
+
+
+def pair_files(folder: Path, dataset: str, pair: Pair) -> PairFiles:
+    """The names under which `write_pair` writes, whether or not they exist."""
+    return PairFiles(
+        folder / f"{dataset}_{pair.reference}",
+        folder / f"{dataset}_{pair.query}",
+        folder / f"{dataset}_{pair.query}_on_{pair.reference}.csv",
+    )
+
+
+def write_pair(
+    pair: RoutePair,
+    folder: Path,
+    progress: Progress,
+    *,
+    encoding: str | None = None,
+    storage: str = "sqlite3",
+    start_ns: int = 0,
+    force: bool = False,
+) -> tuple[list[WrittenBag], PairFiles]:
+    """Write both drives as bags, with GPS positions where they are known, and the truth.
+
+    Args:
+        pair: what to write.
+        folder: where; made if needed.
+        progress: shows how far it has come.
+        encoding: of the images, None for the files as they are: jpeg, png or, of others, bgr8.
+        storage: as in `write_bag`.
+        start_ns: first stamp of the reference; the query begins a day later.
+        force: replace bags that are there.
+
+    Raises:
+        VprError: as `write_bag`; nothing is left half written.
+    """
+    files = pair_files(folder, pair.dataset, Pair(pair.query.label, pair.reference.label))
+    written = []
+    for drive, out, gps, start in (
+        (pair.reference, files.reference, pair.reference_gps, start_ns),
+        (pair.query, files.query, pair.query_gps, start_ns + DAY_NS),
+    ):
+        frames = progress(drive.frames(), len(drive), drive.label)
+        written.append(
+            write_bag(
+                frames,
+                out,
+                encoding=encoding or natural_encoding(drive),
+                storage=storage,
+                start_ns=start,
+                positions=None if gps is None else [(float(a), float(b)) for a, b in gps],
+                force=force,
+            )
+        )
+    try:
+        write_truth(files.truth, pair.truth)
+    except OSError as error:
+        raise VprError(f"cannot write {files.truth}: {error.strerror}") from error
+    return written, files
+
+
+def natural_encoding(drive: Drive) -> str:
+    """The encoding that keeps a drive's image files as they are; bgr8 where there are none."""
+    suffixes = {Path(name).suffix.lower() for name in drive.names}
+    if suffixes <= {".jpg", ".jpeg"}:
+        return "jpeg"
+    return "png" if suffixes == {".png"} else "bgr8"
