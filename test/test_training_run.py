@@ -96,7 +96,7 @@ def test_a_folder_without_data_and_a_broken_shard_are_named(tmp_path: Path) -> N
 
 def test_the_paper_preset_is_the_published_recipe() -> None:
     recipe = chosen_recipe(build_parser().parse_args(["data", "-o", "run"]))
-    assert recipe is not None and recipe == PRESETS["paper"]
+    assert recipe == PRESETS["paper"]
     assert (recipe.batch, recipe.epochs, recipe.learning_rate) == (24, 150, 5e-4)
     assert (recipe.final_rate, recipe.contrastive, recipe.views) == (1.0, 0.0, Views(227))
 
@@ -155,6 +155,18 @@ def test_the_command_trains_validates_and_exports(
         assert (run / f"{name}.onnx").stat().st_size > 100_000
     assert main(words) == 0  # done already: nothing is trained anew
     assert "2 of them done" in capsys.readouterr().out
+
+
+def test_thresholds_alone_are_fitted_without_training(shards: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    words = [str(shards), "-o", str(tmp_path / "run"), "--preset", "thresholds", "--batch", "8"]
+    start = tmp_path / "start.fnet"
+    load_weights().save(start)
+    assert main([*words, "--image-side", "72", "--from", str(start)]) == 0
+    before, after = load_weights(start), load_weights(tmp_path / "run" / "best.fnet")
+    for name, conv in before.convs.items():
+        np.testing.assert_array_equal(after.convs[name].filters, conv.filters)
+    assert not np.array_equal(after.convs["conv5"].shift, before.convs["conv5"].shift)
 
 
 def test_a_pair_of_traverses_that_cannot_be_read_is_explained(tree: Path) -> None:

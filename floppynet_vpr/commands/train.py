@@ -92,7 +92,8 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=tuple(PRESETS),
         default="paper",
-        help="paper: as published; vpr: for places under changed light and viewpoint",
+        help="paper: as published; vpr: for places under changed light and viewpoint; "
+        "thresholds: no training, only thresholds for changed light, --from older weights",
     )
     group.add_argument("--epochs", type=at_least(0, float), metavar="N", help="length of the run")
     group.add_argument(

@@ -51,8 +51,7 @@ class Recipe:
     `warm_latent` is the size that the latent weights of an older network start from. `norm_rate`
     multiplies the learning rate of the features' BatchNorms, which become the thresholds.
     `norms_side`, if not 0: before validation and export the features' BatchNorm statistics are
-    taken anew, at this size, in unchanged light; small views have other statistics than the images
-    that the network will see.
+    taken anew, on plain views of this size in light changed by `norms_light`.
     """
 
     batch: int = 24
@@ -68,6 +67,7 @@ class Recipe:
     warm_latent: float = 0.1
     norm_rate: float = 1.0
     norms_side: int = 0
+    norms_light: float = 0.0
     bfloat16: bool = True
 
     def __post_init__(self) -> None:
@@ -85,20 +85,33 @@ class Recipe:
 PRESETS: dict[str, Recipe] = {
     "paper": Recipe(),
     "vpr": Recipe(
-        batch=64,
+        batch=24,
         epochs=40.0,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         final_rate=0.02,
-        views=Views(115, (0.5, 1.0), shift=0.15, perspective=0.08, light=1.0, flip=True),
-        classification=0.25,
+        views=Views(115, (0.4, 0.75), shift=0.15, perspective=0.06, light=0.9, flip=True),
+        classification=0.0,
         contrastive=1.0,
         temperature=0.07,
+        regions=2,
         decay=0.99,
-        norm_rate=10.0,
+        norm_rate=2.0,
         norms_side=227,
     ),
+    "thresholds": Recipe(
+        batch=128,
+        epochs=0.0,
+        views=Views(115, (0.5, 1.0), flip=True),
+        norms_side=115,
+        norms_light=1.0,
+    ),
 }
-"""`paper`: as published. `vpr`: for recognising places under changed light and viewpoint."""
+"""The recipes that can be asked for by name.
+
+`paper`: as published. `vpr`: for recognising places under changed light and viewpoint.
+`thresholds`: no training at all; older weights keep their filters, and their thresholds move from
+the statistics of plain images to those in changed light.
+"""
 
 
 def trained_spec(

@@ -85,7 +85,7 @@ class Trainer:
             raise TrainingError(
                 f"{len(images.labels)} images are too few for batches of {plan.recipe.batch}"
             )
-        self.total_steps = max(1, round(plan.recipe.epochs * self.epoch_steps))
+        self.total_steps = round(plan.recipe.epochs * self.epoch_steps)
         torch.manual_seed(plan.seed)
         network = Network(plan.spec, len(images.classes), plan.recipe.views.side)
         self.network = network.to(memory_format=torch.channels_last)
@@ -112,6 +112,8 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How much of the run is done, 0 to 1, by steps or by the clock."""
+        if self.step >= self.total_steps:
+            return 1.0
         return min(1.0, max(self.step / self.total_steps, self.seconds / 60 / self.plan.minutes))
 
     def run(self, report: Callable[[dict[str, float]], None]) -> None:
@@ -275,7 +277,9 @@ class Trainer:
             return
         views = recipe.views
         if recipe.norms_side:
-            views = replace(views, side=recipe.norms_side, light=0.0, shift=0.0, perspective=0.0)
+            views = replace(
+                views, side=recipe.norms_side, light=recipe.norms_light, shift=0.0, perspective=0.0
+            )
         chance = torch.Generator().manual_seed(self.plan.seed)
         indices = self._indices(0)
         while len(indices) < min(_NORM_IMAGES, self.epoch_steps * recipe.batch):

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.frames import open_source
-from floppynet_vpr.evaluation.measures import s_p100, same_place_by_index
+from floppynet_vpr.datasets.ground_truth import same_place_by_index
+from floppynet_vpr.evaluation.measures import s_p100
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.imaging.network_input import network_input
