@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint clean
+.PHONY: help env train-env demo test test-training lint clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
@@ -14,7 +14,7 @@ DEMO_OPTIONS := --output "$(OUTPUT)" \
 	$(if $(QUERY),--query "$(QUERY)") $(if $(RATE),--rate "$(RATE)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 help: ## Say what can be made (this)
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@printf '%s\n' '' \
 	    'make demo DATA=<folder with two traverses> runs on your images; REFERENCE= and QUERY= choose' \
 	    'the traverses, RATE= the images per second, WEIGHTS= the network, OUTPUT= the result folder.' \
@@ -28,6 +28,12 @@ demo: env ## Map a route, drive it again, find the loop closures
 
 test: lint ## Check style, types and behaviour
 	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
+
+train-env: env ## Add PyTorch (CPU) to .venv, for the train command
+	@tools/add_training.sh
+
+test-training: train-env ## Check the training with PyTorch
+	@$(IN_ENV) nice python -m pytest -q $(PYTEST_OPTIONS) test/test_training_model.py test/test_training_run.py
 
 lint: env ## Check style and types only
 	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary

@@ -3,7 +3,7 @@
 """Builds floppynet_vpr for colcon (ament_python) and for pip.
 
 The ranges below say what the package works with. The exact versions that `make` installs are in
-tools/constraints.txt, and package.xml names the same dependencies as rosdep keys.
+tools/requirements*.txt, and package.xml names the same dependencies as rosdep keys.
 """
 
 from glob import glob
@@ -24,6 +24,7 @@ COMMANDS = [
     "evaluate",
     "benchmark",
     "benchmark_map",
+    "train",
 ]
 
 setup(
@@ -63,6 +64,7 @@ setup(
         "fast": ["llvmlite>=0.44"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
         "dev": ["mypy>=1.8", "ruff>=0.6", "types-PyYAML", "types-tqdm"],
+        "train": ["torch>=2.2"],
         # colcon runs pytest where this extra names it.
         "test": [
             "hypothesis>=6.24",

@@ -34,6 +34,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "tflite": ("tflite", None),
+    "torch": ("torch", None),
     "threadpoolctl": ("threadpoolctl", "python3-sklearn"),
     "tqdm": ("tqdm", "python3-tqdm"),
     "yaml": ("PyYAML", "python3-yaml"),
@@ -130,7 +131,7 @@ def test_every_import_is_declared_for_rosdep() -> None:
 
 def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
     arguments = setup_arguments()
-    extras = [*arguments["extras_require"]["fast"], *arguments["extras_require"]["import"]]
+    extras = chain(*(arguments["extras_require"][name] for name in ("fast", "import", "train")))
     used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
     always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}
     assert {requirement_name(name) for name in arguments["install_requires"]} == always
@@ -140,7 +141,8 @@ def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
 
 def test_every_requirement_is_pinned_within_its_range() -> None:
     requirements = pytest.importorskip("packaging.requirements")
-    lines = (ROOT / "tools" / "requirements.txt").read_text().splitlines()
+    lists = sorted((ROOT / "tools").glob("requirements*.txt"))
+    lines = [line for path in lists for line in path.read_text().splitlines()]
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     pins = {requirement_name(name): version for name, version in pins.items()}
     arguments = setup_arguments()

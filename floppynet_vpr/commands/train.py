@@ -1,0 +1,204 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`train`: trains a network of the family and exports its weights."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.files import write_atomically
+from floppynet_vpr.network.layers import NETWORKS
+from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "train",
+        "Train a network of the family on labelled images. DATA holds 'train' and 'val': folders "
+        "with a folder of images for each class (Places365's layout), or npz shards train*.npz "
+        "and val*.npz. The run lives in the folder OUTPUT: best.fnet and final.fnet with their "
+        "ONNX files, log.csv (the curve), checkpoint.pt. Give the same command again to go on "
+        "after an interruption: at most a minute is lost. Needs PyTorch: "
+        "pip install 'floppynet_vpr[train]'.",
+        "  the published recipe, whole:\n"
+        "    ros2 run floppynet_vpr train places365/ --output paper_run\n"
+        "  for recognising places, two hours from older weights, choosing by two traverses:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output vpr_run --preset vpr \\\n"
+        "        --from floppynet.fnet --minutes 120 \\\n"
+        "        --traverses gardens_point/day_left,gardens_point/day_right,2\n"
+        "  one bar of Figure 8, binary but neither shallow nor with a small head:\n"
+        "    ros2 run floppynet_vpr train places365/ --output bar --network baseline --binarise",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with train and val")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the run's folder"
+    )
+    _add_network_options(parser)
+    _add_recipe_options(parser)
+    group = parser.add_argument_group("validation")
+    group.add_argument(
+        "--traverses",
+        action="append",
+        default=[],
+        metavar="QUERY,REFERENCE,TOLERANCE[,EVERY[,FRAMES]]",
+        help="two traverses taken in step (folders, videos or bags) to measure S_P100 on: every "
+        "EVERY-th of the first FRAMES, right within TOLERANCE frames. May be repeated; the best "
+        "mean decides which weights are kept. Without any, the accuracy on 'val' does",
+    )
+    group.add_argument(
+        "--validate-every", type=at_least(0.01, float), default=5.0, metavar="MIN", help="minutes"
+    )
+    return parser
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network (the switches are those of Figure 8)")
+    group.add_argument("--network", choices=tuple(NETWORKS), default="floppynet", help="start from")
+    group.add_argument(
+        "--binarise",
+        action=argparse.BooleanOptionalAction,
+        help="1-bit weights and activations; --no-binarise: full precision",
+    )
+    group.add_argument(
+        "--shallow",
+        action=argparse.BooleanOptionalAction,
+        help="without conv3 and conv4; --no-shallow: with them",
+    )
+    group.add_argument(
+        "--head-width", type=at_least(1), metavar="N", help="units of the fully connected layers"
+    )
+    group.add_argument(
+        "--head-bits", type=int, choices=(1, 2, 4, 8, 32), help="their precision; 32 is full"
+    )
+    group.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="FILE.fnet",
+        help="start from these weights instead of random ones",
+    )
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recipe (without a value: as the preset says)")
+    group.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default="paper",
+        help="paper: as published; vpr: for places under changed light and viewpoint; "
+        "thresholds: no training, only thresholds for changed light, --from older weights",
+    )
+    group.add_argument("--epochs", type=at_least(0, float), metavar="N", help="length of the run")
+    group.add_argument(
+        "--minutes", type=at_least(0.001, float), metavar="MIN", help="stop after this time"
+    )
+    group.add_argument("--batch", type=at_least(1), metavar="N", help="images a step")
+    group.add_argument(
+        "--learning-rate", type=at_least(0, float), metavar="RATE", help="Adam's, at the start"
+    )
+    group.add_argument(
+        "--seed", type=at_least(0), default=1, metavar="N", help="decides all chance"
+    )
+    group.add_argument("--threads", type=at_least(1), default=2, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--image-side",
+        type=at_least(67),
+        default=256,
+        metavar="PX",
+        help="images are kept at this size; 128 for miniplaces",
+    )
+    group.add_argument(
+        "--cache", type=at_least(0, float), default=2.0, metavar="GIB", help="for decoded images"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _train(arguments))
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The preset with what the command line says otherwise."""
+    given: dict[str, Any] = {
+        name: getattr(arguments, name)
+        for name in ("epochs", "batch", "learning_rate")
+        if getattr(arguments, name) is not None
+    }
+    return replace(PRESETS[arguments.preset], **given)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    spec = trained_spec(
+        arguments.network,
+        binarise=arguments.binarise,
+        shallow=arguments.shallow,
+        head_width=arguments.head_width,
+        head_bits=arguments.head_bits,
+    )
+    recipe = chosen_recipe(arguments)
+    try:
+        import torch
+    except ImportError:
+        raise TrainingError(
+            "training needs PyTorch: pip install 'floppynet_vpr[train]' (or make train-env)"
+        ) from None
+    from tqdm import tqdm
+
+    from floppynet_vpr.network.onnx_graph import onnx_model
+    from floppynet_vpr.network.weights import load_weights
+    from floppynet_vpr.training.images import open_images
+    from floppynet_vpr.training.trainer import RunPlan, Trainer, Validation
+    from floppynet_vpr.training.validation import open_pair
+
+    torch.set_num_threads(arguments.threads)
+    plan = RunPlan(
+        spec,
+        recipe,
+        arguments.output,
+        seed=arguments.seed,
+        minutes=arguments.minutes or math.inf,
+        validate_seconds=60 * arguments.validate_every,
+        image_side=arguments.image_side,
+        cache_bytes=int(arguments.cache * 2**30),
+    )
+    pairs = tuple(open_pair(text) for text in arguments.traverses)
+    validation = Validation(open_images(arguments.data, "val"), pairs)
+    start = load_weights(arguments.start) if arguments.start else None
+    trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start)
+    print(
+        f"{spec.title}, preset {arguments.preset}: {trainer.total_steps:,} steps of "
+        f"{recipe.batch} images, {trainer.step:,} of them done"
+    )
+    # Shares of the run, since the clock may end it before the steps do.
+    bar = tqdm(
+        total=100.0,
+        initial=100 * trainer.progress,
+        disable=None,
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+    )
+
+    def report(losses: dict[str, float]) -> None:
+        bar.set_postfix(losses, refresh=False)
+        bar.update(100 * trainer.progress - bar.n)
+
+    with bar:
+        trainer.run(report)
+    final = trainer.export("final.fnet")
+    for file in (arguments.output / "best.fnet", final):
+        if file is not None and file.is_file():
+            write_atomically(file.with_suffix(".onnx"), (onnx_model(load_weights(file)),))
+            print(f"wrote {file} and {file.with_suffix('.onnx')}")
+    print(f"wrote {arguments.output / 'log.csv'}; best mean {trainer.best:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the torch network to the weights file and back.
+
+Only what a weights file holds crosses over: signs and folded BatchNorms. On the way back the latent
+weights are these signs at one small size, and BatchNorm takes its statistics from images such that
+it starts as the same scale and shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from floppynet_vpr.network.layers import NETWORKS, Conv
+from floppynet_vpr.network.weights import ConvWeights, NetworkWeights
+from floppynet_vpr.training.model import PIXEL_UNIT, Features, FoldableNorm
+from floppynet_vpr.training.quantise import sign
+from floppynet_vpr.training.recipe import TrainingError
+
+
+def export_weights(features: Features) -> NetworkWeights:
+    """Turn a binary network into what the extractors run; raises TrainingError for others."""
+    spec = features.spec
+    if spec.weight_bits != 1:
+        raise TrainingError(
+            f"{spec.title} has {spec.weight_bits}-bit weights: a .fnet file holds binary networks, "
+            "so its training leaves checkpoints only"
+        )
+    convs = {}
+    for conv in spec.convs:
+        signs = sign(features.convs[conv.name].latent.detach())
+        filters = signs.permute(0, 2, 3, 1).contiguous().numpy().astype(np.int8)
+        if conv.name in features.norms:
+            norm = features.norms[conv.name]
+            assert isinstance(norm, FoldableNorm)
+            scale, shift = norm.folded()
+            convs[conv.name] = ConvWeights(filters, scale.numpy(), shift.numpy())
+        else:
+            convs[conv.name] = ConvWeights(filters)
+    return NetworkWeights(NETWORKS[spec.name], spec.padding_value, convs)
+
+
+def warm_start(features: Features, weights: NetworkWeights, size: float, pixels: Tensor) -> None:
+    """Make the network compute what `weights` do, with latent weights of +-`size`.
+
+    `pixels`: (batch, 3, H, W) of 0 to 255 from the training set, for BatchNorm's statistics.
+    """
+    spec = features.spec
+    if weights.spec.layers != spec.layers or spec.weight_bits != 1:
+        raise TrainingError(
+            f"weights of {weights.spec.title} cannot start {spec.title}: the layers differ"
+        )
+    if weights.padding_value != spec.padding_value:
+        raise TrainingError(
+            f"these weights of {weights.spec.title} pad with {weights.padding_value}, the network "
+            f"to be trained with {spec.padding_value}"
+        )
+    with torch.no_grad():
+        for conv in spec.convs:
+            signs = torch.from_numpy(weights.convs[conv.name].filters.astype(np.float32))
+            features.convs[conv.name].latent.copy_(size * signs.permute(0, 3, 1, 2))
+        x = pixels
+        for layer in spec.layers:
+            if not isinstance(layer, Conv):
+                x = functional.max_pool2d(x, 2)
+                continue
+            if layer.name in features.norms:
+                norm = features.norms[layer.name]
+                assert isinstance(norm, FoldableNorm)
+                unit = PIXEL_UNIT if layer is spec.convs[1] else 1.0
+                values = weights.convs[layer.name]
+                assert values.scale is not None and values.shift is not None
+                _adopt(
+                    norm, x / unit, torch.from_numpy(values.scale), torch.from_numpy(values.shift)
+                )
+                x = norm.exact_sign(x, unit)
+            x = features.convs[layer.name](x)
+
+
+def _adopt(norm: FoldableNorm, x: Tensor, scale: Tensor, shift: Tensor) -> None:
+    """Set statistics from x, (batch, channels, H, W), and gamma and beta to fold to these."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    variance, mean = torch.var_mean(x.double(), (0, 2, 3))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.weight.copy_(scale.double() * torch.sqrt(norm.running_var.double() + norm.eps))
+    norm.bias.copy_(shift.double() + scale.double() * norm.running_mean.double())
+
+
+def estimate_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Take all BatchNorm statistics anew, as the mean over `batches` of pixels.
+
+    Averaged latent weights are a network that was never run: its statistics are not the average
+    of those seen in training.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+    was_training = network.training
+    network.train()
+    with torch.no_grad():
+        for pixels in batches:
+            network(pixels)
+    network.train(was_training)

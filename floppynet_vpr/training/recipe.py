@@ -1,0 +1,149 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run is told, as plain data: the recipe, its presets, the switches of Figure 8.
+
+Nothing here imports torch, so that `train --help` works without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, network_spec
+
+
+class TrainingError(VprError):
+    """A training run that cannot start or go on as it was asked to."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How training pictures are made from an image; zero everywhere is the plain image.
+
+    `side`: pixels of the square that the network sees. `zoom`: smallest and largest share (0 to 1]
+    of the image's side shown. `shift`, `perspective`: how far a view is moved as a whole, and its
+    corners singly, as a share of its side. `light`: 0 (none) to 1, strength of the
+    changes of light and weather; `flip`: whether half of the images are mirrored.
+    """
+
+    side: int = 227
+    zoom: tuple[float, float] = (1.0, 1.0)
+    shift: float = 0.0
+    perspective: float = 0.0
+    light: float = 0.0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.zoom
+        if self.side < 67 or not 0 < low <= high <= 1:
+            raise TrainingError("views need a side of at least 67 pixels and 0 < zoom <= 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    `contrastive` weighs the InfoNCE term over two views of an image, on normalised pool5 at
+    `temperature`, `regions` parts of each image counting as places of their own, which have to be
+    told apart, too; `classification` weighs the cross entropy of the head. `decay` averages the
+    latent weights exponentially (0: none); what is validated and exported is the average.
+    `warm_latent` is the size that the latent weights of an older network start from. `norm_rate`
+    multiplies the learning rate of the features' BatchNorms, which become the thresholds.
+    `norms_side`, if not 0: before validation and export the features' BatchNorm statistics are
+    taken anew, on plain views of this size in light changed by `norms_light`.
+    """
+
+    batch: int = 24
+    epochs: float = 150.0
+    learning_rate: float = 5e-4
+    final_rate: float = 1.0
+    views: Views = Views()
+    classification: float = 1.0
+    contrastive: float = 0.0
+    temperature: float = 0.1
+    regions: int = 1
+    decay: float = 0.0
+    warm_latent: float = 0.1
+    norm_rate: float = 1.0
+    norms_side: int = 0
+    norms_light: float = 0.0
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        if self.contrastive and self.batch < 2:
+            raise TrainingError("the contrastive term needs a batch of at least 2 images")
+        if not (self.classification or self.contrastive):
+            raise TrainingError("a recipe needs the classification or the contrastive term")
+
+    @property
+    def view_count(self) -> int:
+        """Pictures made from each image of a batch."""
+        return 2 if self.contrastive else 1
+
+
+PRESETS: dict[str, Recipe] = {
+    "paper": Recipe(),
+    "vpr": Recipe(
+        batch=24,
+        epochs=40.0,
+        learning_rate=5e-4,
+        final_rate=0.02,
+        views=Views(115, (0.4, 0.75), shift=0.15, perspective=0.06, light=0.9, flip=True),
+        classification=0.0,
+        contrastive=1.0,
+        temperature=0.07,
+        regions=2,
+        decay=0.99,
+        norm_rate=2.0,
+        norms_side=227,
+    ),
+    "thresholds": Recipe(
+        batch=128,
+        epochs=0.0,
+        views=Views(115, (0.5, 1.0), flip=True),
+        norms_side=115,
+        norms_light=1.0,
+    ),
+}
+"""The recipes that can be asked for by name.
+
+`paper`: as published. `vpr`: for recognising places under changed light and viewpoint.
+`thresholds`: no training at all; older weights keep their filters, and their thresholds move from
+the statistics of plain images to those in changed light.
+"""
+
+
+def trained_spec(
+    name: str,
+    *,
+    binarise: bool | None = None,
+    shallow: bool | None = None,
+    head_width: int | None = None,
+    head_bits: int | None = None,
+) -> NetworkSpec:
+    """Look up a network and turn the switches of Figure 8; None leaves a switch as it is.
+
+    `binarise`: 1-bit weights and activations, or 32 bits; `shallow`: without conv3 and conv4;
+    `head_width`, `head_bits`: units and precision of the fully connected stage.
+    """
+    spec = network_spec(name)
+    bits = spec.weight_bits if binarise is None else (1 if binarise else 32)
+    reduced = len(spec.convs) == len(NETWORKS["floppynet"].convs)
+    reduced = reduced if shallow is None else shallow
+    if bits != spec.weight_bits or reduced != (len(spec.convs) == 3):
+        base = {
+            (True, True): "floppynet",
+            (True, False): "binarynet",
+            (False, True): "baseline",
+            (False, False): "baseline",
+        }[bits == 1, reduced]
+        layers = NETWORKS["floppynet" if reduced else "baseline"].layers
+        spec = replace(
+            NETWORKS[base], layers=layers, head_units=spec.head_units, head_bits=spec.head_bits
+        )
+        if bits == 32 and reduced:
+            spec = replace(spec, name="baseline-shallow", title="Baseline without conv3, conv4")
+    if head_width is not None:
+        spec = replace(spec, head_units=(head_width,) * len(spec.head_units))
+    return spec if head_bits is None else replace(spec, head_bits=head_bits)

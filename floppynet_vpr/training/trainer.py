@@ -1,0 +1,298 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop.
+
+A step draws its images and its views from generators seeded with the run's seed and the step's
+number, so a run that was killed and goes on from its checkpoint takes the very steps it would have
+taken; torch's own sums are repeatable for a given number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from floppynet_vpr.network.layers import NetworkSpec
+from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.training.checkpoint import load_checkpoint, save_checkpoint
+from floppynet_vpr.training.export import estimate_norms, export_weights, warm_start
+from floppynet_vpr.training.images import LabelledImages, PixelCache
+from floppynet_vpr.training.log import RunLog
+from floppynet_vpr.training.losses import info_nce
+from floppynet_vpr.training.model import Network
+from floppynet_vpr.training.recipe import Recipe, TrainingError, Views
+from floppynet_vpr.training.validation import TraversePair, accuracy, pair_score
+from floppynet_vpr.training.views import make_views
+
+CHECKPOINT_SECONDS = 50.0
+_NORM_IMAGES = 192
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: what to train, on what, for how long, and where its files go.
+
+    `steps` ends the run; `minutes` ends it earlier by the clock. The learning rate falls along
+    whichever of the two is further on. `validate_seconds`: time between validations.
+    `image_side`: pixels that images are kept at before views are made of them.
+    """
+
+    spec: NetworkSpec
+    recipe: Recipe
+    output: Path
+    seed: int = 1
+    minutes: float = math.inf
+    validate_seconds: float = 300.0
+    image_side: int = 128
+    cache_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Images and traverses to validate with, and how many of the images."""
+
+    images: LabelledImages
+    pairs: tuple[TraversePair, ...]
+    count: int = 1000
+
+
+class Trainer:
+    """A run under way: the network, its average, the optimiser and the clock."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        images: LabelledImages,
+        validation: Validation,
+        start: NetworkWeights | None = None,
+    ) -> None:
+        """Make the network, from `start` where given; goes on from a checkpoint if there is one."""
+        self.plan, self.validation = plan, validation
+        self._cache = PixelCache(images, plan.image_side, plan.cache_bytes)
+        self._labels = torch.from_numpy(images.labels)
+        if len(images.labels) < plan.recipe.batch:
+            raise TrainingError(
+                f"{len(images.labels)} images are too few for batches of {plan.recipe.batch}"
+            )
+        self.total_steps = round(plan.recipe.epochs * self.epoch_steps)
+        torch.manual_seed(plan.seed)
+        network = Network(plan.spec, len(images.classes), plan.recipe.views.side)
+        self.network = network.to(memory_format=torch.channels_last)
+        if start is not None:
+            pixels = self.views(0, self._indices(0), 1)[0]
+            warm_start(self.network.features, start, plan.recipe.warm_latent, pixels)
+        self.average = copy.deepcopy(self.network)
+        self.optimiser = self._make_optimiser()
+        self.step, self.seconds, self.best = 0, 0.0, -math.inf
+        self._log = RunLog(plan.output / "log.csv")
+        if self.checkpoint_file.is_file():
+            self._resume()
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps that show each image once."""
+        return len(self._labels) // self.plan.recipe.batch
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the run's state is."""
+        return self.plan.output / "checkpoint.pt"
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1, by steps or by the clock."""
+        if self.step >= self.total_steps:
+            return 1.0
+        return min(1.0, max(self.step / self.total_steps, self.seconds / 60 / self.plan.minutes))
+
+    def run(self, report: Callable[[dict[str, float]], None]) -> None:
+        """Train to the end; `report` gets the figures of each step."""
+        before = saved = time.monotonic()
+        validated = self.seconds
+        if self.step == 0:
+            self.validate()
+        while self.progress < 1:
+            figures = self.train_step()
+            now = time.monotonic()
+            self.seconds += now - before
+            before = now
+            report(figures)
+            if self.seconds - validated > self.plan.validate_seconds or self.progress >= 1:
+                self.validate()
+                validated = self.seconds
+                before = time.monotonic()
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or self.progress >= 1:
+                self.save()
+                saved = before = time.monotonic()
+
+    def train_step(self) -> dict[str, float]:
+        """Take one step of the optimiser; returns its losses."""
+        recipe = self.plan.recipe
+        indices = self._indices(self.step)
+        views = self.views(self.step, indices, recipe.view_count)
+        pixels = torch.cat(views).contiguous(memory_format=torch.channels_last)
+        labels = self._labels[torch.from_numpy(indices)].repeat(len(views) * recipe.regions)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate() * group["share"]
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            pool5, scores = self.network(pixels)
+        loss = torch.zeros(())
+        figures = {}
+        if recipe.classification:
+            entropy = functional.cross_entropy(scores.float(), labels)
+            loss = loss + recipe.classification * entropy
+            figures["classification"] = float(entropy.detach())
+        if recipe.contrastive:
+            first, second = pool5.chunk(2)
+            contrast = info_nce(first, second, recipe.temperature)
+            loss = loss + recipe.contrastive * contrast
+            figures["contrastive"] = float(contrast.detach())
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.network.clip_latent()
+        self.step += 1
+        self._update_average()
+        return figures
+
+    def views(self, step: int, indices: NDArray[np.int64], count: int) -> list[Tensor]:
+        """The pictures of a step: `count` times (batch x regions, 3, side, side) of 0 to 255."""
+        chance = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + step)
+        images = torch.from_numpy(self._cache.batch(indices)).float()
+        images = images.repeat(self.plan.recipe.regions, 1, 1, 1)
+        return make_views(images, self.plan.recipe.views, count, chance)
+
+    def validate(self) -> dict[str, float]:
+        """Measure the run, log it, and keep the averaged weights if they are the best.
+
+        Accuracy is that of the network in training, S_P100 that of the averaged features.
+        """
+        self._estimate_norms()
+        images = self.validation.images
+        count = min(self.validation.count, len(images.labels))
+        chosen = np.linspace(0, len(images.labels) - 1, count).astype(np.int64)
+        side = self.plan.recipe.views.side
+        plain, chance = Views(side=side), torch.Generator()
+        cache = PixelCache(images, self.plan.image_side, 0)
+        batches = []
+        for part in np.array_split(chosen, max(1, count // 50)):
+            pixels = torch.from_numpy(cache.batch(part)).float()
+            labels = torch.from_numpy(images.labels[part])
+            batches.append((make_views(pixels, plain, 1, chance)[0], labels))
+        figures = {"accuracy": accuracy(self.network, batches)}
+        for pair in self.validation.pairs:
+            figures[f"S_P100 {pair.name}"] = pair_score(self.average.features, pair)
+        scores = list(figures.values())[1:] or [figures["accuracy"]]
+        mean = float(np.mean(scores))
+        self._log.add(self.step, self.seconds, self._learning_rate(), figures)
+        if mean > self.best:
+            self.best = mean
+            self.export("best.fnet")
+        return figures
+
+    def export(self, name: str) -> Path | None:
+        """Write the averaged network's weights file; None for networks that have none."""
+        if self.plan.spec.weight_bits != 1:
+            return None
+        path = self.plan.output / name
+        export_weights(self.average.features).save(path)
+        return path
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "plan": self._fixed(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_checkpoint(self.checkpoint_file, state)
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.checkpoint_file)
+        if state["plan"] != self._fixed():
+            raise TrainingError(
+                f"{self.plan.output} holds a run of another network, recipe or seed: go on with "
+                "the same, or choose another folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self._log.forget_after(self.step)
+
+    def _fixed(self) -> dict[str, Any]:
+        """What must not change within a run; its length may."""
+        recipe = {k: v for k, v in asdict(self.plan.recipe).items() if k != "epochs"}
+        return {
+            "spec": repr(self.plan.spec),
+            "recipe": repr(recipe),
+            "seed": self.plan.seed,
+            "images": len(self._labels),
+        }
+
+    def _indices(self, step: int) -> NDArray[np.int64]:
+        """The images of a step: each epoch is a new order."""
+        epoch, within = divmod(step, self.epoch_steps)
+        order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self._labels))
+        batch = self.plan.recipe.batch
+        return order[within * batch : (within + 1) * batch].astype(np.int64)
+
+    def _learning_rate(self) -> float:
+        """Flat where `final_rate` is 1, else a cosine from the first rate down to that share."""
+        share = self.plan.recipe.final_rate
+        wave = (1 + math.cos(math.pi * self.progress)) / 2
+        return self.plan.recipe.learning_rate * (share + (1 - share) * wave)
+
+    def _update_average(self) -> None:
+        decay = min(self.plan.recipe.decay, self.step / (self.step + 10))
+        decay = decay if self.plan.recipe.decay else 0.0
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - decay)
+            buffers = zip(self.average.buffers(), self.network.buffers(), strict=True)
+            for mean, value in buffers:
+                mean.copy_(value)
+
+    def _estimate_norms(self) -> None:
+        """Fit the average's statistics to its weights and to the images it will see."""
+        recipe = self.plan.recipe
+        if not recipe.norms_side and not recipe.decay:
+            return
+        views = recipe.views
+        if recipe.norms_side:
+            views = replace(
+                views, side=recipe.norms_side, light=recipe.norms_light, shift=0.0, perspective=0.0
+            )
+        chance = torch.Generator().manual_seed(self.plan.seed)
+        indices = self._indices(0)
+        while len(indices) < min(_NORM_IMAGES, self.epoch_steps * recipe.batch):
+            indices = np.concatenate([indices, self._indices(len(indices) // recipe.batch)])
+        batches = []
+        for part in np.array_split(indices, -(-len(indices) // 32)):
+            images = torch.from_numpy(self._cache.batch(part)).float()
+            batches.append(make_views(images, views, 1, chance)[0])
+        estimate_norms(self.average.features, batches)
+
+    def _make_optimiser(self) -> torch.optim.Adam:
+        recipe = self.plan.recipe
+        norms = list(self.network.features.norms.parameters())
+        others = [p for p in self.network.parameters() if all(p is not norm for norm in norms)]
+        groups = [{"params": others, "share": 1.0}, {"params": norms, "share": recipe.norm_rate}]
+        return torch.optim.Adam(groups, recipe.learning_rate)

@@ -1,0 +1,107 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured as training goes on: accuracy, and S_P100 on pairs of traverses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.ground_truth import same_place_by_index
+from floppynet_vpr.evaluation.measures import s_p100
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction.extractor import normalise
+from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.training.export import export_weights
+from floppynet_vpr.training.model import Features, Network
+from floppynet_vpr.training.recipe import TrainingError
+
+
+@dataclass(frozen=True)
+class TraversePair:
+    """Two traverses taken in step, as network inputs, (n, 227, 227, 3) uint8 each.
+
+    A match is right within `tolerance` frames.
+    """
+
+    name: str
+    queries: NDArray[np.uint8]
+    references: NDArray[np.uint8]
+    tolerance: int
+
+
+def open_pair(text: str) -> TraversePair:
+    """Read a pair described as QUERY,REFERENCE,TOLERANCE[,EVERY[,FRAMES]].
+
+    Every EVERY-th of the first FRAMES frames is taken. Raises VprError when that cannot be read.
+    """
+    parts = text.split(",")
+    try:
+        query, reference = Path(parts[0]), Path(parts[1])
+        tolerance, every, frames = (
+            int(value) for value in (*parts[2:], *("1", "0")[len(parts) - 3 :])
+        )
+    except (ValueError, IndexError):
+        raise TrainingError(
+            f"'{text}' is no pair of traverses: write QUERY,REFERENCE,TOLERANCE, with ,EVERY and "
+            ",FRAMES behind it if only every n-th of the first frames shall be taken"
+        ) from None
+    count = -(-frames // every) if frames else None
+    queries, references = (_inputs(path, every, count) for path in (query, reference))
+    name = f"{query.parent.name}/{query.name}"
+    return TraversePair(name, queries, references, tolerance)
+
+
+def _inputs(path: Path, every: int, count: int | None) -> NDArray[np.uint8]:
+    inputs: list[NDArray[np.uint8]] = []
+    for frame in open_source(path, every=every):
+        if count is not None and len(inputs) == count:
+            break
+        inputs.append(network_input(frame.rgb))
+    return np.stack(inputs)
+
+
+def pair_score(features: Features, pair: TraversePair) -> float:
+    """S_P100 of a network on a pair, from exact pool5 at 227 x 227."""
+    queries, references = describe(features, pair.queries), describe(features, pair.references)
+    index = faiss.IndexFlatL2(references.shape[1])
+    index.add(references)
+    _, matches = index.search(queries, 1)
+    truth = same_place_by_index(len(queries), len(references), pair.tolerance)
+    return s_p100(matches, truth)
+
+
+def describe(features: Features, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Descriptors (eq. 5) of (n, 227, 227, 3) uint8: (n, 9216) float32.
+
+    Binary networks run as they will in the field; the others in torch.
+    """
+    if features.spec.weight_bits == 1:
+        extractor = create_extractor(export_weights(features), "packed")
+        return np.stack([normalise(extractor.pool5(image)) for image in inputs])
+    features.eval()
+    found = []
+    with torch.no_grad():
+        for image in inputs:
+            pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32))
+            pool5 = features(pixels)[0].permute(1, 2, 0).reshape(-1)
+            found.append(torch.nn.functional.normalize(pool5, dim=0).numpy())
+    return np.stack(found)
+
+
+def accuracy(network: Network, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Share of right classes in percent, over batches of pixels and labels."""
+    network.eval()
+    right = total = 0
+    with torch.no_grad():
+        for pixels, labels in batches:
+            _, scores = network(pixels)
+            right += int((scores.argmax(1) == labels).sum())
+            total += len(labels)
+    return 100.0 * right / max(total, 1)

@@ -1,0 +1,115 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training pictures: views of an image from elsewhere, in other light and weather.
+
+A whole batch is made at once. All chance comes from one generator, so a step of a run is the same
+whenever it is taken.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from floppynet_vpr.training.recipe import Views
+
+_CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+
+
+def make_views(images: Tensor, recipe: Views, count: int, chance: Generator) -> list[Tensor]:
+    """Make `count` views of each image: (batch, 3, H, W) of 0 to 255 -> (batch, 3, side, side).
+
+    All views of an image show the same part of it, mirrored or not alike; each has a viewpoint
+    and a light of its own. Pixels stay whole numbers, which bfloat16 holds exactly.
+    """
+    batch = len(images)
+    low, high = recipe.zoom
+    half = _uniform(chance, batch, low, high)
+    centre = (_uniform(chance, batch * 2, -1, 1).reshape(batch, 1, 2)) * (1 - half)[:, None, None]
+    mirror = torch.ones(batch)
+    if recipe.flip:
+        mirror = torch.where(torch.rand(batch, generator=chance) < 0.5, 1.0, -1.0)
+    views = []
+    for _ in range(count):
+        corners = _CORNERS.expand(batch, 4, 2).clone()
+        corners[..., 0] *= mirror[:, None]
+        corners = corners * half[:, None, None]
+        moved = _uniform(chance, batch * 2, -1, 1).reshape(batch, 1, 2) * 2 * recipe.shift
+        bent = _uniform(chance, batch * 8, -1, 1).reshape(batch, 4, 2) * 2 * recipe.perspective
+        corners = centre + corners + (moved + bent) * half[:, None, None]
+        view = _warp(images, corners, recipe.side)
+        if recipe.light:
+            view = change_light(view, recipe.light, chance)
+        views.append(view.round_().clamp_(0, 255))
+    return views
+
+
+def _warp(images: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Look at the quadrilateral with these corners, (batch, 4, 2) x and y of -1 to 1."""
+    batch = len(images)
+    # Homography from the view's square to the corners: 8 equations for 8 unknowns.
+    square = _CORNERS.expand(batch, 4, 2)
+    x, y = square[..., 0], square[..., 1]
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    u, v = corners[..., 0], corners[..., 1]
+    for_u = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], -1)
+    for_v = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], -1)
+    solved = torch.linalg.solve(torch.cat([for_u, for_v], 1), torch.cat([u, v], 1))
+    homography = torch.cat([solved, torch.ones(batch, 1)], 1).reshape(batch, 3, 3)
+    steps = (torch.arange(side) * 2 + 1) / side - 1
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    plane = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
+    seen = plane @ homography.transpose(1, 2)
+    grid = (seen[..., :2] / seen[..., 2:]).reshape(batch, side, side, 2)
+    return functional.grid_sample(
+        images, grid, "bilinear", padding_mode="reflection", align_corners=False
+    )
+
+
+def change_light(images: Tensor, strength: float, chance: Generator) -> Tensor:
+    """Imitate night, exposure, casts, uneven light, snow, rain and sensor noise.
+
+    (batch, 3, H, W) of 0 to 255, in and out; not clipped. `strength` is 0 to 1.
+    """
+    batch, _, height, width = images.shape
+
+    def each(low: float, high: float) -> Tensor:
+        return _uniform(chance, batch, low, high).reshape(batch, 1, 1, 1)
+
+    def some(share: float) -> Tensor:
+        return (torch.rand(batch, generator=chance) < share).float().reshape(batch, 1, 1, 1)
+
+    x = (images / 255).clamp_(1e-3, 1)
+    grey = (x * _LUMA).sum(1, keepdim=True)
+    x.lerp_(grey, each(0, strength)).pow_(torch.exp(each(-0.7, 1.1) * strength))
+    # What comes to x -> gain * x + veil is gathered in coarse fields first: it is cheaper.
+    gain = 1 + _uniform(chance, batch * 3, -0.35, 0.35).reshape(batch, 3, 1, 1) * strength
+    gain = gain * torch.exp(torch.randn(batch, 1, 4, 4, generator=chance) * each(0, 0.9) * strength)
+    x.mul_(_spread(gain, height, width))
+    # Snow on the ground, fog or glare.
+    veil = torch.randn(batch, 1, 4, 4, generator=chance).mul_(1.5).clamp_(0, 1)
+    veil = _spread(veil * some(0.3) * each(0.2, 0.9) * strength, height, width)
+    x.mul_(1 - veil).add_(veil * each(0.55, 1.0))
+    # Night: little light everywhere, a few lamps; and any contrast around the mean.
+    night = some(0.4) * strength
+    lamps = torch.randn(batch, 1, 9, 9, generator=chance).sub_(1.1).clamp_(0, 1)
+    contrast = torch.exp(each(-0.6, 0.4) * strength)
+    dimmed = (1 - night * each(0.4, 0.92)) * contrast
+    mean = x.mean((2, 3), keepdim=True) * (dimmed / contrast - dimmed)
+    added = _spread(lamps * each(0, 1.5) * night * contrast, height, width)
+    # Rain or flakes: sparse bright specks, drawn out downwards.
+    specks = torch.rand(batch, 1, height, width, generator=chance).lt_(0.004)
+    added.add_(functional.max_pool2d(specks, (5, 1), 1, (2, 0)) * some(0.15), alpha=0.4 * strength)
+    noise = torch.randn(x.shape, generator=chance).mul_(each(0, 0.05) * strength)
+    return x.mul_(dimmed).add_(mean).add_(added).add_(noise).mul_(255)
+
+
+def _spread(nodes: Tensor, height: int, width: int) -> Tensor:
+    """Interpolate a coarse field, (batch, channels, rows, columns), to full size."""
+    return functional.interpolate(nodes, (height, width), mode="bilinear", align_corners=True)
+
+
+def _uniform(chance: Generator, count: int, low: float, high: float) -> Tensor:
+    return torch.rand(count, generator=chance) * (high - low) + low

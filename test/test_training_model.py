@@ -1,0 +1,197 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The torch networks: what is trained is what runs, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.network.layers import NETWORKS, filter_shapes
+from floppynet_vpr.network.weights import load_weights
+from floppynet_vpr.training.recipe import PRESETS, Views, trained_spec
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+
+from floppynet_vpr.training.export import (
+    estimate_norms,
+    export_weights,
+    warm_start,
+)
+from floppynet_vpr.training.losses import info_nce
+from floppynet_vpr.training.model import Features, Network, pool5_side
+from floppynet_vpr.training.quantise import (
+    quantise_activations,
+    quantise_weights,
+    sign,
+)
+from floppynet_vpr.training.views import make_views
+
+SIDE = 115
+
+
+def random_pixels(count: int, side: int, seed: int = 0) -> np.ndarray:
+    """Smooth random pictures with noise, (count, side, side, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, side // 8 + 1, side // 8 + 1, 3))
+    smooth = coarse.repeat(8, 1).repeat(8, 2)[:, :side, :side]
+    return np.clip(smooth + rng.normal(0, 20, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def planes(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def trained(name: str) -> Network:
+    """A network after a few real steps with gradients, so that no BatchNorm is at its start."""
+    torch.manual_seed(3)
+    network = Network(NETWORKS[name], 5, SIDE)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    pixels = planes(random_pixels(8, SIDE))
+    for _ in range(3):
+        network.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            _, scores = network(pixels)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(scores.float(), torch.arange(8) % 5).backward()
+        optimiser.step()
+        network.clip_latent()
+    return network
+
+
+@pytest.mark.parametrize("name", ["floppynet", "shallownet", "binarynet"])
+def test_exported_integers_equal_the_torch_models_pool5(name: str) -> None:
+    network = trained(name)
+    with torch.no_grad():  # a scale of either sign, and none
+        for norm in network.features.norms.values():
+            norm.weight[::5] *= -1
+            norm.weight[::17] = 0
+    network.eval()
+    images = random_pixels(3, 227, seed=1)
+    with torch.no_grad():
+        pool5 = network.features(planes(images)).permute(0, 2, 3, 1).numpy()
+    weights = export_weights(network.features)
+    for backend in ("packed", "onnxruntime"):
+        extractor = create_extractor(weights, backend)
+        for image, expected in zip(images, pool5, strict=True):
+            np.testing.assert_array_equal(extractor.pool5(image), expected)
+
+
+def test_older_weights_start_a_network_that_computes_the_same() -> None:
+    weights = load_weights()
+    network = Network(NETWORKS["floppynet"], 5, SIDE)
+    warm_start(network.features, weights, 0.1, planes(random_pixels(4, SIDE)))
+    back = export_weights(network.features)
+    for name, conv in weights.convs.items():
+        np.testing.assert_array_equal(back.convs[name].filters, conv.filters)
+        if conv.scale is not None:
+            np.testing.assert_allclose(back.convs[name].scale, conv.scale, rtol=1e-5)
+            np.testing.assert_allclose(back.convs[name].shift, conv.shift, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_another_network_do_not_start_one() -> None:
+    network = Network(NETWORKS["binarynet"], 5, SIDE)
+    with pytest.raises(VprError, match="layers differ"):
+        warm_start(network.features, load_weights(), 0.1, planes(random_pixels(1, SIDE)))
+
+
+def test_a_network_of_more_bits_is_not_exported_as_a_binary_one() -> None:
+    with pytest.raises(VprError, match="4-bit"):
+        export_weights(Features(NETWORKS["floppynet-4"]))
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_every_network_of_the_family_is_built_and_learns(name: str) -> None:
+    network = trained(name)
+    for conv, shape in filter_shapes(NETWORKS[name]).items():
+        latent = network.features.convs[conv].latent
+        assert latent.shape == (shape[0], shape[3], shape[1], shape[2])
+        assert float(latent.grad.abs().sum()) > 0
+    network.eval()
+    with torch.no_grad():
+        pool5, scores = network(planes(random_pixels(2, SIDE)))
+    side = pool5_side(NETWORKS[name], SIDE)
+    assert pool5.shape == (2, 256, side, side) and scores.shape == (2, 5)
+    assert pool5_side(NETWORKS[name], 227) == 6
+
+
+@given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=20))
+def test_the_gradient_of_the_sign_is_cancelled_beyond_one(values: list[float]) -> None:
+    x = torch.tensor(values, requires_grad=True)
+    y = sign(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.detach().numpy(), np.where(x.detach().numpy() >= 0, 1, -1))
+    np.testing.assert_array_equal(x.grad.numpy(), np.abs(np.float32(values)) <= 1)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_k_bit_values_lie_on_doref_grids(bits: int) -> None:
+    levels = 2**bits - 1
+    latent = torch.randn(500, generator=torch.Generator().manual_seed(bits), requires_grad=True)
+    weights = quantise_weights(latent, bits)
+    steps = (weights.detach() + 1) / 2 * levels
+    assert torch.allclose(steps, steps.round(), atol=1e-3)
+    assert float(weights.detach().abs().max()) <= 1 + 1e-6
+    weights.sum().backward()
+    assert float(latent.grad.abs().min()) > 0
+    activations = quantise_activations(latent.detach(), bits) * levels
+    assert torch.allclose(activations, activations.round(), atol=1e-3)
+    assert float(activations.min()) >= 0 and float(activations.max()) <= levels + 1e-3
+
+
+def test_latent_weights_of_quantised_layers_stay_within_one() -> None:
+    network = Network(NETWORKS["floppynet"], 5, SIDE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(3)
+    network.clip_latent()
+    assert float(network.features.convs["conv2"].latent.max()) == 1
+    assert float(network.classifier.latent.max()) == 3
+
+
+def test_norms_estimated_anew_standardise_what_they_see() -> None:
+    network = Network(NETWORKS["floppynet"], 5, SIDE)
+    pixels = planes(random_pixels(8, SIDE))
+    estimate_norms(network.features, [pixels[:4], pixels[4:]])
+    norm = network.features.norms["conv2"]
+    with torch.no_grad():
+        sums = torch.nn.functional.max_pool2d(network.features.convs["conv1"](pixels), 2) / 255
+    np.testing.assert_allclose(norm.running_mean, sums.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
+
+
+def test_views_are_plain_images_without_a_recipe_and_repeatable_with_one() -> None:
+    images = planes(random_pixels(3, 128))
+    chance = torch.Generator().manual_seed(0)
+    (plain,) = make_views(images, Views(side=128), 1, chance)
+    torch.testing.assert_close(plain, images, atol=1, rtol=0)
+    views = PRESETS["vpr"].views
+    first = make_views(images, views, 2, torch.Generator().manual_seed(5))
+    again = make_views(images, views, 2, torch.Generator().manual_seed(5))
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other)
+        assert one.shape == (3, 3, views.side, views.side)
+        assert torch.equal(one, one.round()) and one.min() >= 0 and one.max() <= 255
+    assert not torch.equal(first[0], first[1])
+
+
+def test_info_nce_is_smallest_when_each_view_finds_its_own() -> None:
+    maps = torch.randn(6, 256, 2, 2, generator=torch.Generator().manual_seed(0))
+    alike = info_nce(maps, 3 * maps, 0.1)
+    assert float(alike) < 0.01 < float(info_nce(maps, maps.roll(1, 0), 0.1))
+
+
+def test_the_switches_of_figure_8_give_the_networks_between() -> None:
+    assert trained_spec("baseline") is NETWORKS["baseline"]
+    binary = trained_spec("baseline", binarise=True)
+    assert (binary.name, binary.weight_bits, binary.head_bits) == ("binarynet", 1, 32)
+    shallow = trained_spec("baseline", binarise=True, shallow=True, head_width=256)
+    assert (shallow.name, shallow.head_units) == ("floppynet", (256, 256))
+    real = trained_spec("baseline", shallow=True, head_bits=1)
+    assert (real.weight_bits, len(real.convs), real.head_bits) == (32, 3, 1)
+    assert Path(real.name).name == "baseline-shallow"

@@ -1,0 +1,181 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training runs: data in both layouts, kill and go on, the command from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from floppynet_vpr.commands.train import build_parser, chosen_recipe, main
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.network.weights import load_weights
+from floppynet_vpr.training.images import PixelCache, open_images
+from floppynet_vpr.training.recipe import PRESETS, Recipe, Views, trained_spec
+
+SIDE = 67
+RECIPE = Recipe(
+    batch=4,
+    epochs=2,
+    learning_rate=1e-2,
+    views=Views(SIDE, (0.7, 1.0), 0.05, 0.05, 0.5, True),
+    classification=0.5,
+    contrastive=1.0,
+    decay=0.9,
+)
+
+
+def pictures(count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(count)
+    small = rng.integers(0, 256, (count, 9, 9, 3), np.uint8)
+    images = [cv2.resize(s, (72, 72), interpolation=cv2.INTER_CUBIC) for s in small]
+    return images, np.arange(count) % 3
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Places365's layout: train/<letter>/<class>/<file>."""
+    root = tmp_path_factory.mktemp("tree")
+    for part, count in (("train", 12), ("val", 6)):
+        for number, (image, label) in enumerate(zip(*pictures(count), strict=True)):
+            folder = root / part / "abc"[label] / f"class_{label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
+    return root
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The npz layout, two shards to train on."""
+    root = tmp_path_factory.mktemp("shards")
+    for name, count in (("train_0", 8), ("train_1", 4), ("val", 6)):
+        images, labels = pictures(count)
+        files = [cv2.imencode(".webp", image[..., ::-1])[1].ravel() for image in images]
+        offsets = np.cumsum([0, *map(len, files)])
+        np.savez(root / f"{name}.npz", webp=np.concatenate(files), offsets=offsets, labels=labels)
+    (root / "classes.txt").write_text("a/one\nb/two\nc/three\n")
+    return root
+
+
+def test_a_tree_of_folders_gives_its_images_and_classes(tree: Path) -> None:
+    images = open_images(tree, "train")
+    assert images.classes == ("a/class_0", "b/class_1", "c/class_2")
+    assert images.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    expected, _ = pictures(12)
+    batch = PixelCache(images, 72, 10**6).batch(np.array([0, 4, 1]))
+    np.testing.assert_array_equal(batch.transpose(0, 2, 3, 1), [expected[i] for i in (0, 1, 3)])
+
+
+@pytest.mark.parametrize("limit", [0, 40_000, 10**9])
+def test_shards_give_the_same_images_however_many_are_kept(shards: Path, limit: int) -> None:
+    images = open_images(shards, "train")
+    assert images.classes == ("a/one", "b/two", "c/three")
+    assert len(images.labels) == 12
+    cache = PixelCache(images, 72, limit)
+    first = cache.batch(np.arange(12))
+    assert first.shape == (12, 3, 72, 72)
+    np.testing.assert_array_equal(cache.batch(np.arange(12)), first)
+
+
+def test_the_real_shards_are_read(data_dir: Path) -> None:
+    images = open_images(data_dir / "miniplaces", "val")
+    assert len(images.classes) == 100 and len(images.labels) == 4000
+    assert PixelCache(images, 128, 0).batch(np.array([0, 3999])).std() > 10
+
+
+def test_a_folder_without_data_and_a_broken_shard_are_named(tmp_path: Path) -> None:
+    with pytest.raises(VprError, match="neither a folder 'train'"):
+        open_images(tmp_path, "train")
+    (tmp_path / "train_0.npz").write_bytes(b"PK nothing")
+    with pytest.raises(VprError, match=r"train_0\.npz"):
+        open_images(tmp_path, "train")
+
+
+def test_the_paper_preset_is_the_published_recipe() -> None:
+    recipe = chosen_recipe(build_parser().parse_args(["data", "-o", "run"]))
+    assert recipe == PRESETS["paper"]
+    assert (recipe.batch, recipe.epochs, recipe.learning_rate) == (24, 150, 5e-4)
+    assert (recipe.final_rate, recipe.contrastive, recipe.views) == (1.0, 0.0, Views(227))
+
+
+def test_without_torch_the_command_says_what_to_install(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    assert main([str(tree), "-o", str(tmp_path / "run")]) == 1
+    assert "floppynet_vpr[train]" in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.trainer import RunPlan, Trainer, Validation
+
+    def trainer(output: Path, seed: int = 1) -> Trainer:
+        plan = RunPlan(trained_spec("floppynet"), RECIPE, output, seed=seed, image_side=72)
+        return Trainer(plan, open_images(tree, "train"), Validation(open_images(tree, "val"), ()))
+
+    whole = trainer(tmp_path / "whole")
+    losses = [whole.train_step() for _ in range(4)]
+    first = trainer(tmp_path / "killed")
+    assert [first.train_step() for _ in range(2)] == losses[:2]
+    first.save()
+    first.train_step()  # lost with the kill
+    second = trainer(tmp_path / "killed")
+    assert second.step == 2
+    assert [second.train_step() for _ in range(2)] == losses[2:]
+    for a, b in zip(whole.average.parameters(), second.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(VprError, match="another network, recipe or seed"):
+        trainer(tmp_path / "killed", seed=2)
+    (tmp_path / "killed" / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(VprError, match=r"cannot read the checkpoint .*checkpoint\.pt"):
+        trainer(tmp_path / "killed")
+
+
+def test_the_command_trains_validates_and_exports(
+    tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    lap = tree / "val" / "a" / "class_0"
+    run = tmp_path / "run"
+    words = [str(shards), "-o", str(run), "--preset", "vpr", "--image-side", "72", "--batch", "4"]
+    words += ["--epochs", "0.7", "--threads", "1", "--traverses", f"{lap},{lap},0"]
+    start = tmp_path / "start.fnet"
+    load_weights().save(start)
+    assert main([*words, "--from", str(start)]) == 0, capsys.readouterr().err
+    assert "best mean 100.0" in capsys.readouterr().out
+    lines = (run / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("step,seconds,learning_rate,accuracy,S_P100 a/class_0")
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "2"]
+    for name in ("best", "final"):
+        assert load_weights(run / f"{name}.fnet").spec.name == "floppynet"
+        assert (run / f"{name}.onnx").stat().st_size > 100_000
+    assert main(words) == 0  # done already: nothing is trained anew
+    assert "2 of them done" in capsys.readouterr().out
+
+
+def test_thresholds_alone_are_fitted_without_training(shards: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    words = [str(shards), "-o", str(tmp_path / "run"), "--preset", "thresholds", "--batch", "8"]
+    start = tmp_path / "start.fnet"
+    load_weights().save(start)
+    assert main([*words, "--image-side", "72", "--from", str(start)]) == 0
+    before, after = load_weights(start), load_weights(tmp_path / "run" / "best.fnet")
+    for name, conv in before.convs.items():
+        np.testing.assert_array_equal(after.convs[name].filters, conv.filters)
+    assert not np.array_equal(after.convs["conv5"].shift, before.convs["conv5"].shift)
+
+
+def test_a_pair_of_traverses_that_cannot_be_read_is_explained(tree: Path) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.validation import open_pair
+
+    folder = tree / "val" / "a" / "class_0"
+    assert len(open_pair(f"{folder},{folder},1,2,2").queries) == 1
+    assert len(open_pair(f"{folder},{folder},1").queries) == 2
+    for text in ("only", f"{folder},{folder}", f"{folder},{folder},x"):
+        with pytest.raises(VprError, match="QUERY,REFERENCE,TOLERANCE"):
+            open_pair(text)
