@@ -132,7 +132,7 @@ def _make_one(arguments: argparse.Namespace) -> int:
 def _make_dataset(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from floppynet_vpr.datasets.catalogue import Pair, load_dataset
+    from floppynet_vpr.datasets.catalogue import Pair, dataset_files, load_dataset
     from floppynet_vpr.datasets.dataset_bags import DAY_NS, write_pair
     from floppynet_vpr.datasets.pairs import open_pairs
 
@@ -160,10 +160,11 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
     )
     for bag in bags:
         print(f"wrote {bag.path}: {bag.messages} messages of {bag.msgtype} on {bag.topic}")
+    print(f"wrote {files.truth}: {pair.rule}")
+    if spec.name in dataset_files():
+        print(f"try: ros2 launch floppynet_vpr {spec.name}.launch.py folder:={arguments.output}")
     print(
-        f"wrote {files.truth}: {pair.rule}\n"
-        f"try: ros2 launch floppynet_vpr {spec.name}.launch.py folder:={arguments.output}\n"
-        f" or: ros2 run floppynet_vpr evaluate --query {files.query} --reference "
+        f"try: ros2 run floppynet_vpr evaluate --query {files.query} --reference "
         f"{files.reference} --truth {files.truth} --output results"
     )
     return 0

@@ -8,7 +8,7 @@ All figures first, then for every pair of drives the curves, what was matched, a
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -29,8 +29,8 @@ from floppynet_vpr.evaluation.report_style import STYLE
 from floppynet_vpr.evaluation.result_files import basis
 from floppynet_vpr.evaluation.scores import CONVENTIONS
 
-_PICTURE_BYTES = 2_600_000
-"""Pictures are left out when the page would become larger than this."""
+_PAGE_BYTES = 2_900_000
+"""Whatever would make the page larger than this is left out, but never a figure."""
 
 _CURVES = 2 * SERIES
 _DETAILED = 3
@@ -48,13 +48,12 @@ def comparison_report(
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f'<main class="wide">\n<h1>{escape(title)}</h1>\n{_lead(results)}\n'
     )
-    parts = [head, _summary(groups)]
-    room = _PICTURE_BYTES - len(head)
+    parts = [head, _summary(groups), _facts(facts or {}, results)]
+    room = _PAGE_BYTES - sum(map(len, parts))
     for group in groups.values():
-        section, used = _section(group, room)
-        room -= used
-        parts.append(section)
-    parts.append(_facts(facts or {}, results))
+        section = _section(group, room)
+        room -= len(section)
+        parts.insert(-1, section)
     parts.append("</main>\n</body>\n</html>\n")
     return "".join(parts)
 
@@ -141,8 +140,8 @@ def _row(result: Result, best: bool) -> str:
     )
 
 
-def _section(group: Sequence[Result], room: int) -> tuple[str, int]:
-    """Everything about one pair, with pictures as far as there is room, and what they took."""
+def _section(group: Sequence[Result], room: int) -> str:
+    """Everything about one pair: the curves, and further plots and pictures if there is room."""
     pair = group[0].pair
     ranked = sorted(group, key=lambda result: -result.scores.s_p100)
     shown = ranked[:_CURVES]
@@ -167,23 +166,31 @@ def _section(group: Sequence[Result], room: int) -> tuple[str, int]:
         f"{escape(basis(group[0]))}{layout}.</p>\n"
         f'<section class="plots">{"".join(plots)}</section>\n'
     ]
-    used = 0
+    room -= sum(map(len, parts))
+    left_out = False
+    for further in _further_parts(ranked):
+        if len(further) > room:
+            left_out = True
+            continue
+        parts.append(further)
+        room -= len(further)
+    if left_out:
+        parts.append('<p class="soft">Some plots are left out: the page would be too large.</p>\n')
+    return "".join(parts)
+
+
+def _further_parts(ranked: Sequence[Result]) -> Iterator[str]:
+    """Plots and matrices of the best layers, then pictures of the best of all."""
     for result in _best_of_each_network(ranked)[:_DETAILED]:
-        text, size = _details(result, room - used)
-        parts.append(text)
-        used += size
-    picture = telling_pairs_picture(ranked[0]) if room > used else None
+        yield _details(result)
+    picture = telling_pairs_picture(ranked[0])
     if picture is not None:
-        data = _embedded(picture, 68)
-        if len(data) <= room - used:
-            used += len(data)
-            parts.append(
-                f"<h3>{escape(ranked[0].name)}: surest matches</h3>\n<figure>"
-                f'<img alt="Queries beside their nearest references" src="{data}"><figcaption>The '
-                "matches with the smallest distance in each third of the drive: right ones, then "
-                "wrong ones.</figcaption></figure>\n"
-            )
-    return "".join(parts), used
+        yield (
+            f"<h3>{escape(ranked[0].name)}: surest matches</h3>\n<figure>"
+            f'<img alt="Queries beside their nearest references" src="{_embedded(picture, 68)}">'
+            "<figcaption>The matches with the smallest distance in each third of the drive: right "
+            "ones, then wrong ones.</figcaption></figure>\n"
+        )
 
 
 def _best_of_each_network(ranked: Sequence[Result]) -> list[Result]:
@@ -193,25 +200,21 @@ def _best_of_each_network(ranked: Sequence[Result]) -> list[Result]:
     return list(best.values())
 
 
-def _details(result: Result, room: int) -> tuple[str, int]:
+def _details(result: Result) -> str:
     """Match plot and similarity matrix of one result."""
     figures = [
         f"<figure>{retrieval_plot(result)}<figcaption>Nearest reference of every query: dots are "
         "right, crosses wrong; the band is what counts as right.</figcaption></figure>"
     ]
     picture = similarity_picture(result)
-    used = 0
     if picture is not None:
-        data = _embedded(picture, 72)
-        if len(data) <= room:
-            used = len(data)
-            figures.append(
-                f'<figure><img class="matrix" alt="Similarity matrix" src="{data}"><figcaption>'
-                "Similarity of every query (from the left) and reference (from below), bright: "
-                "alike.</figcaption></figure>"
-            )
+        figures.append(
+            '<figure><img class="matrix" alt="Similarity matrix" '
+            f'src="{_embedded(picture, 72)}"><figcaption>Similarity of every query (from the left) '
+            "and reference (from below), bright: alike.</figcaption></figure>"
+        )
     name = f"{escape(result.name)}: S<sub>P100</sub> {result.scores.s_p100:.1f}"
-    return f'<h3>{name}</h3>\n<section class="plots">{"".join(figures)}</section>\n', used
+    return f'<h3>{name}</h3>\n<section class="plots">{"".join(figures)}</section>\n'
 
 
 def _embedded(picture: NDArray[np.uint8], quality: int) -> str:
