@@ -15,12 +15,13 @@ from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.map_file import MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.places import Place, Pose
+from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.rotation import Batch
 from floppynet_vpr.mapping.sketches import SKETCH_BYTES, Sketches, sketch
 from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES, Storage
 from floppynet_vpr.network.weights import NetworkWeights
 
-COMPARED = 512
+COMPARED = 256
 """Places whose descriptors are compared with a query's; larger maps choose them by sketch."""
 
 
@@ -39,8 +40,8 @@ class ReferenceMap:
     """Places and their L2-normalised descriptors, searched for the nearest.
 
     A map belongs to the weights that made its descriptors and says so in its file. `storage` names
-    how descriptors are kept (see `storages`). Up to 512 places, and with `float32` always, a query
-    is compared with every place. In larger maps it is compared with the 512 places whose sketches
+    how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
+    is compared with every place. In larger maps it is compared with the 256 places whose sketches
     are nearest, so the time of a search hardly grows; a place beyond them would be missed.
     """
 
@@ -146,11 +147,11 @@ class ReferenceMap:
         compared = max(k, COMPARED)
         ids = None
         if self._sketches is not None and compared < len(self):
-            ids = self._sketches.nearest(sketch(query.rotated), compared)
+            ids = self._sketches.nearest(query.rotated, compared)
         distances = np.sqrt(
             np.concatenate([self._storage.squares(query, rows) for rows in self._rows.chunks(ids)])
         )
-        order = _smallest(distances, k)
+        order = smallest(distances, k)
         return (order if ids is None else ids[order]), distances[order]
 
     def descriptors(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
@@ -188,16 +189,6 @@ def _tables(storage: Storage) -> Mapping[str, int]:
     """The tables of a storage's file and their bytes per row."""
     rows = {"rows": storage.row_bytes}
     return rows if storage.exact else rows | {"sketches": SKETCH_BYTES}
-
-
-def _smallest(distances: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Find the indices of the `k` smallest values in ascending order, ties by the lower index."""
-    if k < len(distances):
-        limit = np.partition(distances, k - 1)[k - 1]
-        candidates = np.flatnonzero(distances <= limit)
-    else:
-        candidates = np.arange(len(distances))
-    return candidates[np.argsort(distances[candidates], kind="stable")[:k]].astype(np.int64)
 
 
 def _as_rows(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

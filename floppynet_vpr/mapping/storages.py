@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.mapping.ranking import products
 from floppynet_vpr.mapping.rotation import CHANNELS, REST, Batch, Rotated, rotate_back
 
 DEFAULT_STORAGE = "pq"
@@ -82,7 +83,7 @@ class Float32(Storage):
     def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute them; see `Storage`."""
         difference = self.decode(rows) - query.descriptors
-        return _dots(difference, difference)
+        return products(difference, difference)
 
 
 class Float16(Storage):
@@ -102,7 +103,7 @@ class Float16(Storage):
     def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute them; see `Storage`."""
         difference = self.decode(rows) - query.descriptors
-        return _dots(difference, difference)
+        return products(difference, difference)
 
 
 class Int8(Storage):
@@ -127,7 +128,7 @@ class Int8(Storage):
     def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Estimate them; see `Storage`."""
         factor, codes = self._split(rows)
-        return _squares(query, factor * _dots(codes, query.descriptors[0]))
+        return _squares(query, factor * products(codes, query.descriptors[0]))
 
     @staticmethod
     def _split(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -159,16 +160,16 @@ class _MeansAndRest(Storage):
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Decode, scale to norm 1 and rotate back; see `Storage`."""
         means, _, rest = self._split(rows)
-        size = np.sqrt(np.maximum(1 - _dots(means, means), 0) / _dots(rest, rest))
+        size = np.sqrt(np.maximum(1 - products(means, means), 0) / products(rest, rest))
         return rotate_back(Rotated(means, rest * size[:, None]))
 
     def squares(self, query: Batch, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Estimate them; see `Storage`."""
         means, factor, rest = self._split(rows)
         exact = query.rotated
-        products = _dots(means, exact.means[0])
-        products += factor * _dots(rest, exact.rest[0])
-        return _squares(query, products)
+        likeness = products(means, exact.means[0])
+        likeness += factor * products(rest, exact.rest[0])
+        return _squares(query, likeness)
 
     def _split(
         self, rows: NDArray[np.uint8]
@@ -225,19 +226,10 @@ def _factor(
     return factor[:, None].astype(np.float32)
 
 
-def _dots(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Multiply each of (n, d) rows with its own or the one other vector of (n, d) or (d,).
-
-    Row by row: a matrix product or einsum rounds a row differently depending on its neighbours,
-    and equal descriptors would no longer be equally far.
-    """
-    return np.matmul(rows[:, None, :], others[..., None])[:, 0, 0]
-
-
-def _squares(query: Batch, products: NDArray[np.float32]) -> NDArray[np.float32]:
+def _squares(query: Batch, likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn products with places of norm 1 into squared distances."""
-    square = _dots(query.descriptors, query.descriptors)
-    return np.maximum(square + 1 - 2 * products, 0)
+    square = products(query.descriptors, query.descriptors)
+    return np.maximum(square + 1 - 2 * likeness, 0)
 
 
 def _bytes(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
