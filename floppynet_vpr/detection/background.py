@@ -56,13 +56,35 @@ class Background:
         first = min(place, self.places - 2)
         if first < 0:
             return 0.0
-        pair = self._reference.descriptors(first, first + 2)
-        return float(np.linalg.norm(pair[0] - pair[1]))
+        return float(self._distances(first, np.array([first + 1]))[0])
+
+    def _distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""
+        _, products = self._as_query(place, ids)
+        return _apart(products)
+
+    def _as_query(
+        self, place: int, ids: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give a place's descriptor and the estimated products with it of the places `ids`.
+
+        A lossy storage gives back another descriptor than it was given: r with r.p = c < 1 instead
+        of p. It knows its own exactly, and tells 1 / c as the product of r with its own place; with
+        another place p' the product is c p.p' on average. So r.p' times 1 / c estimates p.p'. Half
+        of r is asked for, because a squared distance is never told to be below 0.
+        """
+        descriptor = self._reference.descriptors(place, place + 1)[0]
+        asked = np.union1d(ids, [place])
+        squares = self._reference.distances(descriptor / 2, asked) ** 2
+        products = 1.25 - squares
+        own = products[np.searchsorted(asked, place)]
+        return descriptor, products[np.searchsorted(asked, ids)] * own
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:
         """The mean descriptor, (9216,) float32."""
-        return self._sampled.mean(0)
+        rows = [self._reference.descriptors(place, place + 1) for place in self.sample.tolist()]
+        return np.concatenate(rows).mean(0)
 
     @cached_property
     def usual(self) -> float:
@@ -82,20 +104,17 @@ class Background:
         if self.places < _LEAST_PLACES:
             return 0.0
         far = self.usual - _FAR_DEVIATIONS * robust_spread(self._pair_distances)[1]
-        ids = self.sample[:: -(-len(self.sample) // _SEARCHES)]
-        descriptors = self._sampled[:: -(-len(self.sample) // _SEARCHES)]
-        nearest = [
-            self._nearest_stranger(int(place), descriptor, far)
-            for place, descriptor in zip(ids, descriptors, strict=True)
-        ]
+        some = self.sample[:: -(-len(self.sample) // _SEARCHES)].tolist()
+        nearest = [self._nearest_stranger(place, far) for place in some]
         middle, deviation = robust_spread(np.array(nearest, np.float32))
         return max(0.0, middle - _MARGIN_DEVIATIONS * deviation)
 
-    def _nearest_stranger(self, place: int, descriptor: NDArray[np.float32], far: float) -> float:
-        found = self._reference.search(descriptor, _NEIGHBOURS)
+    def _nearest_stranger(self, place: int, far: float) -> float:
+        descriptor, _ = self._as_query(place, np.empty(0, np.int64))
+        near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).ids[0])
+        near = near[near < self.places]
         distances = np.full(self.places, np.inf, np.float32)
-        known = found.ids[0] < self.places
-        distances[found.ids[0][known]] = found.distances[0][known]
+        distances[near] = self._distances(place, near)
         strangers = distances >= far
         strangers[max(0, place - _ALWAYS_NEAR) : place + _ALWAYS_NEAR + 1] = False
         before, after = np.flatnonzero(strangers[:place]), np.flatnonzero(strangers[place:])
@@ -106,13 +125,12 @@ class Background:
         return nearest if np.isfinite(nearest) else far
 
     @cached_property
-    def _sampled(self) -> NDArray[np.float32]:
-        rows = [self._reference.descriptors(place, place + 1) for place in self.sample.tolist()]
-        return np.concatenate(rows)
-
-    @cached_property
     def _pair_distances(self) -> NDArray[np.float32]:
-        """Distances between all pairs of the sample."""
-        products = self._sampled @ self._sampled.T
-        upper = products[np.triu_indices(len(products), 1)]
-        return np.sqrt(np.maximum(2 - 2 * upper, 0))
+        """Distances between all pairs of the sample, (pairs,) float32."""
+        rows = [self._distances(place, self.sample[:i]) for i, place in enumerate(self.sample)]
+        return np.concatenate([np.empty(0, np.float32), *rows])
+
+
+def _apart(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distances (eq. 6) of descriptors with these products."""
+    return np.sqrt(np.maximum(2 - 2 * products, 0)).astype(np.float32)
