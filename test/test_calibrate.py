@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from floppynet_vpr.commands import build_map, calibrate
+from floppynet_vpr.commands import build_map, calibrate, map_info
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.calibrating import calibrate as fit
 from floppynet_vpr.errors import VprError
@@ -117,6 +117,8 @@ def test_the_command_teaches_a_map_all_ways_of_detection(
         mode + more for mode in ("off", "filter", "line") for more in ("", " less mean")
     }
     assert told.count("mean score -> share right") == 6
+    assert map_info.main([str(path)]) == 0
+    assert capsys.readouterr().out.count("calibrated ") == 6
     detector = LoopClosureDetector(reference, DetectorOptions(sequence="filter"))
     extractor = create_extractor()
     for image in sorted(dusk.iterdir())[:20]:
