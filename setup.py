@@ -15,6 +15,7 @@ PACKAGE = "floppynet_vpr"
 COMMANDS = [
     "build_map",
     "map_info",
+    "calibrate",
     "network_info",
     "import_weights",
     "export_onnx",
@@ -57,6 +58,7 @@ setup(
         "opencv-python-headless>=4.5",
         "PyYAML>=5.4",
         "rosbags>=0.10",
+        "scikit-learn>=1.2",
         "threadpoolctl>=3.0",
         "tqdm>=4.57",
     ],
@@ -71,7 +73,6 @@ setup(
             "onnx>=1.15",
             "packaging",
             "pytest>=7,<9",
-            "scikit-learn>=1.2",
         ],
     },
     entry_points={

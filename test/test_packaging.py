@@ -35,6 +35,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "tflite": ("tflite", None),
     "torch": ("torch", None),
+    "sklearn": ("scikit-learn", "python3-sklearn"),
     "threadpoolctl": ("threadpoolctl", "python3-sklearn"),
     "tqdm": ("tqdm", "python3-tqdm"),
     "yaml": ("PyYAML", "python3-yaml"),

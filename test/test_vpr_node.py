@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floppynet_vpr.detection import LoopClosureDetector
+from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import Pose, ReferenceMap
 
@@ -85,7 +85,8 @@ def test_every_image_is_answered_as_offline(
     node = start_node(map=map_file, top_k=3, threshold=0.9)
     publisher = client.image_publisher()
     extractor = create_extractor()
-    detector = LoopClosureDetector(ReferenceMap.load(map_file), threshold=0.9, top_k=3)
+    options = DetectorOptions(threshold=0.9, top_k=3)
+    detector = LoopClosureDetector(ReferenceMap.load(map_file), options)
     for number in range(2 * PLACES):
         publisher.publish(image_message(picture(number), number))
         answer = client.wait_for_answers(number + 1)[number]
@@ -338,12 +339,56 @@ def test_parameters_change_live_where_that_makes_sense(
     assert "configured" in reason
 
 
+def view(number: float) -> NDArray[np.uint8]:
+    """A picture along a way: what it shows moves as `number` grows."""
+    small = np.random.default_rng(1).integers(0, 256, (6, 80, 3), np.uint8)
+    wide = cv2.resize(small, (1600, 120), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(wide[:, round(40 * number) : round(40 * number) + 160])
+
+
+def test_sequences_are_followed_as_offline_and_switched_live(
+    start_node: StartNode, client: Client, tmp_path: Path
+) -> None:
+    extractor = create_extractor()
+    reference = ReferenceMap.for_weights(extractor.weights)
+    for number in range(30):
+        reference.add(extractor.describe(view(number)), f"place {number}")
+    reference.save(tmp_path / "way.fvm")
+    start_node(map=tmp_path / "way.fvm", sequence="filter", exclude_seconds=0.0)
+    options = DetectorOptions(sequence="filter", exclude_seconds=0.0)
+    detector = LoopClosureDetector(ReferenceMap.load(tmp_path / "way.fvm"), options)
+    publisher = client.image_publisher()
+    for index, number in enumerate(np.arange(2, 28, 1.3)):
+        publisher.publish(image_message(view(number), index))
+        answer = client.wait_for_answers(index + 1)[index]
+        expected = detector.detect(extractor.describe(view(number)), index * 10**9)
+        assert answer.detected == expected.detected
+        assert answer.threshold == 2.0
+        assert [c.place_id for c in answer.candidates] == [c.place.id for c in expected.candidates]
+        assert [c.score for c in answer.candidates] == [
+            np.float32(c.score) for c in expected.candidates
+        ]
+    assert answer.detected
+    assert abs(answer.candidates[0].place_id - number) <= 1
+    told = client.wait_for_diagnostics(lambda values: values.get("last answer") == "loop closure")
+    assert told["sequence"] == "filter"
+    assert told["detected if"] == "distance <= 2.000, belief >= 0.900 (set by itself)"
+    assert set_parameter(client, "sequence", "off") == (True, "")
+    assert not set_parameter(client, "sequence", "flow")[0]
+    publisher.publish(image_message(view(5), 100))
+    answer = client.wait_for_answers(index + 2)[-1]
+    assert 0 < answer.threshold < 2.0
+    assert answer.candidates[0].place_id == 5
+
+
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
         ({"threshold": 5.0}, "threshold"),
         ({"top_k": 0}, "top_k"),
         ({"top_k": "many"}, "top_k"),
+        ({"sequence": "flow"}, "one of off, filter, line"),
+        ({"confidence": 1.5}, "confidence"),
         ({"qos": "best"}, "one of auto, sensor_data, reliable"),
         ({"backend": "gpu"}, "one of auto"),
         ({"weights": "/nowhere.fnet"}, "/nowhere.fnet"),

@@ -58,6 +58,11 @@ def _describe(path: Path, list_places: bool) -> int:
         print(f"last place   {places[-1].name}, {stamps[-1]:.3f} s")
         print(f"time span    {max(stamps) - min(stamps):.1f} s")
         print(f"with pose    {sum(place.pose is not None for place in places)}")
+    for mode, known in reference.calibrations.items():
+        print(
+            f"calibrated   {mode}: limit {known.limit:.4f}, {known.right} of {known.accepted} "
+            f"detections right among {known.queries} labelled queries"
+        )
     # From signs alone the distance of two places cannot be told well enough.
     if len(places) > 1 and reference.storage != "binary":
         low, middle, high = np.percentile(_steps(reference), (10, 50, 90))

@@ -3,5 +3,14 @@
 """From neighbours in the map to loop-closure candidates."""
 
 from floppynet_vpr.detection.detector import Candidate, Detection, LoopClosureDetector
+from floppynet_vpr.detection.limits import Limits
+from floppynet_vpr.detection.options import SEQUENCE_CHOICES, DetectorOptions
 
-__all__ = ["Candidate", "Detection", "LoopClosureDetector"]
+__all__ = [
+    "SEQUENCE_CHOICES",
+    "Candidate",
+    "Detection",
+    "DetectorOptions",
+    "Limits",
+    "LoopClosureDetector",
+]

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the neighbours of a descriptor to loop-closure candidates and a verdict."""
+"""From the descriptor of an image to loop-closure candidates and a verdict."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
+from floppynet_vpr.detection.comparison import Comparer
+from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
+from floppynet_vpr.detection.motion import MotionGate
+from floppynet_vpr.detection.options import OFF, SEQUENCES, DetectorOptions
+from floppynet_vpr.detection.recent import RecentPlaces
+from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
 from floppynet_vpr.mapping import Place, ReferenceMap
 
 
@@ -16,8 +23,9 @@ from floppynet_vpr.mapping import Place, ReferenceMap
 class Candidate:
     """A place that the query may show.
 
-    `distance` is that of the descriptors (eq. 6, 0 to 2). `score` is 0 to 1: the cosine of the
-    descriptors, 1 - distance^2 / 2, cut off at 0.
+    `distance` is that of the descriptors (eq. 6, 0 to 2). `score` (0 to 1) is the confidence of a
+    calibrated map. Without calibration it is the belief that the camera is within two places of
+    this one where sequences are matched, else the cosine, 1 - distance^2 / 2 cut off at 0.
     """
 
     place: Place
@@ -27,36 +35,122 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Detection:
-    """The verdict on one query: candidates nearest first, and whether the first is a loop closure.
+    """The verdict on one query: candidates, best first, and whether the first is a loop closure.
 
-    `threshold` is the distance that was in force.
+    Best is nearest or, where sequences are matched, most believed. `limits` were in force.
+    `measure` is what a calibration would judge the first candidate by: its distance, or the belief
+    in it where sequences are matched. `reason` says why nothing was detected, else it is empty.
     """
 
-    detected: bool
-    threshold: float
+    limits: Limits
     candidates: tuple[Candidate, ...]
+    measure: float
+    reason: str
+
+    @property
+    def detected(self) -> bool:
+        """Whether the first candidate is a loop closure."""
+        return not self.reason
 
 
 class LoopClosureDetector:
     """Decides for each descriptor whether the robot has been here before.
 
-    `threshold` (distance, 0 to 2) and `top_k` (candidates per query) may be changed at any time.
+    `options` may be replaced at any time, and the map may grow. A change of `sequence` or
+    `subtract_mean` forgets what was seen before.
     """
 
-    def __init__(self, reference: ReferenceMap, threshold: float, top_k: int = 5) -> None:
-        """Detect against `reference`."""
+    def __init__(self, reference: ReferenceMap, options: DetectorOptions | None = None) -> None:
+        """Detect against `reference`, and find out what is usual in it, a matter of a second."""
         self.reference = reference
-        self.threshold = threshold
-        self.top_k = top_k
+        self.options = options or DetectorOptions()
+        self._recent = RecentPlaces(len(reference))
+        self._threshold = AutomaticThreshold(reference)
+        self._restart()
+        _ = self.limits
 
-    def detect(self, descriptor: NDArray[np.float32]) -> Detection:
-        """Judge one (9216,) float32 descriptor of norm 1; an empty map gives no candidates."""
-        found = self.reference.search(descriptor, self.top_k)
-        candidates = tuple(
-            Candidate(self.reference.places[place], distance, max(0.0, 1 - distance**2 / 2))
-            for place, distance in zip(
-                found.ids[0].tolist(), found.distances[0].tolist(), strict=True
-            )
+    @property
+    def limits(self) -> Limits:
+        """What a candidate must fulfil now to be a loop closure."""
+        calibration = self.reference.calibrations.get(self.options.mode)
+        background = self._comparer.background
+        return limits_in_force(self.options, calibration, lambda: self._threshold.value(background))
+
+    def detect(self, descriptor: NDArray[np.float32], stamp_ns: int = 0) -> Detection:
+        """Judge one (9216,) float32 descriptor of norm 1, of an image taken at `stamp_ns`.
+
+        An empty map gives no candidates.
+        """
+        options = self.options
+        if options.mode != self._mode:
+            self._restart()
+        eligible = self._recent.eligible(
+            self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
-        detected = bool(candidates) and candidates[0].distance <= self.threshold
-        return Detection(detected, self.threshold, candidates)
+        if self._sequence is None:
+            self._comparer.seen(descriptor)
+            if self.limits.origin == AUTOMATIC:
+                self._threshold.watch(descriptor, self._comparer.background)
+            ids = self._comparer.nearest(descriptor, options.top_k, eligible)
+            beliefs = np.ones(len(ids), np.float32)
+        else:
+            belief = self._believe(self._sequence, descriptor, eligible)
+            ids = np.argsort(-belief, kind="stable")[: options.top_k]
+            beliefs = within_window(belief)[ids]
+        return self._verdict(ids, self._distances(descriptor, ids), beliefs)
+
+    def _restart(self) -> None:
+        """Forget what was seen."""
+        options = self.options
+        self._mode = options.mode
+        self._comparer = Comparer(self.reference, options.subtract_mean)
+        self._sequence = None if options.sequence == OFF else SEQUENCES[options.sequence]()
+        self._gate = MotionGate()
+        self._step_here = self._comparer.background.step
+        self._believed = 0.0
+
+    def _believe(
+        self, sequence: SequenceModel, descriptor: NDArray[np.float32], eligible: int
+    ) -> NDArray[np.float32]:
+        """Take the next image, return the belief in each eligible place, (eligible,) float32."""
+        step = self._comparer.background.step
+        moved = self._gate.passes(descriptor, step, self._step_here, self._believed)
+        if moved:
+            self._comparer.seen(descriptor)
+        standing = self._comparer.standing(descriptor, eligible)
+        belief = sequence.update(log_odds(standing), moved)
+        if eligible:
+            self._step_here = self._comparer.background.step_after(int(belief.argmax()))
+            self._believed = float(belief.sum())
+        return belief
+
+    def _distances(
+        self, descriptor: NDArray[np.float32], ids: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        order = np.argsort(ids)
+        distances = np.empty(len(ids), np.float32)
+        distances[order] = self.reference.distances(descriptor, ids[order])
+        return distances
+
+    def _verdict(
+        self,
+        ids: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        beliefs: NDArray[np.float32],
+    ) -> Detection:
+        limits, calibration = self.limits, self.reference.calibrations.get(self._mode)
+        single = self._sequence is None
+        candidates = []
+        for place, distance, belief in zip(
+            ids.tolist(), distances.tolist(), beliefs.tolist(), strict=True
+        ):
+            if calibration is not None:
+                score = calibration.confidence(distance if single else belief)
+            else:
+                score = max(0.0, 1 - distance**2 / 2) if single else belief
+            candidates.append(Candidate(self.reference.places[place], distance, score))
+        if not candidates:
+            return Detection(limits, (), 0.0, "the map has no place to match")
+        best, belief = candidates[0], float(beliefs[0])
+        reason = limits.objection(best.distance, belief, best.score)
+        return Detection(limits, tuple(candidates), best.distance if single else belief, reason)

@@ -3,6 +3,7 @@
 """The reference map: places, their storage, search, saving and loading."""
 
 from floppynet_vpr.mapping.building import build_map
+from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.map_file import MapError
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.reference_map import ReferenceMap, SearchResult
@@ -11,6 +12,7 @@ from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES
 __all__ = [
     "DEFAULT_STORAGE",
     "STORAGES",
+    "Calibration",
     "MapError",
     "Place",
     "Pose",

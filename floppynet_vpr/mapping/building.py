@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from floppynet_vpr.extraction.pipeline import DescribedFrame
+from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.mapping.reference_map import ReferenceMap
 from floppynet_vpr.mapping.storages import DEFAULT_STORAGE
 from floppynet_vpr.network.weights import NetworkWeights
@@ -28,10 +26,8 @@ def build_map(
     is how the map keeps descriptors; memory grows by that alone, the frames are let go.
     """
     reference = ReferenceMap.for_weights(weights, storage)
-    last: NDArray[np.float32] | None = None
+    gate = KeyframeGate(KeyframeLimits(distance=min_distance))
     for frame in frames:
-        if last is not None and np.linalg.norm(frame.descriptor - last) < min_distance:
-            continue
-        reference.add(frame.descriptor, frame.name, frame.stamp_ns)
-        last = frame.descriptor
+        if gate.passes(frame.descriptor, frame.stamp_ns):
+            reference.add(frame.descriptor, frame.name, frame.stamp_ns)
     return reference

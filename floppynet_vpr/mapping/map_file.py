@@ -18,6 +18,7 @@ The `.fvm` file, all values little-endian:
                      tables                the tables that follow: name and bytes in a row
                      names, stamps_ns      one each per place, in the order of their ids
                      poses                 per place [x, y, z, qx, qy, qz, qw] or null
+                     calibrations          may be missing: see `calibration`
                    the tables, one row per place in the order of their ids:
                      rows      the descriptors as `storages` describes them
                      sketches  the bits of the coarse stage (`sketches`), unless "float32"
@@ -30,7 +31,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +41,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.files import write_atomically
+from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.places import Place, Pose
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
@@ -67,6 +69,7 @@ class MapContent:
     storage: str
     places: Sequence[Place]
     tables: Mapping[str, Table]
+    calibrations: Sequence[Calibration] = ()
 
 
 def write_map(path: Path, content: MapContent) -> None:
@@ -152,6 +155,7 @@ def _to_json(content: MapContent) -> bytes:
             "names": [place.name for place in places],
             "stamps_ns": [place.stamp_ns for place in places],
             "poses": [None if place.pose is None else astuple(place.pose) for place in places],
+            "calibrations": [asdict(calibration) for calibration in content.calibrations],
         }
     ).encode()
     return text + b" " * (-len(text) % _ALIGNMENT)
@@ -170,6 +174,7 @@ def _content(
         network, fingerprint = facts.one("network", str), facts.one("fingerprint", str)
         storage, dimension = facts.one("storage", str), facts.one("dimension", int)
         places = _places(facts)
+        calibrations = _calibrations(facts.get("calibrations"))
     except (ValueError, RecursionError) as error:
         raise MapError(f"{path} is not a sound map ({error}): build it again") from None
     if dimension != DESCRIPTOR_SIZE:
@@ -191,7 +196,7 @@ def _content(
         name: [np.fromfile(file, np.uint8, len(places) * size).reshape(-1, size)]
         for name, size in tables.items()
     }
-    return MapContent(network, fingerprint, storage, places, content)
+    return MapContent(network, fingerprint, storage, places, content, calibrations)
 
 
 class _Facts:
@@ -240,3 +245,15 @@ def _pose(values: Any) -> Pose | None:
     if not all(type(value) in (int, float) for value in values):
         raise ValueError("poses is wrong")
     return Pose(*values)
+
+
+def _calibrations(values: Any) -> list[Calibration]:
+    try:
+        return [
+            Calibration(
+                **{**value, "levels": tuple(value["levels"]), "shares": tuple(value["shares"])}
+            )
+            for value in values or ()
+        ]
+    except (TypeError, KeyError):
+        raise ValueError("calibrations is wrong") from None

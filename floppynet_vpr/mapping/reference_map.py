@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.mapping.blocks import Blocks
+from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.map_file import MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.ranking import smallest
@@ -54,6 +55,8 @@ class ReferenceMap:
             raise MapError(f"unknown storage '{storage}': choose one of {', '.join(STORAGES)}")
         self.network = network
         self.fingerprint = fingerprint
+        self.calibrations: dict[str, Calibration] = {}
+        """What was learned of this map's answers (`calibrate`), by `Calibration.mode`."""
         self._storage = STORAGES[storage]
         self._places: list[Place] = []
         self._rows = Blocks(self._storage.row_bytes)
@@ -154,6 +157,17 @@ class ReferenceMap:
         order = smallest(distances, k)
         return (order if ids is None else ids[order]), distances[order]
 
+    def distances(
+        self, descriptor: NDArray[np.float32], ids: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Compute the distances of a (9216,) float32 descriptor to the places `ids`, ascending.
+
+        Returns (len(ids),) float32. Neither here nor in `search` must a query be of norm 1.
+        """
+        query = Batch(_as_rows(descriptor)[:1])
+        parts = [self._storage.squares(query, rows) for rows in self._rows.chunks(ids)]
+        return np.sqrt(np.concatenate([np.empty(0, np.float32), *parts]))
+
     def descriptors(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
         """Copy out the descriptors of places `first` to before `last`, (n, 9216) float32.
 
@@ -170,7 +184,14 @@ class ReferenceMap:
             tables["sketches"] = [self._sketches.rows()]
         write_map(
             path,
-            MapContent(self.network, self.fingerprint, self.storage, self._places, tables),
+            MapContent(
+                self.network,
+                self.fingerprint,
+                self.storage,
+                self._places,
+                tables,
+                list(self.calibrations.values()),
+            ),
         )
 
     @classmethod
@@ -182,6 +203,7 @@ class ReferenceMap:
         if loaded._sketches is not None:
             loaded._sketches.add(content.tables["sketches"][0])
         loaded._places = list(content.places)
+        loaded.calibrations = {known.mode: known for known in content.calibrations}
         return loaded
 
 

@@ -18,13 +18,18 @@ from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
 _NANOSECONDS = 1_000_000_000
 
 
+def nanoseconds(stamp: Time) -> int:
+    """Give a stamp as one number."""
+    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
+
+
 def loop_closure_message(header: Header, query_id: int, detection: Detection) -> LoopClosure:
     """Make the answer to one image, whose header it keeps."""
     return LoopClosure(
         header=header,
         query_id=query_id,
         detected=detection.detected,
-        threshold=detection.threshold,
+        threshold=detection.limits.distance,
         candidates=[_candidate(candidate) for candidate in detection.candidates],
     )
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -17,6 +17,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
 from floppynet_vpr.extraction import BACKENDS
 
 QOS_CHOICES = ("auto", "sensor_data", "reliable")
@@ -81,10 +82,49 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("top_k", 5, "Candidates in each message.", 1, 50, live=True),
     Setting(
         "threshold",
-        0.8,
-        "Largest descriptor distance (0 to 2) at which a loop closure is detected.",
+        0.0,
+        "Largest descriptor distance (0 to 2) at which a loop closure is detected; 0: sets itself.",
         0.0,
         2.0,
+        live=True,
+    ),
+    Setting(
+        "confidence",
+        0.0,
+        "Smallest score (0 to 1) at which a loop closure is detected; 0: sets itself.",
+        0.0,
+        1.0,
+        live=True,
+    ),
+    Setting(
+        "sequence",
+        "off",
+        "off compares single images; filter (a Bayes filter) and line (a search for straight lines "
+        "through the map) follow the camera from place to place.",
+        choices=SEQUENCE_CHOICES,
+        live=True,
+    ),
+    Setting(
+        "subtract_mean",
+        False,
+        "Compare images less what all images of their drive share, such as season or light.",
+        live=True,
+    ),
+    Setting(
+        "exclude_images",
+        20,
+        "Places added to the map during the last so many images are not matched.",
+        0,
+        100000,
+        live=True,
+    ),
+    Setting(
+        "exclude_seconds",
+        10.0,
+        "Places whose stamps are less than this from the image's are not matched, if they were "
+        "added since the map was loaded.",
+        0.0,
+        86400.0,
         live=True,
     ),
     Setting(
@@ -118,6 +158,12 @@ class NodeParameters:
     def __getitem__(self, name: str) -> Any:
         """Return the current value of a setting."""
         return self._node.get_parameter(name).value
+
+    @property
+    def detector_options(self) -> DetectorOptions:
+        """The settings of the detector, which bear the names of its options."""
+        names = [option.name for option in fields(DetectorOptions)]
+        return DetectorOptions(**{name: self[name] for name in names})
 
     def _check(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:

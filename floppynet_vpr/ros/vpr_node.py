@@ -25,14 +25,15 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 
-from floppynet_vpr.detection import LoopClosureDetector
+from floppynet_vpr.detection import Detection, LoopClosureDetector
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.ros.detection_text import detection_facts, story
 from floppynet_vpr.ros.frame_queue import FrameQueue
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber, decode
-from floppynet_vpr.ros.messages import diagnostics_message, loop_closure_message
+from floppynet_vpr.ros.messages import diagnostics_message, loop_closure_message, nanoseconds
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.statistics import FrameStatistics, FrameTimes, Snapshot
 from floppynet_vpr_msgs.msg import LoopClosure
@@ -67,6 +68,7 @@ class VprNode(LifecycleNode):
         super().__init__(NODE_NAME)
         self._extractor: Extractor | None = None
         self._detector: LoopClosureDetector | None = None
+        self._last: Detection | None = None
         self._map_origin = ""
         self._map_error = ""
         self._paused = False
@@ -210,13 +212,14 @@ class VprNode(LifecycleNode):
         start = time.perf_counter()
         descriptor = extractor.describe(rgb)
         extracted = time.perf_counter()
-        detector.threshold = self.settings["threshold"]
-        detector.top_k = self.settings["top_k"]
-        detection = detector.detect(descriptor)
+        detector.options = self.settings.detector_options
+        detection = detector.detect(descriptor, nanoseconds(arrival.message.header.stamp))
         end = time.perf_counter()
         query_id = self._statistics.frame_processed(
             FrameTimes(extracted - start, end - extracted, end - arrival.moment)
         )
+        self._last = detection
+        self.get_logger().debug(f"image {query_id}: {story(detection)}")
         message = loop_closure_message(arrival.message.header, query_id, detection)
         self._loop_closures.publish(message)
 
@@ -284,7 +287,7 @@ class VprNode(LifecycleNode):
         if self._extractor is not None and self._detector is not None:
             facts["map places"] = len(self._detector.reference)
             facts["map"] = self._map_origin or "none"
-            facts["threshold"] = self.settings["threshold"]
+            facts.update(detection_facts(self.settings.detector_options, self._last))
             facts["backend"] = self._extractor.description
             facts["weights"] = self._extractor.weights.fingerprint[:12]
         if self._images is not None:
@@ -316,9 +319,8 @@ class VprNode(LifecycleNode):
 
     def _use_map(self, reference: ReferenceMap, origin: str) -> None:
         """Detect against `reference` from the next frame on."""
-        self._detector = LoopClosureDetector(
-            reference, self.settings["threshold"], self.settings["top_k"]
-        )
+        self._detector = LoopClosureDetector(reference, self.settings.detector_options)
+        self._last = None
         self._map_origin, self._map_error = origin, ""
         if len(reference):
             self.get_logger().info(f"map {origin}: {len(reference)} places")

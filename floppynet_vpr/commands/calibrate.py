@@ -1,0 +1,209 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""`calibrate`: learns from a drive whose places are known how far matches can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
+from floppynet_vpr.errors import VprError
+
+if TYPE_CHECKING:
+    from floppynet_vpr.detection import DetectorOptions
+    from floppynet_vpr.extraction.pipeline import DescribedFrame
+    from floppynet_vpr.mapping import Calibration, ReferenceMap
+
+_BINS = 5
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = make_parser(
+        "calibrate",
+        "Teach a map what its matches are worth. Every frame of SOURCE, a second drive along the "
+        "way of the map, is matched as the node would, for single images and for sequences, with "
+        "and without the mean subtracted, and compared with the truth. What is learned is stored "
+        "in the map: the node then gives the share of right matches as score, and where its "
+        "threshold and confidence are 0, it detects with the precision wanted here.",
+        "  ros2 run floppynet_vpr calibrate office.fvm lap_2/\n"
+        "  ros2 run floppynet_vpr calibrate office.fvm lap_2/ --precision 0.99 --tolerance 5\n"
+        "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --truth same_places.csv\n"
+        "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --gps drive_2.csv drive_1.csv \\\n"
+        "      --tolerance 25",
+    )
+    parser.add_argument("map", type=Path, metavar="MAP.fvm", help="the map, made by build_map")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="MAP.fvm", help="write the map here, not over MAP.fvm"
+    )
+    parser.add_argument(
+        "--precision",
+        type=at_least(0.01, float),
+        default=0.95,
+        metavar="P",
+        help="wanted share, up to 1, of right ones among the loop closures detected",
+    )
+    truth = parser.add_argument_group(
+        "truth", "Without --truth and --gps, the n-th frame shows the n-th place of the map."
+    )
+    truth.add_argument(
+        "--tolerance",
+        type=at_least(0, float),
+        default=2.0,
+        metavar="N",
+        help="a match is right up to so many places, or with --gps metres, from the truth",
+    )
+    truth.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="which places each frame shows: a table of frame and place numbers that begins with "
+        "the line 'query,ref', or a matrix of 0 and 1",
+    )
+    truth.add_argument(
+        "--gps",
+        type=Path,
+        nargs=2,
+        metavar=("SOURCE.csv", "MAP.csv"),
+        help="latitude and longitude of the frames and of the places",
+    )
+    frames = parser.add_argument_group("frames")
+    frames.add_argument(
+        "--topic", help="image topic of the bag; found by itself when there is just one"
+    )
+    frames.add_argument(
+        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
+    )
+    add_extractor_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = parse(build_parser(), argv)
+    return run(lambda: _calibrate(arguments))
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
+    from floppynet_vpr.mapping import ReferenceMap
+
+    if arguments.precision > 1:
+        raise VprError(f"--precision {arguments.precision:g} is no share: at most 1")
+    reference = ReferenceMap.load(arguments.map)
+    reference.calibrations.clear()
+    frames = _describe(arguments, reference)
+    truth = _truth(arguments, [frame.name for frame in frames], reference)
+    print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
+    for sequence, subtract_mean in product(SEQUENCE_CHOICES, (False, True)):
+        options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+        _learn(reference, options, frames, truth, arguments.precision)
+    if not reference.calibrations:
+        raise VprError(f"nothing was learned, {arguments.map} stays as it is")
+    output = arguments.output or arguments.map
+    reference.save(output)
+    print(f"\nwrote {output}")
+    return 0
+
+
+def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[DescribedFrame]:
+    from tqdm import tqdm
+
+    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.network.weights import load_weights
+
+    source = open_source(arguments.source, topic=arguments.topic, every=arguments.every)
+    weights = load_weights(arguments.weights)
+    reference.require_weights(weights, str(arguments.map))
+    extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
+    print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
+    described = describe_frames(source.pending(), extractors)
+    return list(tqdm(described, total=len(source), unit="frame", disable=None, leave=False))
+
+
+def _truth(
+    arguments: argparse.Namespace, names: Sequence[str], reference: ReferenceMap
+) -> NDArray[np.bool_]:
+    """Which places each frame shows, (frames, places) bool."""
+    from floppynet_vpr.datasets.gps import read_positions, within_metres
+    from floppynet_vpr.datasets.ground_truth import same_place_by_index
+    from floppynet_vpr.datasets.truth_files import read_truth
+
+    if arguments.truth is not None:
+        numbers = range(0, len(names) * arguments.every, arguments.every)
+        places = range(len(reference))
+        return read_truth(arguments.truth, numbers, places, int(arguments.tolerance))
+    if arguments.gps is not None:
+        where = read_positions(arguments.gps[0], names)
+        places_at = read_positions(arguments.gps[1], [place.name for place in reference.places])
+        return within_metres(where, places_at, arguments.tolerance)
+    if len(names) != len(reference):
+        raise VprError(
+            f"{arguments.source} has {len(names)} frames and {arguments.map} {len(reference)} "
+            "places, so it is not known which shows which: give --truth or --gps"
+        )
+    return same_place_by_index(len(names), len(reference), int(arguments.tolerance))
+
+
+def _learn(
+    reference: ReferenceMap,
+    options: DetectorOptions,
+    frames: Sequence[DescribedFrame],
+    truth: NDArray[np.bool_],
+    precision: float,
+) -> None:
+    """Match all frames in one way, keep what is learned with the map, and say what it is."""
+    from floppynet_vpr.detection import LoopClosureDetector
+    from floppynet_vpr.detection.calibrating import calibrate
+    from floppynet_vpr.detection.options import OFF
+
+    detector = LoopClosureDetector(reference, options)
+    found = [detector.detect(frame.descriptor, frame.stamp_ns) for frame in frames]
+    measures = np.array([detection.measure for detection in found])
+    best = [detection.candidates[0].place.id for detection in found]
+    right = truth[np.arange(len(found)), best]
+    print(f"\n{options.mode}: best match right for {right.sum()} of {len(right)}")
+    larger_is_better = options.sequence != OFF
+    try:
+        learned = calibrate(
+            options.mode, measures, right, precision, larger_is_better=larger_is_better
+        )
+    except VprError as error:
+        print(f"  not calibrated: {error}")
+        return
+    reference.calibrations[options.mode] = learned
+    sign = "belief >=" if larger_is_better else "distance <="
+    there = int(truth.any(1).sum())
+    print(
+        f"  {sign} {learned.limit:.4f}: {learned.right} of {learned.accepted} detections right, "
+        f"{100 * learned.right / max(there, 1):.1f} % of what is there found"
+    )
+    _print_reliability(learned, measures, right)
+
+
+def _print_reliability(
+    learned: Calibration, measures: NDArray[np.float64], right: NDArray[np.bool_]
+) -> None:
+    """Compare the scores given with the shares really right, for scores alike."""
+    scores = np.array([learned.confidence(float(measure)) for measure in measures])
+    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+    told = [
+        f"{scores[bins == index].mean():.2f} -> {right[bins == index].mean():.2f} "
+        f"({(bins == index).sum()})"
+        for index in np.unique(bins).tolist()
+    ]
+    print(f"  mean score -> share right (queries): {', '.join(told)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is usual in a map: how alike its places are, from which a threshold sets itself."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.mapping import ReferenceMap
+
+SAMPLE = 128
+"""Places, evenly spread over the map, that stand for all when numbers are estimated."""
+
+_MAD_TO_DEVIATION = 1.4826
+_SEARCHES = 64
+_NEIGHBOURS = 512
+_ALWAYS_NEAR = 5
+_FAR_DEVIATIONS = 2.0
+_MARGIN_DEVIATIONS = 2.5
+_LEAST_PLACES = 20
+
+
+def robust_spread(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Median, and the standard deviation estimated from the median absolute deviation."""
+    middle = np.median(values)
+    return float(middle), float(_MAD_TO_DEVIATION * np.median(np.abs(values - middle)))
+
+
+class Background:
+    """Numbers about a map as it is now; each is computed when first asked for."""
+
+    def __init__(self, reference: ReferenceMap) -> None:
+        """Look at `reference`, with the places that it has at this moment."""
+        self._reference = reference
+        self.places = len(reference)
+        count = min(self.places, SAMPLE)
+        self.sample = np.unique(np.linspace(0, max(self.places - 1, 0), count).astype(np.int64))
+        """Ids of the places that stand for all, ascending, (n,) int64."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the map has hardly grown since."""
+        return len(self._reference) <= max(1.25 * self.places, self.places + _LEAST_PLACES)
+
+    @cached_property
+    def step(self) -> float:
+        """Median distance (eq. 6) from one place to the next; 0 with fewer than two places."""
+        sample = self.sample[self.sample < self.places - 1]
+        return float(np.median([self.step_after(place) for place in sample.tolist()] or [0.0]))
+
+    def step_after(self, place: int) -> float:
+        """Distance (eq. 6) from a place to the next one; of the last place from the one before."""
+        first = min(place, self.places - 2)
+        if first < 0:
+            return 0.0
+        return float(self._distances(first, np.array([first + 1]))[0])
+
+    def _distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""
+        _, products = self._as_query(place, ids)
+        return _apart(products)
+
+    def _as_query(
+        self, place: int, ids: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give a place's descriptor and the estimated products with it of the places `ids`.
+
+        A lossy storage gives back another descriptor than it was given: r with r.p = c < 1 instead
+        of p. It knows its own exactly, and tells 1 / c as the product of r with its own place; with
+        another place p' the product is c p.p' on average. So r.p' times 1 / c estimates p.p'. Half
+        of r is asked for, because a squared distance is never told to be below 0.
+        """
+        descriptor = self._reference.descriptors(place, place + 1)[0]
+        asked = np.union1d(ids, [place])
+        squares = self._reference.distances(descriptor / 2, asked) ** 2
+        products = 1.25 - squares
+        own = products[np.searchsorted(asked, place)]
+        return descriptor, products[np.searchsorted(asked, ids)] * own
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        """The mean descriptor, (9216,) float32."""
+        rows = [self._reference.descriptors(place, place + 1) for place in self.sample.tolist()]
+        return np.concatenate(rows).mean(0)
+
+    @cached_property
+    def usual(self) -> float:
+        """Median distance (eq. 6) between places; 0 with fewer than two of them."""
+        return robust_spread(self._pair_distances)[0] if len(self.sample) > 1 else 0.0
+
+    @cached_property
+    def threshold(self) -> float:
+        """The distance (eq. 6) up to which the map's own places would rightly match.
+
+        Of each place in a sample, take the distance to the nearest place that is no neighbour: so
+        near come places that only look alike. The threshold is 2.5 standard deviations below the
+        median of these, both estimated robustly. Neighbours are the 5 places on either side, and
+        those beyond to which every place on the way is nearer than is usual: 2 standard deviations
+        below the median distance between places. Needs 20 places; below that it is 0: no match.
+        """
+        if self.places < _LEAST_PLACES:
+            return 0.0
+        far = self.usual - _FAR_DEVIATIONS * robust_spread(self._pair_distances)[1]
+        some = self.sample[:: -(-len(self.sample) // _SEARCHES)].tolist()
+        nearest = [self._nearest_stranger(place, far) for place in some]
+        middle, deviation = robust_spread(np.array(nearest, np.float32))
+        return max(0.0, middle - _MARGIN_DEVIATIONS * deviation)
+
+    def _nearest_stranger(self, place: int, far: float) -> float:
+        descriptor, _ = self._as_query(place, np.empty(0, np.int64))
+        near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).ids[0])
+        near = near[near < self.places]
+        distances = np.full(self.places, np.inf, np.float32)
+        distances[near] = self._distances(place, near)
+        strangers = distances >= far
+        strangers[max(0, place - _ALWAYS_NEAR) : place + _ALWAYS_NEAR + 1] = False
+        before, after = np.flatnonzero(strangers[:place]), np.flatnonzero(strangers[place:])
+        first = before[-1] + 1 if len(before) else 0
+        last = place + after[0] if len(after) else self.places
+        distances[first:last] = np.inf
+        nearest = float(distances.min())
+        return nearest if np.isfinite(nearest) else far
+
+    @cached_property
+    def _pair_distances(self) -> NDArray[np.float32]:
+        """Distances between all pairs of the sample, (pairs,) float32."""
+        rows = [self._distances(place, self.sample[:i]) for i, place in enumerate(self.sample)]
+        return np.concatenate([np.empty(0, np.float32), *rows])
+
+
+def _apart(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distances (eq. 6) of descriptors with these products."""
+    return np.sqrt(np.maximum(2 - 2 * products, 0)).astype(np.float32)

@@ -1,0 +1,140 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compares an image with the places of a map, and says which of them stand out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.mapping.reference_map import COMPARED
+
+_LEAST_PLACES = 20
+_MAP_MEAN_WEIGHT = 10
+_MOST_WEIGHT = 1000
+
+
+class Comparer:
+    """Compares images with a map: as they are, or less the mean of the drive they belong to.
+
+    Season and light change all images of a drive alike. With `subtract_mean` the mean descriptor
+    of the places is subtracted from them and the running mean of the queries from these, before
+    both are normalised and their distance is taken. The running mean starts as that of the places,
+    with the weight of 10 images; from 1,000 images on, old ones fade.
+    """
+
+    def __init__(self, reference: ReferenceMap, subtract_mean: bool) -> None:
+        """Compare with `reference`."""
+        self._reference = reference
+        self.background = Background(reference)
+        self._subtract_mean = subtract_mean
+        self._mean = np.empty(0, np.float32)
+        self._weight = _MAP_MEAN_WEIGHT
+        self._centred = _CentredPlaces(reference)
+
+    def seen(self, descriptor: NDArray[np.float32]) -> None:
+        """Take a new image, (9216,) float32, into the running mean."""
+        if not self.background.fits:
+            self.background = Background(self._reference)
+        if self._subtract_mean and len(self._reference):
+            if not len(self._mean):
+                self._mean = self.background.mean.copy()
+            self._weight = min(self._weight + 1, _MOST_WEIGHT)
+            self._mean += (descriptor - self._mean) / np.float32(self._weight)
+
+    def nearest(
+        self, descriptor: NDArray[np.float32], count: int, eligible: int
+    ) -> NDArray[np.int64]:
+        """Find the `count` places nearest to a (9216,) float32 descriptor, nearest first.
+
+        Only the first `eligible` places of the map count; if they are fewer, all are given.
+        """
+        return self._search(self._query(descriptor), count, eligible)[0][:count]
+
+    def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
+        """By how many standard deviations each place is nearer than usual, (eligible,) float32.
+
+        What is usual for this image, and the deviation from it, are the median and the median
+        absolute deviation of its distances to all places or, in a large map, to a sample of them.
+        There, places beyond the 512 nearest stand at 0. So do all in a map of fewer than 20
+        places, which is too small to know what is usual.
+        """
+        standing = np.zeros(eligible, np.float32)
+        if eligible < _LEAST_PLACES:
+            return standing
+        query = self._query(descriptor)
+        ids, fits = self._search(query, COMPARED, eligible)
+        usual = fits
+        if len(ids) < eligible:
+            sample = self.background.sample
+            sample = sample[sample < eligible]
+            usual = self._fits(query, sample, self._reference.distances(query, sample))
+        median, deviation = robust_spread(usual)
+        if deviation > 0:
+            standing[ids] = (median - fits) / deviation
+        return standing
+
+    def _query(self, descriptor: NDArray[np.float32]) -> NDArray[np.float32]:
+        return descriptor - self._mean if len(self._mean) else descriptor
+
+    def _search(
+        self, query: NDArray[np.float32], count: int, eligible: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find eligible places and their distances, nearest first."""
+        excluded = len(self._reference) - eligible
+        # Less the mean, the order is another: the nearest must be looked for among more.
+        count = max(count, COMPARED) if len(self._mean) else count
+        found = self._reference.search(query, count + excluded)
+        ids, fits = found.ids[0], self._fits(query, found.ids[0], found.distances[0])
+        chosen = np.flatnonzero(ids < eligible)
+        chosen = chosen[np.lexsort((ids[chosen], fits[chosen]))]
+        return ids[chosen], fits[chosen]
+
+    def _fits(
+        self,
+        query: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        distances: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        if not len(self._mean):
+            return distances
+        return self._centred.distances(query, ids, distances, self.background)
+
+
+class _CentredPlaces:
+    """Distances between descriptors whose means are subtracted, from those to the places as kept.
+
+    For a query q and places p of mean m, with q.p = (q.q + 1 - d^2) / 2 known from a search,
+    cos(q, p - m) = (q.p - q.m) / (|q| |p - m|) and |p - m|^2 = 1 - 2 p.m + m.m.
+    """
+
+    def __init__(self, reference: ReferenceMap) -> None:
+        self._reference = reference
+        self._background: Background | None = None
+        self._sizes = np.empty(0, np.float32)
+
+    def distances(
+        self,
+        query: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        background: Background,
+    ) -> NDArray[np.float32]:
+        """Turn `distances` of `query` to the places `ids` into those less the places' mean."""
+        mean = background.mean
+        self._measure(background)
+        square = float(query @ query)
+        products = (square + 1 - distances**2) / 2 - query @ mean
+        cosines = products / (np.float32(max(square, 1e-12) ** 0.5) * self._sizes[ids])
+        return np.sqrt(np.maximum(2 - 2 * cosines, 0)).astype(np.float32)
+
+    def _measure(self, background: Background) -> None:
+        """Compute |p - m| of all places that are new, or of all when the mean is another."""
+        if background is not self._background:
+            self._background, self._sizes = background, np.empty(0, np.float32)
+        ids = np.arange(len(self._sizes), len(self._reference), dtype=np.int64)
+        if len(ids):
+            squares = self._reference.distances(background.mean, ids) ** 2
+            self._sizes = np.concatenate([self._sizes, np.sqrt(np.maximum(squares, 1e-6))])

@@ -1,0 +1,57 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Matching of sequences along straight lines, as in SeqSLAM (Milford and Wyeth, 2012).
+
+The evidence of the last N images (after standing still, one image stands for all) is added up
+along lines: a camera of velocity v that is at place i now was at place i - v k, rounded, k images
+ago. Places beyond the ends of the map add nothing. The score of a place is the best sum over all
+velocities (SPEEDS, each backwards and forwards), and the belief in place i of n
+
+    exp(score[i]) / (n + sum over j of exp(score[j])),
+
+that is, one place among n before anything was seen, with an even chance to be nowhere in the map.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection.sequences import velocities
+
+LENGTH = 15
+"""Images in a sequence."""
+
+
+class LineSearch:
+    """Searches the last images for straight lines through the map; a `SequenceModel`."""
+
+    def __init__(self, length: int = LENGTH) -> None:
+        """Start with no image; `length` is N."""
+        self._velocities = velocities()
+        self._evidence: deque[NDArray[np.float32]] = deque(maxlen=length)
+
+    def update(self, log_odds: NDArray[np.float32], moved: bool) -> NDArray[np.float32]:
+        """Take the next image's evidence, return the belief; see `SequenceModel`."""
+        if not moved and self._evidence:
+            self._evidence.popleft()
+        self._evidence.appendleft(log_odds)
+        scores = self._scores(len(log_odds))
+        highest = max(0.0, float(scores.max(initial=0)))
+        weights = np.exp(scores - np.float32(highest))
+        return weights / np.float32(weights.sum() + len(weights) * np.exp(-highest))
+
+    def _scores(self, count: int) -> NDArray[np.float32]:
+        """The best sum of evidence along any line that ends at each place, (count,) float32."""
+        best = np.full(count, -np.inf, np.float32)
+        for velocity in self._velocities.tolist():
+            score = np.zeros(count, np.float32)
+            for age, evidence in enumerate(self._evidence):
+                passed = int(np.rint(velocity * age))
+                first, last = max(0, passed), min(count, len(evidence) + passed)
+                if first < last:
+                    score[first:last] += evidence[first - passed : last - passed]
+            np.maximum(best, score, out=best)
+        return best

@@ -1,0 +1,43 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""How loop closures are to be detected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from floppynet_vpr.detection.bayes_filter import BayesFilter
+from floppynet_vpr.detection.line_search import LineSearch
+from floppynet_vpr.detection.sequences import SequenceModel
+
+OFF = "off"
+SEQUENCES: dict[str, Callable[[], SequenceModel]] = {"filter": BayesFilter, "line": LineSearch}
+"""Ways of matching sequences, by name."""
+
+SEQUENCE_CHOICES = (OFF, *SEQUENCES)
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """How loop closures are to be detected; all may change from one image to the next.
+
+    `threshold`: largest distance (eq. 6, 0 to 2) of a detection; 0 sets itself. `confidence`:
+    smallest score (0 to 1) of a detection; 0 sets itself. `top_k`: candidates per image.
+    `sequence`: "off" compares single images, "filter" and "line" match sequences.
+    `subtract_mean`: compare images less the mean of their drive. `exclude_images` and
+    `exclude_seconds`: places added to the map so short a time ago are not matched.
+    """
+
+    threshold: float = 0.0
+    confidence: float = 0.0
+    top_k: int = 5
+    sequence: str = OFF
+    subtract_mean: bool = False
+    exclude_images: int = 20
+    exclude_seconds: float = 10.0
+
+    @property
+    def mode(self) -> str:
+        """Name of what decides how good a match is; a calibration is for one of these."""
+        return self.sequence + (" less mean" if self.subtract_mean else "")

@@ -1,0 +1,40 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps a map that grows while it is used from matching what has only just been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from floppynet_vpr.mapping import Place
+
+_NANOSECONDS = 1_000_000_000
+
+
+class RecentPlaces:
+    """Knows which places were added a short while ago.
+
+    Places that were in the map from the start are never recent. Of the others, those at the end of
+    the map are that were added within the last `images` images or whose stamps are less than
+    `seconds` from the image's, in either direction.
+    """
+
+    def __init__(self, known: int) -> None:
+        """Start with a map of `known` places."""
+        self._known = known
+        self._added_at: list[int] = []
+        self._images = 0
+
+    def eligible(self, places: Sequence[Place], stamp_ns: int, images: int, seconds: float) -> int:
+        """Count the places, from the first, that the next image may be matched to."""
+        new = len(places) - self._known - len(self._added_at)
+        self._added_at.extend([self._images] * new)
+        self._images += 1
+        count = len(places)
+        while count > self._known:
+            age = self._images - self._added_at[count - 1 - self._known]
+            apart = abs(stamp_ns - places[count - 1].stamp_ns)
+            if age > images and apart >= seconds * _NANOSECONDS:
+                break
+            count -= 1
+        return count

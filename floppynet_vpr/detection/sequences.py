@@ -1,0 +1,66 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all ways of matching sequences share: evidence in, belief out.
+
+A camera that moves along the way of the map passes its places one after the other. So a place is
+believed when the images before it, too, fitted the places before it. Every way of doing that takes
+the same evidence, the log-odds of each place to be the one in the image, and gives the same belief:
+a probability for each place, the rest of 1 being that of none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+"""Places of the map passed from one image to the next, in either direction."""
+
+WINDOW = 2
+"""Places on either side that count as the same place when beliefs are added up."""
+
+_LEAST, _MOST = -3.0, 6.0
+_MIDDLE = 0.5
+_WEIGHT = 0.5
+
+
+class SequenceModel(Protocol):
+    """Keeps track of where in the map the camera is."""
+
+    def update(self, log_odds: NDArray[np.float32], moved: bool) -> NDArray[np.float32]:
+        """Take the evidence of the next image, return the belief; both (places,) float32.
+
+        `moved` is whether the camera has moved on since the last image; if not, this image's
+        evidence replaces that one's, for it shows the same thing once more. There may be more
+        places than the time before, never fewer.
+        """
+
+
+def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The evidence of an image for each place, by how far the place stands out.
+
+    `standing` is how many standard deviations a place is nearer to the image than places are on
+    the whole. For two normal distributions one deviation apart, the logarithm of their ratio is
+    x = standing - 1/2. So that no single image decides, x is not below -3, and beyond 6 it grows
+    only as 6 + ln(x - 5). It is halved, because images that follow each other are alike and tell
+    less than two that have nothing in common.
+    """
+    x = np.maximum(standing - np.float32(_MIDDLE), np.float32(_LEAST))
+    beyond = np.maximum(x - np.float32(_MOST), 0)
+    return np.float32(_WEIGHT) * (np.minimum(x, np.float32(_MOST)) + np.log1p(beyond))
+
+
+def within_window(belief: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add up the belief of each place and its neighbours, `WINDOW` on either side; 0 to 1."""
+    total = np.concatenate([[0.0], np.cumsum(belief, dtype=np.float64)])
+    places = np.arange(len(belief))
+    high = np.minimum(places + WINDOW + 1, len(belief))
+    low = np.maximum(places - WINDOW, 0)
+    return np.clip(total[high] - total[low], 0, 1).astype(np.float32)
+
+
+def velocities() -> NDArray[np.float32]:
+    """All velocities, ascending: each speed backwards and forwards, (2 x speeds,) float32."""
+    return np.array([*(-speed for speed in reversed(SPEEDS)), *SPEEDS], np.float32)

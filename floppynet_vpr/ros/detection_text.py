@@ -1,0 +1,40 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What was detected and why not, in words for the log and for /diagnostics."""
+
+from __future__ import annotations
+
+from floppynet_vpr.detection import Detection, DetectorOptions, Limits
+from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN
+
+_ORIGINS = {
+    GIVEN: "as set by parameters",
+    CALIBRATED: "as the map was calibrated",
+    AUTOMATIC: "set by itself",
+}
+
+
+def story(detection: Detection) -> str:
+    """One image's answer in a line: the verdict, its reason, and the candidates."""
+    verdict = "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
+    candidates = ", ".join(
+        f"{candidate.place.id} (distance {candidate.distance:.3f}, score {candidate.score:.3f})"
+        for candidate in detection.candidates
+    )
+    return f"{verdict}; candidates: {candidates or 'none'}"
+
+
+def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[str, str]:
+    """How loop closures are detected, and the last answer, by name; `last` None: none yet."""
+    facts = {"sequence": options.sequence, "mean subtracted": str(options.subtract_mean)}
+    if last is not None:
+        facts["detected if"] = _conditions(last.limits)
+        facts["last answer"] = "loop closure" if last.detected else last.reason
+    return facts
+
+
+def _conditions(limits: Limits) -> str:
+    told = [f"distance <= {limits.distance:.3f}"]
+    told += [f"belief >= {limits.belief:.3f}"] if limits.belief else []
+    told += [f"score >= {limits.score:.3f}"] if limits.score else []
+    return f"{', '.join(told)} ({_ORIGINS[limits.origin]})"

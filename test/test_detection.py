@@ -1,0 +1,231 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The detector finds what was seen before, lets nothing else pass, and says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
+from floppynet_vpr.detection.background import Background
+from floppynet_vpr.detection.recent import RecentPlaces
+from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.mapping import Calibration, Place, ReferenceMap
+from floppynet_vpr.mapping.reference_map import COMPARED
+
+Descriptors = NDArray[np.float32]
+SECOND = 1_000_000_000
+WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
+"""What descriptors are made of here: 24 features."""
+
+
+def street(count: int, seed: int = 0) -> Descriptors:
+    """Descriptors of a drive: what is seen changes from place to place, in 24 ways."""
+    rng = np.random.default_rng(seed)
+    views = rng.normal(size=(count, 24))
+    for index in range(1, count):
+        views[index] = 0.8 * views[index - 1] + 0.6 * views[index]
+    return unit(views @ WAYS + 2 * rng.normal(size=(count, DESCRIPTOR_SIZE)))
+
+
+def unit(rows: Descriptors) -> Descriptors:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def seen_again(rows: Descriptors, change: float, seed: int = 1) -> Descriptors:
+    """The same places, changed this much in the 24 ways and a little in all others."""
+    rng = np.random.default_rng(seed)
+    changes = unit(rng.normal(size=(len(rows), 24)) @ WAYS)
+    return unit(rows + change * changes + 0.003 * rng.normal(size=rows.shape))
+
+
+def map_of(rows: Descriptors, storage: str = "float32") -> ReferenceMap:
+    reference = ReferenceMap("floppynet", "ab" * 32, storage)
+    reference.extend(rows, [Place(i, f"place {i}", i * SECOND // 10) for i in range(len(rows))])
+    return reference
+
+
+def run(detector: LoopClosureDetector, queries: Descriptors) -> list[Detection]:
+    return [detector.detect(query) for query in queries]
+
+
+def best(detections: list[Detection]) -> list[int]:
+    return [detection.candidates[0].place.id for detection in detections]
+
+
+def test_an_empty_map_gives_no_candidate_and_says_so() -> None:
+    for sequence in ("off", "filter", "line"):
+        detector = LoopClosureDetector(map_of(street(0)), DetectorOptions(sequence=sequence))
+        for query in street(3):
+            detection = detector.detect(query)
+            assert not detection.detected
+            assert detection.candidates == ()
+            assert "no place" in detection.reason
+
+
+def test_single_images_are_answered_by_the_nearest_places_and_their_distances() -> None:
+    reference = map_of(street(50), "pq")
+    detector = LoopClosureDetector(reference, DetectorOptions(threshold=0.5, top_k=3))
+    for query in seen_again(street(50), 0.6)[::7]:
+        found = reference.search(query, 3)
+        detection = detector.detect(query)
+        assert [c.place.id for c in detection.candidates] == found.ids[0].tolist()
+        assert [c.distance for c in detection.candidates] == found.distances[0].tolist()
+        assert detection.detected == (found.distances[0, 0] <= 0.5)
+        assert detection.detected or "above 0.500" in detection.reason
+
+
+@pytest.mark.parametrize("sequence", ["filter", "line"])
+@pytest.mark.parametrize("places", [300, 700])
+def test_a_sequence_is_recognised_where_single_images_are_not(sequence: str, places: int) -> None:
+    rows = street(places)
+    queries = seen_again(rows[100:160], 1.6)
+    reference = map_of(rows, "float32" if places <= COMPARED else "pq")
+    single = best(run(LoopClosureDetector(reference), queries))
+    options = DetectorOptions(sequence=sequence)
+    followed = run(LoopClosureDetector(reference, options), queries)
+    truth = np.arange(100, 160)
+    assert np.mean(np.abs(np.array(single) - truth) <= 2) < 0.9
+    assert np.all(np.abs(np.array(best(followed)) - truth)[15:] <= 2)
+    assert all(detection.detected for detection in followed[30:])
+    assert all(0 <= c.score <= 1 for detection in followed for c in detection.candidates)
+
+
+@pytest.mark.parametrize("sequence", ["off", "filter", "line"])
+@pytest.mark.parametrize("subtract_mean", [False, True])
+def test_hardly_anything_is_detected_in_a_street_that_is_not_in_the_map(
+    sequence: str, subtract_mean: bool
+) -> None:
+    options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+    detector = LoopClosureDetector(map_of(street(200)), options)
+    detections = run(detector, street(100, seed=9))
+    assert sum(detection.detected for detection in detections) <= 8
+    assert all(detection.detected != bool(detection.reason) for detection in detections)
+
+
+def test_what_all_images_of_a_drive_share_can_be_subtracted() -> None:
+    rows = street(120)
+    queries = unit(seen_again(rows, 1.0) + 1.5 * unit(WAYS[0] + WAYS[1]))
+    plain = run(LoopClosureDetector(map_of(rows)), queries)
+    options = DetectorOptions(subtract_mean=True, top_k=120)
+    detector = LoopClosureDetector(map_of(rows), options)
+    without = run(detector, queries)
+    truth = np.arange(120)
+    right, right_without = (np.mean(np.array(best(d)) == truth) for d in (plain, without))
+    assert right + 0.1 < right_without
+    distances = {c.place.id: c.distance for c in without[50].candidates}
+    exact = np.linalg.norm(rows - queries[50], axis=1)
+    assert all(distances[i] == pytest.approx(exact[i], abs=1e-5) for i in range(120))
+
+
+def test_standing_still_does_not_move_the_belief_on() -> None:
+    rows = street(200)
+    drive = np.concatenate([rows[50:90], np.repeat(rows[90:91], 100, axis=0), rows[90:110]])
+    detector = LoopClosureDetector(map_of(rows), DetectorOptions(sequence="filter"))
+    found = best(run(detector, seen_again(drive, 0.1)))
+    assert set(found[45:140]) == {90}
+    assert found[-1] == 109
+
+
+def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None:
+    rows = street(200)
+    detector = LoopClosureDetector(map_of(rows))
+    threshold = detector.limits.distance
+    again = np.linalg.norm(rows - seen_again(rows, 0.6), axis=1)
+    others = street(200, seed=9)
+    strangers = np.sqrt(np.maximum(2 - 2 * others @ rows.T, 0)).min(1)
+    assert again.max() < threshold < np.quantile(strangers, 0.05)
+    assert detector.limits.origin == "automatic"
+
+
+def test_the_threshold_follows_the_light() -> None:
+    rows = street(200)
+    darkness = 1.5 * unit(WAYS[0] + WAYS[1])
+    by_day, by_night = seen_again(rows, 0.3), unit(seen_again(rows, 0.3) + darkness)
+    detector = LoopClosureDetector(map_of(rows))
+    day = run(detector, by_day)[-1].limits.distance
+    night = run(detector, by_night)[-1].limits.distance
+    usual = np.median(np.sqrt(np.maximum(2 - 2 * by_night @ rows.T, 0)))
+    assert day == pytest.approx(Background(map_of(rows)).threshold, abs=0.02)
+    assert night - day == pytest.approx(usual - Background(map_of(rows)).usual, abs=0.02)
+
+
+def test_limits_are_the_users_else_those_calibrated_else_they_set_themselves() -> None:
+    reference = map_of(street(40))
+    detector = LoopClosureDetector(reference)
+    query = seen_again(street(40), 0.8)[20]
+    distance = detector.detect(query).candidates[0].distance
+    reference.calibrations["off"] = Calibration(
+        "off", (distance - 0.1, distance + 0.1), (1.0, 0.5), distance + 0.01, 0.9, 40, 30, 28
+    )
+    calibrated = detector.detect(query)
+    assert calibrated.limits.origin == "calibrated"
+    assert calibrated.detected
+    assert calibrated.candidates[0].score == pytest.approx(0.75)
+    assert calibrated.measure == distance
+    for options, detected, reason in (
+        (DetectorOptions(threshold=distance - 0.01), False, "distance"),
+        (DetectorOptions(threshold=distance + 0.01), True, ""),
+        (DetectorOptions(confidence=0.7), True, ""),
+        (DetectorOptions(confidence=0.8), False, "score"),
+        (DetectorOptions(threshold=distance - 0.01, confidence=0.7), False, "distance"),
+    ):
+        detector.options = options
+        detection = detector.detect(query)
+        assert (detection.detected, detection.limits.origin) == (detected, "given")
+        assert reason in detection.reason
+
+
+def test_a_calibration_counts_only_for_the_mode_it_was_made_in() -> None:
+    reference = map_of(street(40))
+    reference.calibrations["filter"] = Calibration(
+        "filter", (0.0, 1.0), (0.0, 0.5), 0.99, 0.9, 40, 30, 28
+    )
+    detector = LoopClosureDetector(reference)
+    assert detector.limits.origin == "automatic"
+    detector.options = replace(detector.options, sequence="filter")
+    assert detector.limits.belief == 0.99
+    detections = run(detector, street(40))
+    assert max(c.score for d in detections for c in d.candidates) <= 0.5
+
+
+def test_places_just_added_are_not_matched() -> None:
+    reference = ReferenceMap("floppynet", "ab" * 32)
+    options = DetectorOptions(threshold=2.0, top_k=60, exclude_images=10, exclude_seconds=2.0)
+    detector = LoopClosureDetector(reference, options)
+    for index, row in enumerate(street(60)):
+        detection = detector.detect(row, index * SECOND // 10)
+        ids = [candidate.place.id for candidate in detection.candidates]
+        assert max(ids, default=-1) == (index - 20 if index >= 20 else -1)
+        reference.add(row, "", index * SECOND // 10)
+
+
+def test_recent_is_what_was_added_few_images_or_seconds_ago() -> None:
+    places = [Place(i, "", stamp * SECOND) for i, stamp in enumerate((0, 1, 50, 51, 0))]
+    recent = RecentPlaces(2)
+    assert recent.eligible(places[:2], 0, 3, 5.0) == 2
+    assert recent.eligible(places[:3], 50 * SECOND, 3, 5.0) == 2
+    assert recent.eligible(places[:4], 51 * SECOND, 3, 5.0) == 2
+    assert recent.eligible(places[:4], 56 * SECOND, 3, 5.0) == 2
+    assert recent.eligible(places[:4], 56 * SECOND, 3, 5.0) == 3
+    assert recent.eligible(places[:4], 56 * SECOND, 3, 5.0) == 4
+    # A bag that starts anew: the stamps jump back, and what was seen in the first round counts.
+    assert recent.eligible(places, 1 * SECOND, 3, 5.0) == 4
+
+
+def test_a_lap_is_closed_while_the_map_grows() -> None:
+    lap = street(80, seed=1)
+    reference = ReferenceMap("floppynet", "ab" * 32)
+    detector = LoopClosureDetector(reference, DetectorOptions(sequence="filter"))
+    closures = []
+    for index, row in enumerate(np.concatenate([lap, seen_again(lap, 1.0)])):
+        detection = detector.detect(row, index * SECOND)
+        if detection.detected:
+            closures.append((index, detection.candidates[0].place.id))
+        reference.add(row, "", index * SECOND)
+    assert len(closures) > 50
+    assert all(abs(index - place - 80) <= 2 for index, place in closures)
