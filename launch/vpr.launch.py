@@ -59,6 +59,7 @@ OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "qos": (str, "text"),
     "top_k": (int, "a whole number"),
     "threshold": (number, "a number"),
+    "sequence": (str, "text"),
     "autostart": (boolean, "true or false"),
     "use_sim_time": (boolean, "true or false"),
 }
@@ -100,8 +101,15 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "threshold",
             default_value="",
-            description="Largest descriptor distance that counts as the same place, 0 to 2. "
-            f"{in_params_file}",
+            description="Largest descriptor distance that counts as the same place, 0 to 2; 0 sets "
+            f"itself. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "sequence",
+            default_value="",
+            choices=["", "none", "filter", "line"],
+            description="none compares single images, filter and line follow the camera from place "
+            f"to place. {in_params_file}",
         ),
         DeclareLaunchArgument(
             "top_k",

@@ -32,7 +32,7 @@ def matches(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool
 @pytest.mark.parametrize("precision", [0.8, 0.95])
 def test_precision_and_confidence_hold_for_other_matches(count: int, precision: float) -> None:
     distances, right = matches(count, 1)
-    learned = fit("off", distances, right, precision, larger_is_better=False)
+    learned = fit("none", distances, right, precision, larger_is_better=False)
     others, truth = matches(20_000, 2)
     assert truth[others <= learned.limit].mean() == pytest.approx(precision, abs=0.03)
     scores = np.array([learned.confidence(distance) for distance in others.tolist()])
@@ -66,15 +66,15 @@ def test_confidence_never_grows_as_matches_get_worse(
 def test_a_precision_nobody_can_promise_is_refused() -> None:
     distances, right = matches(50, 3)
     with pytest.raises(VprError, match=r"precision of 0\.999: the best that these 50 queries"):
-        fit("off", distances, right, 0.999, larger_is_better=False)
+        fit("none", distances, right, 0.999, larger_is_better=False)
 
 
 def test_calibrations_go_with_the_map(tmp_path: Path) -> None:
     reference = ReferenceMap("floppynet", "ab" * 32)
-    learned = Calibration("off", (0.1, 0.7), (1.0, 0.25), 0.5, 0.9, 100, 40, 37)
-    reference.calibrations["off"] = learned
+    learned = Calibration("none", (0.1, 0.7), (1.0, 0.25), 0.5, 0.9, 100, 40, 37)
+    reference.calibrations["none"] = learned
     reference.save(tmp_path / "map.fvm")
-    assert ReferenceMap.load(tmp_path / "map.fvm").calibrations == {"off": learned}
+    assert ReferenceMap.load(tmp_path / "map.fvm").calibrations == {"none": learned}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_calibration_that_is_no_curve_is_refused(
     levels: tuple[float, ...], shares: tuple[float, ...]
 ) -> None:
     with pytest.raises(ValueError, match="calibrations"):
-        Calibration("off", levels, shares, 0.5, 0.9, 1, 1, 1)
+        Calibration("none", levels, shares, 0.5, 0.9, 1, 1, 1)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_command_teaches_a_map_all_ways_of_detection(
     told = capsys.readouterr().out
     reference = ReferenceMap.load(path)
     assert set(reference.calibrations) == {
-        mode + more for mode in ("off", "filter", "line") for more in ("", " less mean")
+        mode + more for mode in ("none", "filter", "line") for more in ("", " less mean")
     }
     assert told.count("mean score -> share right") == 6
     assert map_info.main([str(path)]) == 0
@@ -164,7 +164,7 @@ def test_what_every_other_frame_of_gardens_point_teaches_holds_for_the_rest(data
     right = np.abs(best - np.arange(200)) <= 2
     odd = np.arange(200) % 2 == 1
     for learn in (odd, ~odd):
-        learned = fit("off", distances[learn], right[learn], 0.85, larger_is_better=False)
+        learned = fit("none", distances[learn], right[learn], 0.85, larger_is_better=False)
         accepted = distances[~learn] <= learned.limit
         assert accepted.sum() >= 10
         assert right[~learn][accepted].mean() > 0.75

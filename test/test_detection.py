@@ -58,7 +58,7 @@ def best(detections: list[Detection]) -> list[int]:
 
 
 def test_an_empty_map_gives_no_candidate_and_says_so() -> None:
-    for sequence in ("off", "filter", "line"):
+    for sequence in ("none", "filter", "line"):
         detector = LoopClosureDetector(map_of(street(0)), DetectorOptions(sequence=sequence))
         for query in street(3):
             detection = detector.detect(query)
@@ -95,7 +95,7 @@ def test_a_sequence_is_recognised_where_single_images_are_not(sequence: str, pla
     assert all(0 <= c.score <= 1 for detection in followed for c in detection.candidates)
 
 
-@pytest.mark.parametrize("sequence", ["off", "filter", "line"])
+@pytest.mark.parametrize("sequence", ["none", "filter", "line"])
 @pytest.mark.parametrize("subtract_mean", [False, True])
 def test_hardly_anything_is_detected_in_a_street_that_is_not_in_the_map(
     sequence: str, subtract_mean: bool
@@ -159,8 +159,8 @@ def test_limits_are_the_users_else_those_calibrated_else_they_set_themselves() -
     detector = LoopClosureDetector(reference)
     query = seen_again(street(40), 0.8)[20]
     distance = detector.detect(query).candidates[0].distance
-    reference.calibrations["off"] = Calibration(
-        "off", (distance - 0.1, distance + 0.1), (1.0, 0.5), distance + 0.01, 0.9, 40, 30, 28
+    reference.calibrations["none"] = Calibration(
+        "none", (distance - 0.1, distance + 0.1), (1.0, 0.5), distance + 0.01, 0.9, 40, 30, 28
     )
     calibrated = detector.detect(query)
     assert calibrated.limits.origin == "calibrated"

@@ -373,7 +373,7 @@ def test_sequences_are_followed_as_offline_and_switched_live(
     told = client.wait_for_diagnostics(lambda values: values.get("last answer") == "loop closure")
     assert told["sequence"] == "filter"
     assert told["detected if"] == "distance <= 2.000, belief >= 0.900 (set by itself)"
-    assert set_parameter(client, "sequence", "off") == (True, "")
+    assert set_parameter(client, "sequence", "none") == (True, "")
     assert not set_parameter(client, "sequence", "flow")[0]
     publisher.publish(image_message(view(5), 100))
     answer = client.wait_for_answers(index + 2)[-1]
@@ -387,7 +387,7 @@ def test_sequences_are_followed_as_offline_and_switched_live(
         ({"threshold": 5.0}, "threshold"),
         ({"top_k": 0}, "top_k"),
         ({"top_k": "many"}, "top_k"),
-        ({"sequence": "flow"}, "one of off, filter, line"),
+        ({"sequence": "flow"}, "one of none, filter, line"),
         ({"confidence": 1.5}, "confidence"),
         ({"qos": "best"}, "one of auto, sensor_data, reliable"),
         ({"backend": "gpu"}, "one of auto"),

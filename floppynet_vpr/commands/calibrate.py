@@ -165,7 +165,7 @@ def _learn(
     """Match all frames in one way, keep what is learned with the map, and say what it is."""
     from floppynet_vpr.detection import LoopClosureDetector
     from floppynet_vpr.detection.calibrating import calibrate
-    from floppynet_vpr.detection.options import OFF
+    from floppynet_vpr.detection.options import SINGLE
 
     detector = LoopClosureDetector(reference, options)
     found = [detector.detect(frame.descriptor, frame.stamp_ns) for frame in frames]
@@ -173,7 +173,7 @@ def _learn(
     best = [detection.candidates[0].place.id for detection in found]
     right = truth[np.arange(len(found)), best]
     print(f"\n{options.mode}: best match right for {right.sum()} of {len(right)}")
-    larger_is_better = options.sequence != OFF
+    larger_is_better = options.sequence != SINGLE
     try:
         learned = calibrate(
             options.mode, measures, right, precision, larger_is_better=larger_is_better

@@ -16,7 +16,7 @@ SAMPLE = 128
 
 _MAD_TO_DEVIATION = 1.4826
 _SEARCHES = 64
-_NEIGHBOURS = 512
+_NEIGHBOURS = 256
 _ALWAYS_NEAR = 5
 _FAR_DEVIATIONS = 2.0
 _MARGIN_DEVIATIONS = 2.5
@@ -35,6 +35,7 @@ class Background:
     def __init__(self, reference: ReferenceMap) -> None:
         """Look at `reference`, with the places that it has at this moment."""
         self._reference = reference
+        self._steps: dict[int, float] = {}
         self.places = len(reference)
         count = min(self.places, SAMPLE)
         self.sample = np.unique(np.linspace(0, max(self.places - 1, 0), count).astype(np.int64))
@@ -56,7 +57,9 @@ class Background:
         first = min(place, self.places - 2)
         if first < 0:
             return 0.0
-        return float(self._distances(first, np.array([first + 1]))[0])
+        if first not in self._steps:
+            self._steps[first] = float(self._distances(first, np.array([first + 1]))[0])
+        return self._steps[first]
 
     def _distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""

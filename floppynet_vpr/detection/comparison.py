@@ -58,8 +58,8 @@ class Comparer:
 
         What is usual for this image, and the deviation from it, are the median and the median
         absolute deviation of its distances to all places or, in a large map, to a sample of them.
-        There, places beyond the 512 nearest stand at 0. So do all in a map of fewer than 20
-        places, which is too small to know what is usual.
+        There, places beyond those that a search compares stand at 0. So do all in a map of fewer
+        than 20 places, which is too small to know what is usual.
         """
         standing = np.zeros(eligible, np.float32)
         if eligible < _LEAST_PLACES:
@@ -68,7 +68,7 @@ class Comparer:
         ids, fits = self._search(query, COMPARED, eligible)
         usual = fits
         if len(ids) < eligible:
-            sample = self.background.sample
+            sample = self.background.sample[::2]
             sample = sample[sample < eligible]
             usual = self._fits(query, sample, self._reference.distances(query, sample))
         median, deviation = robust_spread(usual)

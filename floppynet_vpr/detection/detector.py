@@ -13,7 +13,7 @@ from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.comparison import Comparer
 from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
 from floppynet_vpr.detection.motion import MotionGate
-from floppynet_vpr.detection.options import OFF, SEQUENCES, DetectorOptions
+from floppynet_vpr.detection.options import SEQUENCES, SINGLE, DetectorOptions
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
 from floppynet_vpr.mapping import Place, ReferenceMap
@@ -104,23 +104,25 @@ class LoopClosureDetector:
         options = self.options
         self._mode = options.mode
         self._comparer = Comparer(self.reference, options.subtract_mean)
-        self._sequence = None if options.sequence == OFF else SEQUENCES[options.sequence]()
+        self._sequence = None if options.sequence == SINGLE else SEQUENCES[options.sequence]()
         self._gate = MotionGate()
-        self._step_here = self._comparer.background.step
+        self._here = 0
         self._believed = 0.0
 
     def _believe(
         self, sequence: SequenceModel, descriptor: NDArray[np.float32], eligible: int
     ) -> NDArray[np.float32]:
         """Take the next image, return the belief in each eligible place, (eligible,) float32."""
-        step = self._comparer.background.step
-        moved = self._gate.passes(descriptor, step, self._step_here, self._believed)
+        background, here = self._comparer.background, self._here
+        moved = self._gate.passes(
+            descriptor, background.step, lambda: background.step_after(here), self._believed
+        )
         if moved:
             self._comparer.seen(descriptor)
         standing = self._comparer.standing(descriptor, eligible)
         belief = sequence.update(log_odds(standing), moved)
         if eligible:
-            self._step_here = self._comparer.background.step_after(int(belief.argmax()))
+            self._here = int(belief.argmax())
             self._believed = float(belief.sum())
         return belief
 

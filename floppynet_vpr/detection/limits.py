@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from floppynet_vpr.detection.options import OFF, DetectorOptions
+from floppynet_vpr.detection.options import SINGLE, DetectorOptions
 from floppynet_vpr.mapping import Calibration
 
 ANY_DISTANCE = 2.0
@@ -53,9 +53,9 @@ def limits_in_force(
     one they are on the belief (0.9).
     """
     distance = options.threshold or ANY_DISTANCE
-    if options.confidence or (options.threshold and options.sequence == OFF):
+    if options.confidence or (options.threshold and options.sequence == SINGLE):
         return Limits(distance, 0.0, options.confidence, GIVEN)
-    if options.sequence == OFF:
+    if options.sequence == SINGLE:
         if calibration is not None:
             return Limits(calibration.limit, 0.0, 0.0, CALIBRATED)
         return Limits(automatic(), 0.0, 0.0, AUTOMATIC)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,15 +27,22 @@ class MotionGate:
         self._last: NDArray[np.float32] | None = None
 
     def passes(
-        self, descriptor: NDArray[np.float32], usual_step: float, step_here: float, belief: float
+        self,
+        descriptor: NDArray[np.float32],
+        usual_step: float,
+        step_here: Callable[[], float],
+        belief: float,
     ) -> bool:
         """Judge a (9216,) float32 descriptor.
 
         `usual_step` is the median distance between places, `step_here` that at the place believed
-        in, `belief` (0 to 1) the belief in it.
+        in, computed when it matters, `belief` (0 to 1) the belief in being in the map.
         """
-        step = usual_step + belief * (min(step_here, usual_step) - usual_step)
-        if self._last is not None and np.linalg.norm(descriptor - self._last) < _SHARE * step:
-            return False
+        if self._last is not None:
+            change = float(np.linalg.norm(descriptor - self._last))
+            if change < _SHARE * usual_step:
+                step = usual_step + belief * (min(step_here(), usual_step) - usual_step)
+                if change < _SHARE * step:
+                    return False
         self._last = descriptor
         return True

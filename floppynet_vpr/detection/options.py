@@ -11,11 +11,11 @@ from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel
 
-OFF = "off"
+SINGLE = "none"
 SEQUENCES: dict[str, Callable[[], SequenceModel]] = {"filter": BayesFilter, "line": LineSearch}
 """Ways of matching sequences, by name."""
 
-SEQUENCE_CHOICES = (OFF, *SEQUENCES)
+SEQUENCE_CHOICES = (SINGLE, *SEQUENCES)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DetectorOptions:
 
     `threshold`: largest distance (eq. 6, 0 to 2) of a detection; 0 sets itself. `confidence`:
     smallest score (0 to 1) of a detection; 0 sets itself. `top_k`: candidates per image.
-    `sequence`: "off" compares single images, "filter" and "line" match sequences.
+    `sequence`: "none" compares single images, "filter" and "line" match sequences.
     `subtract_mean`: compare images less the mean of their drive. `exclude_images` and
     `exclude_seconds`: places added to the map so short a time ago are not matched.
     """
@@ -32,7 +32,7 @@ class DetectorOptions:
     threshold: float = 0.0
     confidence: float = 0.0
     top_k: int = 5
-    sequence: str = OFF
+    sequence: str = SINGLE
     subtract_mean: bool = False
     exclude_images: int = 20
     exclude_seconds: float = 10.0

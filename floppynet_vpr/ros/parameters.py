@@ -98,9 +98,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "sequence",
-        "off",
-        "off compares single images; filter (a Bayes filter) and line (a search for straight lines "
-        "through the map) follow the camera from place to place.",
+        "none",
+        "none compares single images; filter (a Bayes filter) and line (a search for straight "
+        "lines through the map) follow the camera from place to place.",
         choices=SEQUENCE_CHOICES,
         live=True,
     ),
