@@ -95,7 +95,7 @@ class LoopClosureDetector:
             beliefs = np.ones(len(ids), np.float32)
         else:
             belief = self._believe(self._sequence, descriptor, eligible)
-            ids = np.argsort(-belief, kind="stable")[: options.top_k]
+            ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief)[ids]
         return self._verdict(ids, self._distances(descriptor, ids), beliefs)
 
@@ -156,3 +156,11 @@ class LoopClosureDetector:
         best, belief = candidates[0], float(beliefs[0])
         reason = limits.objection(best.distance, belief, best.score)
         return Detection(limits, tuple(candidates), best.distance if single else belief, reason)
+
+
+def _most_believed(belief: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Find the places believed in most, best first, ties by the lower id."""
+    places = np.arange(len(belief))
+    if count < len(belief):
+        places = np.flatnonzero(belief >= np.partition(belief, -count)[-count])
+    return places[np.argsort(-belief[places], kind="stable")[:count]]
