@@ -29,6 +29,11 @@ def test_synthetic_places_are_the_same_each_time_and_of_norm_1() -> None:
     np.testing.assert_array_equal(places.revisits(300, 5), places.revisits(300, 5))
 
 
+def test_the_same_frame_twice_does_no_harm() -> None:
+    twice = np.repeat(descriptors(2, seed=0), 30, axis=0)
+    assert np.isfinite(SyntheticPlaces(twice).revisits(200, 20)).all()
+
+
 def test_exact_answers_are_those_of_brute_force_in_every_size() -> None:
     places = SyntheticPlaces(descriptors(60, seed=0))
     everything = np.concatenate(list(places.blocks(500)))

@@ -99,8 +99,9 @@ class SyntheticPlaces:
     """Any number of places made of a few real ones; see the module."""
 
     def __init__(self, real: Descriptors, seed: int = 0) -> None:
-        """Take real descriptors, (n, 9216) float32 of norm 1, n at least 2."""
-        self._real = real
+        """Take real descriptors, (n, 9216) float32 of norm 1, at least 2 different ones."""
+        # Two of the same, from a frame in two sets, have no direction between them.
+        self._real = np.unique(real, axis=0)
         self._seed = seed
 
     def blocks(self, count: int) -> Iterator[Descriptors]:
