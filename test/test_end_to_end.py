@@ -42,7 +42,13 @@ def test_gardens_point_through_bag_and_node(
     client = Client(ros_domain)
     remap = ("-r", "image:=/camera/image")
     node = NodeProcess(
-        tmp_path, ros_domain, *remap, map=map_file, weights=weights, queue_size=FRAMES
+        tmp_path,
+        ros_domain,
+        *remap,
+        map=map_file,
+        weights=weights,
+        queue_size=FRAMES,
+        qos="reliable",
     )
     try:
         node.wait_for_log("waiting for images")
