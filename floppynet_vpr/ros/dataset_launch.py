@@ -34,6 +34,7 @@ from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
 from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.ros.processes import image_profile
 
 _LAST_ANSWERS_S = 2.0
 """After the last image the node has this long to answer."""
@@ -199,6 +200,7 @@ def _command(name: str, arguments: Sequence[str]) -> ExecuteProcess:
     return ExecuteProcess(
         cmd=[sys.executable, "-m", f"floppynet_vpr.commands.{name}", *arguments],
         name=name,
+        additional_env=image_profile(),
         output="screen",
         emulate_tty=True,
     )
@@ -216,6 +218,7 @@ def _player(bag: Path, rate: str, delay: str) -> ExecuteProcess:
     return ExecuteProcess(
         cmd=["ros2", "bag", "play", str(bag), "--rate", rate, "--delay", delay, "--clock"],
         name="ros2_bag_play",
+        additional_env=image_profile(),
         output="screen",
     )
 
