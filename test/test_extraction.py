@@ -23,7 +23,7 @@ from floppynet_vpr.extraction import (
 )
 from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.extraction.hamming import KERNELS, popcount_without_ufunc
-from floppynet_vpr.extraction.products import FloatProduct, IntegerProduct
+from floppynet_vpr.extraction.products import FloatProduct, IntegerProduct, WideProduct
 from floppynet_vpr.network.tflite_import import import_tflite
 
 CONCRETE = tuple(name for name in BACKENDS if name not in ("auto", "packed"))
@@ -148,18 +148,37 @@ def test_every_convolution_can_be_called_alone() -> None:
         np.testing.assert_array_equal(extractor.pool5(image), expected)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(0, 2), st.integers(0))
-def test_products_are_exact(rows: int, depth: int, columns: int, zero: int, seed: int) -> None:
+matrix_sizes = (st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
+
+
+@given(*matrix_sizes, st.integers(0, 2), st.sampled_from([1, 15, 127]), st.integers(0))
+def test_products_are_exact(
+    rows: int, depth: int, columns: int, zero: int, largest: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     left = rng.integers(0, 256, (rows, depth), np.uint8)
-    right = rng.choice(np.array([-1, 1], np.int8), (depth, columns))
-    product = IntegerProduct(rows, right, zero)
-    product.left[:] = left
-    product.compute()
+    right = rng.integers(-largest, largest + 1, (depth, columns)).astype(np.int8)
     expected = (left.astype(np.int64) - zero) @ right
-    np.testing.assert_array_equal(product.result, expected)
+    for unsigned in (None, True):
+        product = IntegerProduct(rows, right, zero, unsigned=unsigned)
+        product.left[:] = left
+        product.compute()
+        np.testing.assert_array_equal(product.result, expected)
     if zero == 0:
         floats = FloatProduct(rows, right)
         floats.left[:] = left
         floats.compute()
         np.testing.assert_array_equal(floats.result, expected)
+
+
+@given(*matrix_sizes, st.booleans(), st.integers(0))
+def test_products_with_weights_of_nine_bits_are_exact(
+    rows: int, depth: int, columns: int, extreme: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    odd = np.array([-255, 255] if extreme else np.arange(-255, 256, 2), np.int16)
+    right = rng.choice(odd, (depth, columns))
+    product = WideProduct(rows, right)
+    product.left[:] = 255 if extreme else rng.integers(0, 256, (rows, depth))
+    product.compute()
+    np.testing.assert_array_equal(product.result, product.left.astype(np.int64) @ right)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.network.layers import NETWORKS, filter_shapes
-from floppynet_vpr.network.weights import load_weights
+from floppynet_vpr.network.weights import load_weights, parse_weights
 from floppynet_vpr.training.recipe import PRESETS, Views, trained_spec
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
@@ -65,7 +65,21 @@ def trained(name: str) -> Network:
     return network
 
 
-@pytest.mark.parametrize("name", ["floppynet", "shallownet", "binarynet"])
+QUANTISED = [name for name, spec in NETWORKS.items() if spec.weight_bits != 32]
+
+
+def spread_of_codes(features: Features, pixels: torch.Tensor) -> np.ndarray:
+    """What the last convolution reads."""
+    seen = []
+    last = features.convs[features.spec.convs[-1].name]
+    hook = last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        features(pixels)
+    hook.remove()
+    return seen[0].numpy()
+
+
+@pytest.mark.parametrize("name", QUANTISED)
 def test_exported_integers_equal_the_torch_models_pool5(name: str) -> None:
     network = trained(name)
     with torch.no_grad():  # a scale of either sign, and none
@@ -77,15 +91,35 @@ def test_exported_integers_equal_the_torch_models_pool5(name: str) -> None:
     with torch.no_grad():
         pool5 = network.features(planes(images)).permute(0, 2, 3, 1).numpy()
     weights = export_weights(network.features)
-    for backend in ("packed", "onnxruntime"):
+    weights = parse_weights(weights.to_bytes(), "as read from a file")
+    if weights.bits > 1:
+        codes = spread_of_codes(network.features, planes(images))
+        assert len(np.unique(codes)) == 2**weights.bits  # each level is put to the test
+    for backend in ("auto", "onnxruntime", "onnxruntime-int8"):
         extractor = create_extractor(weights, backend)
         for image, expected in zip(images, pool5, strict=True):
             np.testing.assert_array_equal(extractor.pool5(image), expected)
 
 
-def test_older_weights_start_a_network_that_computes_the_same() -> None:
-    weights = load_weights()
-    network = Network(NETWORKS["floppynet"], 5, SIDE)
+@pytest.mark.parametrize("name", ["floppynet-2", "floppynet-4", "floppynet-8"])
+def test_training_sees_nearly_the_codes_that_the_exported_network_computes(name: str) -> None:
+    features = trained(name).features
+    pixels = planes(random_pixels(2, 227, seed=1))
+    exact = spread_of_codes(features.eval(), pixels)
+    features.train()
+    for norm in features.norms.values():  # normalise as in training, with the statistics kept
+        norm.forward = lambda x, n=norm: torch.nn.functional.batch_norm(
+            x, n.running_mean, n.running_var, n.weight, n.bias, eps=n.eps
+        )
+    rounded = spread_of_codes(features, pixels)
+    assert np.abs(exact - rounded).max() <= 1
+    assert (exact != rounded).mean() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["floppynet", "floppynet-4", "floppynet-8"])
+def test_older_weights_start_a_network_that_computes_the_same(name: str) -> None:
+    weights = load_weights() if name == "floppynet" else export_weights(trained(name).features)
+    network = Network(NETWORKS[name], 5, SIDE)
     warm_start(network.features, weights, 0.1, planes(random_pixels(4, SIDE)))
     back = export_weights(network.features)
     for name, conv in weights.convs.items():
@@ -97,13 +131,13 @@ def test_older_weights_start_a_network_that_computes_the_same() -> None:
 
 def test_weights_of_another_network_do_not_start_one() -> None:
     network = Network(NETWORKS["binarynet"], 5, SIDE)
-    with pytest.raises(VprError, match="layers differ"):
+    with pytest.raises(VprError, match="layers or bits differ"):
         warm_start(network.features, load_weights(), 0.1, planes(random_pixels(1, SIDE)))
 
 
-def test_a_network_of_more_bits_is_not_exported_as_a_binary_one() -> None:
-    with pytest.raises(VprError, match="4-bit"):
-        export_weights(Features(NETWORKS["floppynet-4"]))
+def test_a_network_of_full_precision_has_no_weights_file() -> None:
+    with pytest.raises(VprError, match="full precision"):
+        export_weights(Features(NETWORKS["baseline"]))
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -135,14 +169,19 @@ def test_k_bit_values_lie_on_doref_grids(bits: int) -> None:
     levels = 2**bits - 1
     latent = torch.randn(500, generator=torch.Generator().manual_seed(bits), requires_grad=True)
     weights = quantise_weights(latent, bits)
-    steps = (weights.detach() + 1) / 2 * levels
-    assert torch.allclose(steps, steps.round(), atol=1e-3)
-    assert float(weights.detach().abs().max()) <= 1 + 1e-6
+    whole = weights.detach().numpy()
+    assert (whole % 2 == 1).all() and np.abs(whole).max() == levels
+    squashed = np.tanh(latent.detach().numpy())
+    ideal = squashed / np.abs(squashed).max() * levels
+    assert np.abs(whole - ideal).max() <= 1 + 1e-4
     weights.sum().backward()
     assert float(latent.grad.abs().min()) > 0
-    activations = quantise_activations(latent.detach(), bits) * levels
-    assert torch.allclose(activations, activations.round(), atol=1e-3)
-    assert float(activations.min()) >= 0 and float(activations.max()) <= levels + 1e-3
+    x = torch.linspace(-1, 2, 1000, requires_grad=True)
+    codes = quantise_activations(x, bits)
+    assert np.unique(codes.detach()).tolist() == list(range(levels + 1))
+    codes.sum().backward()
+    inside = (x >= 0) & (x <= 1)
+    assert torch.equal(x.grad, inside * float(levels))
 
 
 def test_latent_weights_of_quantised_layers_stay_within_one() -> None:

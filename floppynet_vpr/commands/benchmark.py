@@ -122,12 +122,12 @@ def _networks(arguments: argparse.Namespace) -> list[Contender]:
 def _stages(arguments: argparse.Namespace) -> list[Contender]:
     from floppynet_vpr.evaluation import speed
     from floppynet_vpr.extraction import ExtractionError, create_extractor
-    from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
+    from floppynet_vpr.extraction.factory import backends_for
     from floppynet_vpr.network.weights import load_weights
 
     weights = load_weights(arguments.weights)
     contenders = []
-    for backend in CONCRETE_BACKENDS:
+    for backend in backends_for(weights):
         try:
             extractor = create_extractor(weights, backend)
         except ExtractionError:

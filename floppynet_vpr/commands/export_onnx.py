@@ -18,9 +18,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = make_parser(
         "export_onnx",
-        "Write a network as an ONNX model of ordinary float32 operators. Input 'image': "
-        "(batch, 227, 227, 3) uint8 RGB. Output 'pool5': (batch, 6, 6, 256) int16, the exact "
-        "integers of every backend here, not normalised.",
+        "Write a network as an ONNX model of ordinary operators. Input 'image': "
+        "(batch, 227, 227, 3) uint8 RGB. Output 'pool5': (batch, 6, 6, 256) int16 (int32 for "
+        "networks of several bits), the exact integers of every backend here, not normalised.",
         "  ros2 run floppynet_vpr export_onnx floppynet.onnx\n"
         "  ros2 run floppynet_vpr export_onnx --weights binarynet.fnet binarynet.onnx",
     )

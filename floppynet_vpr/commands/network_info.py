@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from floppynet_vpr.commands.common import make_parser, parse, run
 from floppynet_vpr.network.accounting import NetworkCost, network_cost
 from floppynet_vpr.network.layers import NETWORKS, Conv, Layer, NetworkSpec, network_spec
 from floppynet_vpr.network.paper import ERRATA, MEGA_MACS, SIZES_KIB
+from floppynet_vpr.network.weights import load_weights
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,13 +21,15 @@ def build_parser() -> argparse.ArgumentParser:
         "network_info",
         "Print the layers (Table II), sizes and multiply-accumulates (Table III) of the networks, "
         "worked out from their layer tables, beside the paper's figures.",
-        "  ros2 run floppynet_vpr network_info\n  ros2 run floppynet_vpr network_info floppynet",
+        "  ros2 run floppynet_vpr network_info\n  ros2 run floppynet_vpr network_info floppynet\n"
+        "  ros2 run floppynet_vpr network_info trained.fnet",
     )
     parser.add_argument(
         "network",
         nargs="?",
         metavar="NAME",
-        help=f"show this one layer by layer: {', '.join(NETWORKS)}",
+        help=f"show this one layer by layer: {', '.join(NETWORKS)}, or that of a weights file "
+        "(.fnet)",
     )
     return parser
 
@@ -39,6 +43,10 @@ def main(argv: list[str] | None = None) -> int:
 def _print(name: str | None) -> int:
     if name is None:
         _print_family()
+    elif name.endswith(".fnet"):
+        weights = load_weights(Path(name))
+        _print_network(weights.spec)
+        print(f"file   {Path(name).stat().st_size:,} bytes, weights {weights.fingerprint}")
     else:
         _print_network(network_spec(name))
     return 0

@@ -20,7 +20,7 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.timing import Contender
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, ExtractionError, create_extractor
 from floppynet_vpr.extraction.extractor import Extractor, normalise
-from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
+from floppynet_vpr.extraction.factory import backends_for
 from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.mapping import ReferenceMap
@@ -52,7 +52,7 @@ def backend_contenders(weights: NetworkWeights, threads: Sequence[int]) -> list[
     """Give each backend that works here with `weights`, on each number of threads."""
     image = random_image(INPUT_SHAPE)
     contenders = []
-    for backend in CONCRETE_BACKENDS:
+    for backend in backends_for(weights):
         for count in threads:
             try:
                 extractor = create_extractor(weights, backend, count)

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two kinds of convolution: of integers with +-1 weights, and of bits with bits.
+"""The two kinds of convolution: of integers with integers, and of bits with bits.
 
 Each copies its patches into a matrix once and multiplies that by the filters. Both return exact
 integers; buffers are allocated once and reused, so a result is valid until the next call.
@@ -20,7 +20,7 @@ from floppynet_vpr.network.bits import pack_signs
 
 
 class PatchConvolution:
-    """A convolution of small integers with +-1 weights as one matrix product."""
+    """A convolution of small integers with integer weights as one matrix product."""
 
     def __init__(self, stage: Stage, product: FixedProduct) -> None:
         """Take a stage and the product of its positions with `filter_matrix(stage)`."""
@@ -72,8 +72,8 @@ def padded_map(
     return padded, padded[pad : pad + rows, pad : pad + columns]
 
 
-def filter_matrix(stage: Stage) -> NDArray[np.int8]:
-    """Filters as a product's right side: (weights of a filter, filters) int8 of +-1."""
+def filter_matrix(stage: Stage) -> NDArray[Any]:
+    """Filters as a product's right side: (weights of a filter, filters) of the same integers."""
     return stage.filters.reshape(stage.conv.filters, -1).T
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,12 @@ class Extractor(ABC):
         self.description = description
 
     @abstractmethod
-    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16.
+
+        Of a network of k > 1 bits it is int32: (2**k - 1)**2 times what the network was trained
+        to compute, a common factor which the descriptor's norm takes away again.
+        """
 
     def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
         """Give for each convolution a call that does it alone, with what follows it, on `image`.
@@ -52,10 +57,11 @@ class Extractor(ABC):
         return normalise(self.pool5(network_input(rgb)))
 
 
-def normalise(pool5: NDArray[np.int16]) -> NDArray[np.float32]:
-    """L2-normalise a feature map (eq. 5): (6, 6, 256) int16 -> (9216,) float32.
+def normalise(pool5: NDArray[Any]) -> NDArray[np.float32]:
+    """L2-normalise a feature map (eq. 5): (6, 6, 256) integers -> (9216,) float32.
 
-    The norm is that of the integers, exact before its square root. A map of zeros stays zeros.
+    The norm is that of the integers, exact before its square root for up to 4 bits. A map of
+    zeros stays zeros.
     """
     integers = pool5.reshape(-1).astype(np.float64)
     norm = np.sqrt(integers @ integers)

@@ -25,15 +25,21 @@ _MAKERS: dict[str, Callable[[NetworkWeights, int], Extractor]] = {
 }
 CONCRETE_BACKENDS = tuple(_MAKERS)
 """The names that stand for one way to compute, fastest first."""
-_CANDIDATES = {
-    "auto": CONCRETE_BACKENDS,
-    "packed": tuple(name for name in _MAKERS if name.startswith("packed")),
-} | {name: (name,) for name in _MAKERS}
+_PACKED = tuple(name for name in _MAKERS if name.startswith("packed"))
+_CANDIDATES = {"auto": CONCRETE_BACKENDS, "packed": _PACKED} | {name: (name,) for name in _MAKERS}
 
 BACKENDS = tuple(_CANDIDATES)
-"""The names that `create_extractor` takes: `auto` and `packed` choose the fastest that works."""
+"""The names that `create_extractor` takes: `auto` and `packed` choose the fastest that works.
+
+Those that begin with `packed` compute with bits, hence binary networks only; the others all.
+"""
 
 _log = logging.getLogger(__name__)
+
+
+def backends_for(weights: NetworkWeights) -> tuple[str, ...]:
+    """The concrete backends that compute this network, fastest first."""
+    return tuple(name for name in _MAKERS if weights.bits == 1 or name not in _PACKED)
 
 
 def create_extractor(
@@ -44,7 +50,8 @@ def create_extractor(
     `weights` is a .fnet file, loaded weights, or None for those that the package carries.
     `threads` is set for the whole process (see `set_threads`). Where `backend` leaves a choice,
     what is not available is said in the log. Raises ExtractionError when the backend is unknown,
-    its library is absent or it does not work here, WeightsError for an unusable file.
+    does not compute networks of so many bits, its library is absent or it does not work here,
+    WeightsError for an unusable file.
     """
     if backend not in _CANDIDATES:
         raise ExtractionError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
@@ -52,8 +59,15 @@ def create_extractor(
         raise ExtractionError(f"threads is {threads}: it must be at least 1")
     if not isinstance(weights, NetworkWeights):
         weights = load_weights(weights)
+    fitting = backends_for(weights)
+    candidates = [name for name in _CANDIDATES[backend] if name in fitting]
+    if not candidates:
+        raise ExtractionError(
+            f"{backend} computes networks of one bit, {weights.spec.title} has {weights.bits}: "
+            f"choose auto or one of {', '.join(fitting)}"
+        )
     failures = []
-    for name in _CANDIDATES[backend]:
+    for name in candidates:
         try:
             extractor = _MAKERS[name](weights, threads)
         except ImportError as error:

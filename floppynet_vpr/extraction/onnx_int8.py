@@ -3,7 +3,8 @@
 """The integer sibling of the float fallback: every convolution an int8 product in onnxruntime.
 
 Its own convolution of integers is slower than its float one, its integer matrix product several
-times faster; so patches are copied here and onnxruntime multiplies.
+times faster; so patches are copied here and onnxruntime multiplies. Networks of several bits take
+no other way than those of one: their maps are codes of 8 bits at most, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import PatchConvolution, filter_matrix, padded_map
 from floppynet_vpr.extraction.extractor import Extractor, check_input
-from floppynet_vpr.extraction.products import IntegerProduct
+from floppynet_vpr.extraction.products import FixedProduct, IntegerProduct, WideProduct
 from floppynet_vpr.extraction.stages import Stage, network_stages
 from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
 from floppynet_vpr.network.weights import NetworkWeights
@@ -35,26 +36,38 @@ class OnnxIntegerExtractor(Extractor):
 
         super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, int8 products")
         self._steps: Steps = {}
+        binary = weights.bits == 1
         for index, stage in enumerate(network_stages(weights)):
-            zero = _ZERO if index else 0
-            product = IntegerProduct(
-                stage.rows * stage.columns, filter_matrix(stage), zero, threads
-            )
+            zero = _ZERO if index and binary else 0
+            product = _product(stage, zero, threads)
             padded, inside = padded_map(
-                *stage.input_shape, stage.conv.pad, stage.padding_value + _ZERO
+                *stage.input_shape, stage.conv.pad, stage.padding_value + zero
             )
             convolution = PatchConvolution(stage, product)
-            step = partial(_bits_to_bits, stage, convolution, padded, inside)
-            self._steps[stage.conv.name] = step if index else partial(_bits, stage, convolution)
+            finish = _bits if binary else _codes
+            if index == 0:
+                step = partial(finish, stage, convolution)
+            elif binary:
+                step = partial(_bits_to_bits, stage, convolution, padded, inside)
+            else:
+                step = partial(_codes_to_codes, stage, convolution, padded, inside)
+            self._steps[stage.conv.name] = step
 
-    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Extract the last feature map; see `Extractor`."""
         check_input(image)
         return run_steps(self._steps, np.ascontiguousarray(image))
 
     def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
         """See `Extractor`."""
         return calls_of_steps(self._steps, np.ascontiguousarray(image))
+
+
+def _product(stage: Stage, zero: int, threads: int) -> FixedProduct:
+    positions, right = stage.rows * stage.columns, filter_matrix(stage)
+    if right.dtype == np.int8:
+        return IntegerProduct(positions, right, zero, threads)
+    return WideProduct(positions, right, threads)
 
 
 def _bits_to_bits(
@@ -74,3 +87,21 @@ def _bits(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]
     if stage.sign is not None:
         return finish_bits(sums >= stage.sign.threshold, stage)
     return (pool(sums, np.maximum) if stage.pooled else sums).astype(np.int16)
+
+
+def _codes_to_codes(
+    stage: Stage,
+    convolution: PatchConvolution,
+    padded: NDArray[np.uint8],
+    inside: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+) -> NDArray[Any]:
+    inside[:] = codes
+    return _codes(stage, convolution, padded)
+
+
+def _codes(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]) -> NDArray[Any]:
+    """Convolve and pool; then quantise, or behind the last convolution leave the sums."""
+    sums = convolution.sums(padded)
+    sums = pool(sums, np.maximum) if stage.pooled else sums
+    return sums.copy() if stage.levels is None else stage.levels.codes(sums)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from floppynet_vpr.network.weights import NetworkWeights
 
 
 class OnnxExtractor(Extractor):
-    """Extracts with onnxruntime on the CPU; every float32 sum is an exact integer."""
+    """Extracts with onnxruntime on the CPU; every sum is an exact integer, see `onnx_graph`."""
 
     def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
         """Build the graph from `weights`; raises ImportError where onnxruntime is absent."""
@@ -23,8 +25,8 @@ class OnnxExtractor(Extractor):
         super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, float32")
         self._session = cpu_session(onnx_model(weights), threads)
 
-    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Extract the last feature map; see `Extractor`."""
         check_input(image)
         (maps,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: image[np.newaxis]})
         return np.asarray(maps[0])

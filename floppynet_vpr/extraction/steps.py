@@ -17,7 +17,7 @@ Steps = dict[str, Callable[[NDArray[Any]], NDArray[Any]]]
 """Convolutions by name with what follows them: from the map before to the map behind."""
 
 
-def run_steps(steps: Steps, image: NDArray[np.uint8]) -> NDArray[np.int16]:
+def run_steps(steps: Steps, image: NDArray[np.uint8]) -> NDArray[Any]:
     """Take an image through all steps."""
     values: NDArray[Any] = image
     for step in steps.values():

@@ -23,7 +23,7 @@ def random_baseline(seed: int = 0) -> bytes:
     rng = np.random.default_rng(seed)
     graph = OnnxGraph(spec.name)
     value = graph.add_input("image", "uint8", (1, *INPUT_SHAPE))
-    value = graph.add_node("Cast", [value], "image_float", to=1)
+    value = graph.add_cast(value, "float32", "image_float")
     value = graph.add_node("Transpose", [value], "image_planes", perm=(0, 3, 1, 2))
     shapes = filter_shapes(spec)
     for layer in spec.layers:

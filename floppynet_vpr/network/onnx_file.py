@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 IR_VERSION = 8
 OPSET = 13
-_ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int16": 5, "int32": 6, "int64": 7}
+ELEMENT_TYPES = {
+    "float32": 1,
+    "uint8": 2,
+    "int8": 3,
+    "int16": 5,
+    "int32": 6,
+    "int64": 7,
+    "bool": 9,
+    "float64": 11,
+}
+"""What ONNX calls a dtype, in tensors and as the target of a Cast."""
 _INT_ATTRIBUTE, _STRING_ATTRIBUTE, _INTS_ATTRIBUTE = 2, 3, 7
 
 Attribute = int | str | Sequence[int]
@@ -46,7 +56,7 @@ class OnnxGraph:
         """Store an array under `name`, which is returned."""
         self._constants.append(
             b"".join(_number(1, size) for size in values.shape)
-            + _number(2, _ELEMENT_TYPES[values.dtype.name])
+            + _number(2, ELEMENT_TYPES[values.dtype.name])
             + _text(8, name)
             + _record(9, values.astype(values.dtype.newbyteorder("<")).tobytes())
         )
@@ -64,6 +74,10 @@ class OnnxGraph:
             + b"".join(_record(5, _attribute(*pair)) for pair in attributes.items())
         )
         return output
+
+    def add_cast(self, value: str, dtype: str, output: str) -> str:
+        """Add a node that changes the type of `value`; its output's name is returned."""
+        return self.add_node("Cast", [value], output, to=ELEMENT_TYPES[dtype])
 
     def to_bytes(self) -> bytes:
         """Return the content of the .onnx file."""
@@ -121,5 +135,5 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 def _value_info(name: str, dtype: str, shape: Sequence[int | str]) -> bytes:
     dimensions = [_text(2, size) if isinstance(size, str) else _number(1, size) for size in shape]
-    tensor = _number(1, _ELEMENT_TYPES[dtype]) + _record(2, _records(1, dimensions))
+    tensor = _number(1, ELEMENT_TYPES[dtype]) + _record(2, _records(1, dimensions))
     return _text(1, name) + _record(2, _record(1, tensor))

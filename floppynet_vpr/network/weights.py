@@ -7,7 +7,7 @@ The `.fnet` file, all values little-endian:
     offset  bytes  content
          0      8  magic: 89 46 4E 45 54 0D 0A 1A (\x89 FNET CR LF \x1a)
          8      2  format version, uint16: 1
-        10      2  bits per weight, uint16: 1
+        10      2  bits per weight, uint16: 1, 2, 4 or 8
         12      2  padding value of SAME convolutions, int16: 1 or 0
         14      2  reserved, 0
         16     16  network name, ASCII, padded with zero bytes
@@ -15,10 +15,13 @@ The `.fnet` file, all values little-endian:
         64         for each convolution, first to last:
                      scale, float32 per input channel     } the BatchNorm in front of it, folded;
                      shift, float32 per input channel     } not for the first convolution
-                     filters, one bit a weight in the order out, kernel row, kernel column, in;
-                       least significant bit first, bit 1 = +1, bit 0 = -1
+                     filters, k bits a weight in the order out, kernel row, kernel column, in;
+                       least significant bit first. Code c of 0 to 2^k - 1 is the weight
+                       2 c / (2^k - 1) - 1: for one bit, 1 = +1 and 0 = -1
 
-There is nothing between these parts or behind the last. FloppyNet takes 64 + 157,700 bytes.
+There is nothing between these parts or behind the last. FloppyNet takes 64 + 157,700 bytes,
+FloppyNet-2, -4 and -8 take 64 + 312,584, 622,352 and 1,241,888. Activations have as many bits as
+weights; what quantises them is BatchNorm and a grid that the number of bits alone decides.
 The SHA-256 is also the fingerprint by which a map knows the weights it was built with.
 """
 
@@ -31,13 +34,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import write_atomically
-from floppynet_vpr.network.bits import pack_signs, unpack_signs
+from floppynet_vpr.network.bits import (
+    highest_level,
+    pack_weights,
+    unpack_weights,
+    weight_dtype,
+)
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, filter_shapes
 
 MAGIC = b"\x89FNET\r\n\x1a"
@@ -45,6 +54,9 @@ VERSION = 1
 _HEAD = struct.Struct("<8sHHhH16s")
 _DIGEST_BYTES = 32
 HEADER_BYTES = _HEAD.size + _DIGEST_BYTES
+STORED_BITS = (1, 2, 4, 8)
+LARGEST_NORM = float(2**20)
+"""Largest BatchNorm value of a k-bit network; real ones are smaller by orders of magnitude."""
 
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "floppynet.fnet"
 """The weights that the package carries and uses by default."""
@@ -58,18 +70,20 @@ class WeightsError(VprError):
 class ConvWeights:
     """One convolution and the folded BatchNorm in front of it (none before the first).
 
-    `filters` is (out, kernel, kernel, in) int8 of +-1; `scale` and `shift` are (in,) float32 and
-    act on the input as `scale * x + shift`, sign follows.
+    `filters` is (out, kernel, kernel, in) of odd integers, in units of 1 / (2**bits - 1): int8 of
+    +-1 in a binary network, else see `bits.weight_dtype`. `scale` and `shift` are (in,) float32
+    and act on the input as `scale * x + shift`; the quantiser of activations follows: sign, or
+    `thresholds.LevelThresholds`.
     """
 
-    filters: NDArray[np.int8]
+    filters: NDArray[Any]
     scale: NDArray[np.float32] | None = None
     shift: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class NetworkWeights:
-    """A binary network of the family with its trained values, convolutions by name."""
+    """A binary or k-bit network with its trained values, convolutions by name."""
 
     spec: NetworkSpec
     padding_value: int
@@ -77,8 +91,11 @@ class NetworkWeights:
 
     def __post_init__(self) -> None:
         """Check that the values fit the layer table; raises `WeightsError` where not."""
-        if self.spec.weight_bits != 1:
-            raise WeightsError(f"{self.spec.title} is not a binary network: no such weights file")
+        if self.bits not in STORED_BITS or self.bits != self.spec.activation_bits:
+            raise WeightsError(
+                f"{self.spec.title} has weights of {self.bits} bits: only networks of 1, 2, 4 or "
+                "8 bits have a weights file"
+            )
         if self.padding_value not in (0, 1):
             raise WeightsError(f"padding value {self.padding_value}: it must be 0 or +1")
         shapes = filter_shapes(self.spec)
@@ -89,9 +106,10 @@ class NetworkWeights:
             )
         for index, (name, shape) in enumerate(shapes.items()):
             conv = self.convs[name]
-            if conv.filters.shape != shape or not np.all(np.abs(conv.filters) == 1):
+            if conv.filters.shape != shape or not _on_grid(conv.filters, self.bits):
                 raise WeightsError(
-                    f"{name}: filters of shape {conv.filters.shape}, expected {shape} of +-1"
+                    f"{name}: filters of shape {conv.filters.shape}, expected {shape} of odd "
+                    f"numbers within +-{highest_level(self.bits)}"
                 )
             for values in (conv.scale, conv.shift):
                 if (values is None) != (index == 0):
@@ -100,6 +118,13 @@ class NetworkWeights:
                     values.shape != shape[3:] or not np.all(np.isfinite(values))
                 ):
                     raise WeightsError(f"{name}: BatchNorm needs {shape[3]} finite values")
+                if values is not None and self.bits > 1 and np.abs(values).max() > LARGEST_NORM:
+                    raise WeightsError(f"{name}: BatchNorm values lie within +-{LARGEST_NORM:.0f}")
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight, and of an activation: 1, 2, 4 or 8."""
+        return self.spec.weight_bits
 
     @cached_property
     def fingerprint(self) -> str:
@@ -115,7 +140,7 @@ class NetworkWeights:
             for values in (conv.scale, conv.shift):
                 if values is not None:
                     parts.append(values.astype("<f4").tobytes())
-            parts.append(pack_signs(conv.filters.reshape(-1)).tobytes())
+            parts.append(pack_weights(conv.filters, self.bits).tobytes())
         body = b"".join(parts)
         return head + hashlib.sha256(head + body).digest() + body
 
@@ -166,9 +191,16 @@ def parse_weights(content: bytes, origin: str) -> NetworkWeights:
 
 
 def body_bytes(spec: NetworkSpec) -> int:
-    """Bytes of a binary network's values without the header: 157,700 for FloppyNet (Table III)."""
+    """Bytes of a network's values without the header: 157,700 for FloppyNet (Table III)."""
     shapes = list(filter_shapes(spec).values())
-    return sum(math.prod(shape) for shape in shapes) // 8 + 8 * sum(s[3] for s in shapes[1:])
+    weights = sum(math.prod(shape) for shape in shapes)
+    return weights * spec.weight_bits // 8 + 8 * sum(shape[3] for shape in shapes[1:])
+
+
+def _on_grid(filters: NDArray[Any], bits: int) -> bool:
+    if filters.dtype != weight_dtype(bits):
+        return False
+    return bool((filters % 2 == 1).all() and np.abs(filters).max() <= highest_level(bits))
 
 
 def _parse_body(spec: NetworkSpec, body: bytes) -> dict[str, ConvWeights]:
@@ -184,6 +216,7 @@ def _parse_body(spec: NetworkSpec, body: bytes) -> dict[str, ConvWeights]:
     for name, shape in filter_shapes(spec).items():
         affine = [take("<f4", shape[3]).astype(np.float32) for _ in range(2 if convs else 0)]
         count = math.prod(shape)
-        packed = take("u1", count // 8).astype(np.uint8)
-        convs[name] = ConvWeights(unpack_signs(packed, count).reshape(shape), *affine)
+        packed = take("u1", count * spec.weight_bits // 8).astype(np.uint8)
+        filters = unpack_weights(packed, spec.weight_bits, count).reshape(shape)
+        convs[name] = ConvWeights(filters, *affine)
     return convs

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the torch network to the weights file and back.
 
-Only what a weights file holds crosses over: signs and folded BatchNorms. On the way back the latent
-weights are these signs at one small size, and BatchNorm takes its statistics from images such that
-it starts as the same scale and shift.
+Only what a weights file holds crosses over: quantised weights and folded BatchNorms. On the way
+back the latent weights are these at one small size, and BatchNorm takes its statistics from images
+such that it starts as the same scale and shift.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,25 +17,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from floppynet_vpr.network.bits import highest_level, weight_dtype
 from floppynet_vpr.network.layers import NETWORKS, Conv
+from floppynet_vpr.network.thresholds import sum_unit
 from floppynet_vpr.network.weights import ConvWeights, NetworkWeights
-from floppynet_vpr.training.model import PIXEL_UNIT, Features, FoldableNorm
-from floppynet_vpr.training.quantise import sign
+from floppynet_vpr.training.model import Features, FoldableNorm
+from floppynet_vpr.training.quantise import FULL_PRECISION, quantise_weights
 from floppynet_vpr.training.recipe import TrainingError
 
 
 def export_weights(features: Features) -> NetworkWeights:
-    """Turn a binary network into what the extractors run; raises TrainingError for others."""
+    """Turn a quantised network into what the extractors run; raises TrainingError for others."""
     spec = features.spec
-    if spec.weight_bits != 1:
+    if spec.weight_bits == FULL_PRECISION:
         raise TrainingError(
-            f"{spec.title} has {spec.weight_bits}-bit weights: a .fnet file holds binary networks, "
-            "so its training leaves checkpoints only"
+            f"{spec.title} has weights of full precision: a .fnet file holds 1 to 8 bits"
         )
     convs = {}
     for conv in spec.convs:
-        signs = sign(features.convs[conv.name].latent.detach())
-        filters = signs.permute(0, 2, 3, 1).contiguous().numpy().astype(np.int8)
+        weights = quantise_weights(features.convs[conv.name].latent.detach(), spec.weight_bits)
+        planes = weights.permute(0, 2, 3, 1).contiguous().numpy()
+        filters = planes.astype(weight_dtype(spec.weight_bits))
         if conv.name in features.norms:
             norm = features.norms[conv.name]
             assert isinstance(norm, FoldableNorm)
@@ -46,14 +49,14 @@ def export_weights(features: Features) -> NetworkWeights:
 
 
 def warm_start(features: Features, weights: NetworkWeights, size: float, pixels: Tensor) -> None:
-    """Make the network compute what `weights` do, with latent weights of +-`size`.
+    """Make the network compute what `weights` do, with latent weights within +-`size`.
 
     `pixels`: (batch, 3, H, W) of 0 to 255 from the training set, for BatchNorm's statistics.
     """
     spec = features.spec
-    if weights.spec.layers != spec.layers or spec.weight_bits != 1:
+    if (weights.spec.layers, weights.bits) != (spec.layers, spec.weight_bits):
         raise TrainingError(
-            f"weights of {weights.spec.title} cannot start {spec.title}: the layers differ"
+            f"weights of {weights.spec.title} cannot start {spec.title}: layers or bits differ"
         )
     if weights.padding_value != spec.padding_value:
         raise TrainingError(
@@ -62,8 +65,11 @@ def warm_start(features: Features, weights: NetworkWeights, size: float, pixels:
         )
     with torch.no_grad():
         for conv in spec.convs:
-            signs = torch.from_numpy(weights.convs[conv.name].filters.astype(np.float32))
-            features.convs[conv.name].latent.copy_(size * signs.permute(0, 3, 1, 2))
+            filters = torch.from_numpy(weights.convs[conv.name].filters.astype(np.float32))
+            shares = filters.permute(0, 3, 1, 2) / highest_level(spec.weight_bits)
+            # tanh, which k-bit weights are taken through, undone.
+            latent = torch.atanh(shares * math.tanh(size)) if weights.bits > 1 else size * shares
+            features.convs[conv.name].latent.copy_(latent)
         x = pixels
         for layer in spec.layers:
             if not isinstance(layer, Conv):
@@ -72,13 +78,13 @@ def warm_start(features: Features, weights: NetworkWeights, size: float, pixels:
             if layer.name in features.norms:
                 norm = features.norms[layer.name]
                 assert isinstance(norm, FoldableNorm)
-                unit = PIXEL_UNIT if layer is spec.convs[1] else 1.0
+                unit = sum_unit(spec, spec.convs[spec.convs.index(layer) - 1])
                 values = weights.convs[layer.name]
                 assert values.scale is not None and values.shift is not None
                 _adopt(
                     norm, x / unit, torch.from_numpy(values.scale), torch.from_numpy(values.shift)
                 )
-                x = norm.exact_sign(x, unit)
+                x = features.exact(x, layer)
             x = features.convs[layer.name](x)
 
 

@@ -4,7 +4,7 @@
 
 Binary and k-bit: conv1 reads pixels; every later block is BatchNorm -> quantiser -> convolution
 with SAME padding of the network's padding value -> max-pool. Full precision: convolution with bias
--> BatchNorm -> ReLU -> max-pool. In evaluation the binary network computes exactly what the
+-> BatchNorm -> ReLU -> max-pool. In evaluation a quantised network computes exactly what the
 extractors do: integers, compared with the folded BatchNorm without a rounding error.
 """
 
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from floppynet_vpr.network.bits import highest_level
 from floppynet_vpr.network.layers import Conv, NetworkSpec, filter_shapes
+from floppynet_vpr.network.thresholds import PIXEL_UNIT, level_thresholds, sum_bound, sum_unit
 from floppynet_vpr.training.quantise import (
     FULL_PRECISION,
     quantise_activations,
@@ -25,26 +27,31 @@ EPSILON = 1e-3
 MOMENTUM = 0.1
 """torch's way to say the paper's BatchNorm momentum of 0.9."""
 
-PIXEL_UNIT = 255.0
+_EXACT_FLOATS = 2**24
 
 
 class LatentConv(nn.Module):
     """A convolution whose real-valued latent weights, in [-1, 1], are quantised on the way."""
 
-    def __init__(self, conv: Conv, channels: int, bits: int, padding_value: float) -> None:
+    def __init__(self, spec: NetworkSpec, conv: Conv, channels: int) -> None:
         super().__init__()
-        self.bits, self.stride, self.pad = bits, conv.stride, conv.pad
-        self.padding_value = padding_value
+        self.bits, self.stride, self.pad = spec.weight_bits, conv.stride, conv.pad
+        bits, self.padding_value, self.wide = spec.weight_bits, float(spec.padding_value), False
+        if bits != FULL_PRECISION:
+            self.padding_value *= highest_level(spec.activation_bits)
+            self.wide = sum_bound(spec, conv) >= _EXACT_FLOATS
         latent = torch.empty(conv.filters, channels, conv.kernel, conv.kernel)
         self.latent = nn.Parameter(nn.init.xavier_uniform_(latent))
         full = bits == FULL_PRECISION
         self.bias = nn.Parameter(torch.zeros(conv.filters)) if full else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, in, H, W) -> (batch, out, H', W')."""
+        """(batch, in, H, W) -> (batch, out, H', W'); in evaluation, exact sums of integers."""
         if self.pad:
             x = functional.pad(x, (self.pad,) * 4, value=self.padding_value)
         weights = quantise_weights(self.latent, self.bits)
+        if self.wide and not self.training:
+            return functional.conv2d(x.double(), weights.double(), None, self.stride)
         if self.stride == 1:
             return functional.conv2d(x, weights, self.bias)
         # The strided convolution of three channels has a gradient four times slower in bfloat16.
@@ -85,14 +92,12 @@ class Features(nn.Module):
         self.convs = nn.ModuleDict()
         self.norms = nn.ModuleDict()
         for conv, shape in zip(spec.convs, filter_shapes(spec).values(), strict=True):
-            self.convs[conv.name] = LatentConv(
-                conv, shape[3], spec.weight_bits, float(spec.padding_value)
-            )
+            self.convs[conv.name] = LatentConv(spec, conv, shape[3])
             if full or conv is not spec.convs[0]:
                 self.norms[conv.name] = FoldableNorm(conv.filters if full else shape[3])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute pool5; of a binary network in evaluation the exact integers, in float32."""
+        """Compute pool5; of a quantised network in evaluation the exact integers, as floats."""
         full = self.spec.weight_bits == FULL_PRECISION
         first = self.spec.convs[0].name
         x = pixels
@@ -104,17 +109,33 @@ class Features(nn.Module):
                 x = torch.relu(self.norms[layer.name](self.convs[layer.name](x)))
             else:
                 if layer.name != first:
-                    x = self._quantise(x, layer.name, after_first=layer is self.spec.convs[1])
+                    x = self._quantise(x, layer)
                 x = self.convs[layer.name](x)
         return x
 
-    def _quantise(self, x: Tensor, name: str, after_first: bool) -> Tensor:
-        norm = self.norms[name]
+    def exact(self, x: Tensor, conv: Conv) -> Tensor:
+        """BatchNorm and quantiser in front of `conv`, on exact sums of the convolution before."""
+        spec, norm = self.spec, self.norms[conv.name]
         assert isinstance(norm, FoldableNorm)
-        unit = PIXEL_UNIT if after_first else 1.0
-        if self.spec.activation_bits == 1 and not norm.training:
+        before = spec.convs[spec.convs.index(conv) - 1]
+        unit = sum_unit(spec, before)
+        if spec.activation_bits == 1:
             return norm.exact_sign(x, unit)
-        return quantise_activations(norm(x / unit), self.spec.activation_bits)
+        scale, shift = (values.numpy() for values in norm.folded())
+        levels = level_thresholds(
+            scale, shift, unit, sum_bound(spec, before), highest_level(spec.activation_bits)
+        )
+        codes = levels.codes(x.permute(0, 2, 3, 1).numpy())
+        return torch.from_numpy(codes).permute(0, 3, 1, 2).float()
+
+    def _quantise(self, x: Tensor, conv: Conv) -> Tensor:
+        norm, bits = self.norms[conv.name], self.spec.activation_bits
+        if not norm.training:
+            return self.exact(x, conv)
+        unit = sum_unit(self.spec, self.spec.convs[self.spec.convs.index(conv) - 1])
+        # The levels of several bits are finer than bfloat16 is.
+        values = x if bits == 1 else x.float()
+        return quantise_activations(norm(values / unit), bits)
 
 
 class _Dense(nn.Module):
@@ -150,7 +171,7 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Give pool5, (batch, 256, h, w), and the classes' scores, (batch, classes)."""
         pool5 = self.features(pixels)
-        x = self.entry(pool5.flatten(1))
+        x = self.entry((pool5.float() if pool5.dtype == torch.double else pool5).flatten(1))
         for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
             if self.spec.head_bits == FULL_PRECISION:
                 x = torch.relu(norm(dense(x)))

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantisers with straight-through gradients: the sign, and DoReFa's k bits.
 
-The forward pass sees quantised values, the backward pass the latent ones behind them.
+The forward pass sees quantised values, the backward pass the latent ones behind them. Quantised
+values are integers, as in every extractor, and bfloat16 holds those of 8 bits exactly; what the
+layers compute from them is too large by a known unit (`network.thresholds.sum_unit`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from floppynet_vpr.network.bits import highest_level
 
 FULL_PRECISION = 32
 
@@ -32,16 +36,26 @@ def sign(x: Tensor) -> Tensor:
     return _Sign.apply(x)
 
 
-def _grid(x: Tensor, bits: int) -> Tensor:
-    """Round values of 0 to 1 to 2**bits levels, gradient straight through."""
-    levels = 2**bits - 1
-    return x + (torch.round(x * levels) / levels - x).detach()
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.floor(x + 0.5)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+def _codes(x: Tensor, bits: int) -> Tensor:
+    """Round values of 0 to 1 to codes of 0 to 2**bits - 1, gradient straight through."""
+    return _Round.apply(x * highest_level(bits))
 
 
 def quantise_weights(latent: Tensor, bits: int) -> Tensor:
-    """Weights of a layer: `sign` for 1 bit, DoReFa's grid on [-1, 1] for k, as is for 32.
+    """Weights of a layer: `sign` for 1 bit, odd integers for k, as is for 32.
 
-    k bits: 2 q(tanh(w) / (2 max|tanh(w)|) + 1/2) - 1, with q rounding to 2**k levels.
+    k bits: (2**k - 1) (2 q(tanh(w) / (2 max|tanh(w)|) + 1/2) - 1), with q rounding to 2**k levels
+    of 0 to 1: DoReFa's weights in units of 1 / (2**k - 1).
     """
     if bits == FULL_PRECISION:
         return latent
@@ -49,11 +63,14 @@ def quantise_weights(latent: Tensor, bits: int) -> Tensor:
         return sign(latent)
     squashed = torch.tanh(latent)
     largest = squashed.detach().abs().amax().clamp_min(1e-12)
-    return 2 * _grid(squashed / (2 * largest) + 0.5, bits) - 1
+    return 2 * _codes(squashed / (2 * largest) + 0.5, bits) - highest_level(bits)
 
 
 def quantise_activations(x: Tensor, bits: int) -> Tensor:
-    """Activations: `sign` for 1 bit, x clipped to [0, 1] on 2**k levels for k, ReLU for 32."""
+    """Activations: `sign` for 1 bit, codes of x clipped to [0, 1] for k, ReLU for 32.
+
+    Codes are DoReFa's activations in units of 1 / (2**k - 1): 0 to 2**k - 1.
+    """
     if bits == FULL_PRECISION:
         return torch.relu(x)
-    return sign(x) if bits == 1 else _grid(x.clamp(0, 1), bits)
+    return sign(x) if bits == 1 else _codes(x.clamp(0, 1), bits)

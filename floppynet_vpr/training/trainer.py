@@ -31,6 +31,7 @@ from floppynet_vpr.training.images import LabelledImages, PixelCache
 from floppynet_vpr.training.log import RunLog
 from floppynet_vpr.training.losses import info_nce
 from floppynet_vpr.training.model import Network
+from floppynet_vpr.training.quantise import FULL_PRECISION
 from floppynet_vpr.training.recipe import Recipe, TrainingError, Views
 from floppynet_vpr.training.validation import TraversePair, accuracy, pair_score
 from floppynet_vpr.training.views import make_views
@@ -204,7 +205,7 @@ class Trainer:
 
     def export(self, name: str) -> Path | None:
         """Write the averaged network's weights file; None for networks that have none."""
-        if self.plan.spec.weight_bits != 1:
+        if self.plan.spec.weight_bits == FULL_PRECISION:
             return None
         path = self.plan.output / name
         export_weights(self.average.features).save(path)

@@ -20,6 +20,7 @@ from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.training.export import export_weights
 from floppynet_vpr.training.model import Features, Network
+from floppynet_vpr.training.quantise import FULL_PRECISION
 from floppynet_vpr.training.recipe import TrainingError
 
 
@@ -80,10 +81,10 @@ def pair_score(features: Features, pair: TraversePair) -> float:
 def describe(features: Features, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Descriptors (eq. 5) of (n, 227, 227, 3) uint8: (n, 9216) float32.
 
-    Binary networks run as they will in the field; the others in torch.
+    Quantised networks run as they will in the field, the others in torch.
     """
-    if features.spec.weight_bits == 1:
-        extractor = create_extractor(export_weights(features), "packed")
+    if features.spec.weight_bits != FULL_PRECISION:
+        extractor = create_extractor(export_weights(features))
         return np.stack([normalise(extractor.pool5(image)) for image in inputs])
     features.eval()
     found = []
