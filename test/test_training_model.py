@@ -219,6 +219,28 @@ def test_views_are_plain_images_without_a_recipe_and_repeatable_with_one() -> No
     assert not torch.equal(first[0], first[1])
 
 
+def test_parallax_moves_parts_of_a_picture_against_each_other() -> None:
+    side = 128
+    across = torch.arange(side).float()
+    images = torch.stack([across.expand(side, side), across[:, None].expand(side, side)])
+    # Each pixel tells where it was: x in the first channel, y in the second.
+    image = torch.cat([images, torch.zeros(1, side, side)])[None].expand(8, -1, -1, -1)
+
+    def moved(parallax: float) -> torch.Tensor:
+        chance = torch.Generator().manual_seed(1)
+        recipe = Views(side=side, zoom=(0.5, 0.5), parallax=parallax)
+        near, far = make_views(image, recipe, 2, chance)
+        return (near - far)[:, :2]
+
+    torch.testing.assert_close(moved(0), torch.zeros(8, 2, side, side))
+    field = moved(0.05)
+    assert float(field.std((2, 3)).mean()) > 1  # pixels, differently from place to place
+    steps = (field[..., 1:] - field[..., :-1]).abs()
+    assert float(steps.max()) <= 3  # smoothly
+    x, y = field.std((0, 2, 3))
+    assert x > y  # a robot moves sideways more than up and down
+
+
 def test_info_nce_is_smallest_when_each_view_finds_its_own() -> None:
     maps = torch.randn(6, 256, 2, 2, generator=torch.Generator().manual_seed(0))
     alike = info_nce(maps, 3 * maps, 0.1)

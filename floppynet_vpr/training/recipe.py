@@ -23,14 +23,16 @@ class Views:
 
     `side`: pixels of the square that the network sees. `zoom`: smallest and largest share (0 to 1]
     of the image's side shown. `shift`, `perspective`: how far a view is moved as a whole, and its
-    corners singly, as a share of its side. `light`: 0 (none) to 1, strength of the
-    changes of light and weather; `flip`: whether half of the images are mirrored.
+    corners singly, as a share of its side; `parallax`: how far parts of it move against each other,
+    as if they were at different distances, a standard deviation. `light`: 0 (none) to 1, strength
+    of the changes of light and weather; `flip`: whether half of the images are mirrored.
     """
 
     side: int = 227
     zoom: tuple[float, float] = (1.0, 1.0)
     shift: float = 0.0
     perspective: float = 0.0
+    parallax: float = 0.0
     light: float = 0.0
     flip: bool = False
 
@@ -131,6 +133,8 @@ def trained_spec(
     bits = spec.weight_bits if binarise is None else (1 if binarise else 32)
     reduced = len(spec.convs) == len(NETWORKS["floppynet"].convs)
     reduced = reduced if shallow is None else shallow
+    if 1 < bits < 32 and not reduced:
+        raise TrainingError(f"{spec.title} is shallow: there is no deeper network of {bits} bits")
     if bits != spec.weight_bits or reduced != (len(spec.convs) == 3):
         base = {
             (True, True): "floppynet",

@@ -39,15 +39,32 @@ def make_views(images: Tensor, recipe: Views, count: int, chance: Generator) -> 
         moved = _uniform(chance, batch * 2, -1, 1).reshape(batch, 1, 2) * 2 * recipe.shift
         bent = _uniform(chance, batch * 8, -1, 1).reshape(batch, 4, 2) * 2 * recipe.perspective
         corners = centre + corners + (moved + bent) * half[:, None, None]
-        view = _warp(images, corners, recipe.side)
+        view = _warp(images, corners, recipe.side, _parallax(half, recipe, chance))
         if recipe.light:
             view = change_light(view, recipe.light, chance)
         views.append(view.round_().clamp_(0, 255))
     return views
 
 
-def _warp(images: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Look at the quadrilateral with these corners, (batch, 4, 2) x and y of -1 to 1."""
+def _parallax(half: Tensor, recipe: Views, chance: Generator) -> Tensor | None:
+    """Draw how far each pixel is moved, (batch, side, side, 2) x and y: near things move furthest.
+
+    A camera that moves sees the world move one way, by a distance that varies smoothly.
+    """
+    if not recipe.parallax:
+        return None
+    batch = len(half)
+    nearness = torch.randn(batch, 1, 4, 4, generator=chance)
+    way = torch.randn(batch, 2, 1, 1, generator=chance) * torch.tensor([1.0, 0.4])[:, None, None]
+    moved = nearness * way * (2 * recipe.parallax) * half[:, None, None, None]
+    return _spread(moved, recipe.side, recipe.side).permute(0, 2, 3, 1)
+
+
+def _warp(images: Tensor, corners: Tensor, side: int, moved: Tensor | None) -> Tensor:
+    """Look at the quadrilateral with these corners, (batch, 4, 2) x and y of -1 to 1.
+
+    `moved` is added to where each pixel looks, (batch, side, side, 2).
+    """
     batch = len(images)
     # Homography from the view's square to the corners: 8 equations for 8 unknowns.
     square = _CORNERS.expand(batch, 4, 2)
@@ -63,6 +80,8 @@ def _warp(images: Tensor, corners: Tensor, side: int) -> Tensor:
     plane = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
     seen = plane @ homography.transpose(1, 2)
     grid = (seen[..., :2] / seen[..., 2:]).reshape(batch, side, side, 2)
+    if moved is not None:
+        grid = grid + moved
     return functional.grid_sample(
         images, grid, "bilinear", padding_mode="reflection", align_corners=False
     )
