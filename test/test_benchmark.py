@@ -14,7 +14,7 @@ import pytest
 from floppynet_vpr.commands.benchmark import main
 from floppynet_vpr.evaluation.timing import Contender, measure
 from floppynet_vpr.extraction.factory import CONCRETE_BACKENDS
-from floppynet_vpr.network.onnx_baseline import random_baseline
+from floppynet_vpr.network.onnx_float import random_baseline
 
 
 def test_calls_take_turns_after_one_that_is_not_counted() -> None:

@@ -4,15 +4,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from floppynet_vpr.commands import evaluate
 from floppynet_vpr.commands.train import build_parser, chosen_recipe, main
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.evaluation.describers import open_network
+from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.weights import load_weights
+from floppynet_vpr.training.ablation import variants
 from floppynet_vpr.training.images import PixelCache, open_images
 from floppynet_vpr.training.recipe import PRESETS, Recipe, Views, trained_spec
 
@@ -21,7 +27,7 @@ RECIPE = Recipe(
     batch=4,
     epochs=2,
     learning_rate=1e-2,
-    views=Views(SIDE, (0.7, 1.0), 0.05, 0.05, 0.5, True),
+    views=Views(SIDE, (0.7, 1.0), 0.05, 0.05, parallax=0.02, light=0.5, flip=True),
     classification=0.5,
     contrastive=1.0,
     decay=0.9,
@@ -111,7 +117,8 @@ def test_without_torch_the_command_says_what_to_install(
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
-    from floppynet_vpr.training.trainer import RunPlan, Trainer, Validation
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
+    from floppynet_vpr.training.validation import Validation
 
     def trainer(output: Path, seed: int = 1) -> Trainer:
         plan = RunPlan(trained_spec("floppynet"), RECIPE, output, seed=seed, image_side=72)
@@ -143,6 +150,7 @@ def test_the_command_trains_validates_and_exports(
     run = tmp_path / "run"
     words = [str(shards), "-o", str(run), "--preset", "vpr", "--image-side", "72", "--batch", "4"]
     words += ["--epochs", "0.7", "--threads", "1", "--traverses", f"{lap},{lap},0"]
+    words += ["--no-synthetic-route"]
     start = tmp_path / "start.fnet"
     load_weights().save(start)
     assert main([*words, "--from", str(start)]) == 0, capsys.readouterr().err
@@ -160,6 +168,7 @@ def test_the_command_trains_validates_and_exports(
 def test_thresholds_alone_are_fitted_without_training(shards: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
     words = [str(shards), "-o", str(tmp_path / "run"), "--preset", "thresholds", "--batch", "8"]
+    words += ["--no-synthetic-route"]
     start = tmp_path / "start.fnet"
     load_weights().save(start)
     assert main([*words, "--image-side", "72", "--from", str(start)]) == 0
@@ -169,12 +178,108 @@ def test_thresholds_alone_are_fitted_without_training(shards: Path, tmp_path: Pa
     assert not np.array_equal(after.convs["conv5"].shift, before.convs["conv5"].shift)
 
 
+@pytest.mark.parametrize("network", ["floppynet-4", "baseline"])
+def test_networks_of_other_bits_are_exported_and_evaluated(
+    network: str, tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    run = tmp_path / "run"
+    words = [str(shards), "-o", str(run), "--network", network, "--head-width", "8"]
+    words += ["--preset", "vpr", "--image-side", "72", "--batch", "4", "--epochs", "0.7"]
+    assert main([*words, "--no-synthetic-route", "--threads", "1"]) == 0, capsys.readouterr().err
+    ending = "onnx" if network == "baseline" else "fnet"
+    printed = capsys.readouterr().out
+    for name in ("best", "final"):
+        assert f"wrote {run / name}.{ending}" in printed
+    lap = str(tree / "val" / "a" / "class_0")
+    words = ["--query", lap, "--reference", lap, "--tolerance", "0", "-o", str(tmp_path / "found")]
+    assert evaluate.main([*words, "--network", str(run / f"final.{ending}")]) == 0
+    assert "100.0" in capsys.readouterr().out
+    if network == "floppynet-4":
+        assert load_weights(run / "final.fnet").bits == 4
+        return
+    from floppynet_vpr.training.model import Network
+    from floppynet_vpr.training.validation import describe
+
+    onnx = open_network(str(run / "final.onnx"), ("pool5",))
+    state = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+    trained = Network(trained_spec(network, head_width=8), 3, 115)
+    trained.load_state_dict(state)
+    image = pictures(1)[0][0]
+    expected = describe(trained.features, network_input(image)[None])[0]
+    found = onnx.describe(image)["pool5"]
+    np.testing.assert_allclose(found / np.linalg.norm(found), expected, atol=1e-5)
+
+
+def test_the_synthetic_route_decides_without_any_data(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    words = [str(shards), "-o", str(tmp_path), "--image-side", "72", "--batch", "8"]
+    words += ["--epochs", "0", "--threads", "1", "--preset", "vpr"]
+    assert main(words) == 0, capsys.readouterr().err
+    assert "(S_P100 synthetic)" in capsys.readouterr().out
+    columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
+    assert columns[3:] == ["accuracy", "S_P100 synthetic"]
+
+
+def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: Path) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.validation import Validation, open_pair
+
+    folder = tree / "val" / "a" / "class_0"
+    images, pairs = open_images(tree, "val"), (open_pair(f"{folder},{folder},1"),)
+    assert Validation(images, pairs).judges == ["accuracy"]
+    assert Validation(images, (), by_places=True).judges == ["accuracy"]
+    named = Validation(images, pairs, by_places=True)
+    assert named.judges == ["S_P100 a/class_0"]
+    assert named.counts == {"accuracy": 6, "S_P100 a/class_0": 2}
+
+
+def test_figure_8_has_eight_variants_between_the_networks_of_table_2() -> None:
+    found = {variant.name: variant.spec for variant in variants()}
+    assert len(found) == 8 and len(set(found.values())) == 8
+    for name, network in (
+        ("baseline", "baseline"),
+        ("bin", "binarynet"),
+        ("bin+depth", "shallownet"),
+        ("bin+depth+fc256", "floppynet"),
+    ):
+        assert found[name] == NETWORKS[network]
+    assert found["bin+fc256"].head_units == (256, 256) and found["bin+fc256"].head_bits == 32
+
+
+def test_the_ablation_trains_every_variant_and_goes_on_where_it_was_stopped(
+    tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    lap = tree / "val" / "a" / "class_0"
+    words = [str(shards), "-o", str(tmp_path), "--ablation", "--preset", "vpr", "--image-side"]
+    words += ["72", "--batch", "8", "--epochs", "1", "--threads", "1", "--no-synthetic-route"]
+    words += ["--traverses", f"{lap},{lap},0"]
+    assert main([*words, "--binarise"]) == 1
+    assert "leave out --network" in capsys.readouterr().err
+    assert main(words) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert "100.0 (34-100)" in printed  # Wilson's interval of two right among two
+    lines = (tmp_path / "ablation.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [v.name for v in variants()]
+    assert lines[0].split(",")[6:9] == ["accuracy", "accuracy low", "accuracy high"]
+    shutil.rmtree(tmp_path / "fc256")
+    (tmp_path / "ablation.csv").unlink()
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("1 of them done") == 7 and printed.count(" 0 of them done") == 1
+    assert len((tmp_path / "ablation.csv").read_text().splitlines()) == 9
+
+
 def test_a_pair_of_traverses_that_cannot_be_read_is_explained(tree: Path) -> None:
     pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
     from floppynet_vpr.training.validation import open_pair
 
     folder = tree / "val" / "a" / "class_0"
     assert len(open_pair(f"{folder},{folder},1,2,2").queries) == 1
+    assert open_pair(f"{folder},{folder},0").truth.tolist() == [[True, False], [False, True]]
     assert len(open_pair(f"{folder},{folder},1").queries) == 2
     for text in ("only", f"{folder},{folder}", f"{folder},{folder},x"):
         with pytest.raises(VprError, match="QUERY,REFERENCE,TOLERANCE"):

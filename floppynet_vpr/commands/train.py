@@ -9,12 +9,18 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
 from floppynet_vpr.files import write_atomically
-from floppynet_vpr.network.layers import NETWORKS
+from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
+from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
 from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
+
+if TYPE_CHECKING:
+    from floppynet_vpr.training.trainer import Trainer
+    from floppynet_vpr.training.validation import Validation
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         "Train a network of the family on labelled images. DATA holds 'train' and 'val': folders "
         "with a folder of images for each class (Places365's layout), or npz shards train*.npz "
         "and val*.npz. The run lives in the folder OUTPUT: best.fnet and final.fnet with their "
-        "ONNX files, log.csv (the curve), checkpoint.pt. Give the same command again to go on "
+        "ONNX files (of full precision .onnx and .yaml, which `evaluate` takes), log.csv (the "
+        "curve), checkpoint.pt. Give the same command again to go on "
         "after an interruption: at most a minute is lost. Needs PyTorch: "
         "pip install 'floppynet_vpr[train]'.",
         "  the published recipe, whole:\n"
@@ -33,7 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         "    ros2 run floppynet_vpr train miniplaces/ --output vpr_run --preset vpr \\\n"
         "        --from floppynet.fnet --minutes 120 \\\n"
         "        --traverses gardens_point/day_left,gardens_point/day_right,2\n"
-        "  one bar of Figure 8, binary but neither shallow nor with a small head:\n"
+        "  the eight bars of Figure 8 with the same small budget, and their table:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output bars --ablation --epochs 2\n"
+        "  one of them, binary but neither shallow nor with a small head:\n"
         "    ros2 run floppynet_vpr train places365/ --output bar --network baseline --binarise",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with train and val")
@@ -50,7 +59,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="QUERY,REFERENCE,TOLERANCE[,EVERY[,FRAMES]]",
         help="two traverses taken in step (folders, videos or bags) to measure S_P100 on: every "
         "EVERY-th of the first FRAMES, right within TOLERANCE frames. May be repeated; the best "
-        "mean decides which weights are kept. Without any, the accuracy on 'val' does",
+        "mean S_P100, with the synthetic route's, decides which weights are kept. Without any, "
+        "the accuracy on 'val' does where the recipe trains it",
+    )
+    group.add_argument(
+        "--synthetic-route",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure S_P100 on the synthetic route, too: 130 frames at dusk against 150 by day, "
+        "right within 2 m; painting them takes ten seconds at the start",
     )
     group.add_argument(
         "--validate-every", type=at_least(0.01, float), default=5.0, metavar="MIN", help="minutes"
@@ -76,6 +93,12 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--head-bits", type=int, choices=(1, 2, 4, 8, 32), help="their precision; 32 is full"
+    )
+    group.add_argument(
+        "--ablation",
+        action="store_true",
+        help="train the eight networks of Figure 8 one after the other, each in its own folder in "
+        "OUTPUT, and write OUTPUT/ablation.csv; --epochs gives all the same number of images",
     )
     group.add_argument(
         "--from",
@@ -136,6 +159,20 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    recipe = chosen_recipe(arguments)
+    if arguments.ablation:
+        _check_ablation(arguments)
+    try:
+        import torch
+    except ImportError:
+        raise TrainingError(
+            "training needs PyTorch: pip install 'floppynet_vpr[train]' (or make train-env)"
+        ) from None
+
+    torch.set_num_threads(arguments.threads)
+    validation = _validation(arguments, recipe)
+    if arguments.ablation:
+        return _ablate(arguments, recipe, validation)
     spec = trained_spec(
         arguments.network,
         binarise=arguments.binarise,
@@ -143,34 +180,51 @@ def _train(arguments: argparse.Namespace) -> int:
         head_width=arguments.head_width,
         head_bits=arguments.head_bits,
     )
-    recipe = chosen_recipe(arguments)
-    try:
-        import torch
-    except ImportError:
-        raise TrainingError(
-            "training needs PyTorch: pip install 'floppynet_vpr[train]' (or make train-env)"
-        ) from None
+    trainer = _run(arguments, spec, recipe, arguments.output, validation)
+    for file in (*arguments.output.glob("best.*"), *trainer.export("final")):
+        print(f"wrote {file}")
+    judges = ", ".join(validation.judges)
+    print(f"wrote {arguments.output / 'log.csv'}; best mean {trainer.best:.1f} ({judges})")
+    return 0
+
+
+def _validation(arguments: argparse.Namespace, recipe: Recipe) -> Validation:
+    from floppynet_vpr.training.images import open_images
+    from floppynet_vpr.training.validation import Validation, open_pair, synthetic_pair
+
+    images = open_images(arguments.data, "val")
+    pairs = [open_pair(text) for text in arguments.traverses]
+    if arguments.synthetic_route:
+        pairs.append(synthetic_pair())
+    # The published recipe keeps the best accuracy; a network without a trained head has none.
+    by_places = bool(arguments.traverses) or not recipe.classification
+    return Validation(images, tuple(pairs), by_places=by_places)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    spec: NetworkSpec,
+    recipe: Recipe,
+    output: Path,
+    validation: Validation,
+) -> Trainer:
+    """Train one network to the end, with a bar."""
     from tqdm import tqdm
 
-    from floppynet_vpr.network.onnx_graph import onnx_model
     from floppynet_vpr.network.weights import load_weights
     from floppynet_vpr.training.images import open_images
-    from floppynet_vpr.training.trainer import RunPlan, Trainer, Validation
-    from floppynet_vpr.training.validation import open_pair
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
 
-    torch.set_num_threads(arguments.threads)
     plan = RunPlan(
         spec,
         recipe,
-        arguments.output,
+        output,
         seed=arguments.seed,
         minutes=arguments.minutes or math.inf,
         validate_seconds=60 * arguments.validate_every,
         image_side=arguments.image_side,
         cache_bytes=int(arguments.cache * 2**30),
     )
-    pairs = tuple(open_pair(text) for text in arguments.traverses)
-    validation = Validation(open_images(arguments.data, "val"), pairs)
     start = load_weights(arguments.start) if arguments.start else None
     trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start)
     print(
@@ -191,12 +245,33 @@ def _train(arguments: argparse.Namespace) -> int:
 
     with bar:
         trainer.run(report)
-    final = trainer.export("final.fnet")
-    for file in (arguments.output / "best.fnet", final):
-        if file is not None and file.is_file():
-            write_atomically(file.with_suffix(".onnx"), (onnx_model(load_weights(file)),))
-            print(f"wrote {file} and {file.with_suffix('.onnx')}")
-    print(f"wrote {arguments.output / 'log.csv'}; best mean {trainer.best:.1f}")
+    return trainer
+
+
+def _check_ablation(arguments: argparse.Namespace) -> None:
+    switches = ("binarise", "shallow", "head_width", "head_bits", "start")
+    if arguments.network != "floppynet" or any(
+        getattr(arguments, name) is not None for name in switches
+    ):
+        raise TrainingError(
+            "--ablation trains the networks of Figure 8, all from scratch: leave out --network, "
+            "its switches and --from"
+        )
+
+
+def _ablate(arguments: argparse.Namespace, recipe: Recipe, validation: Validation) -> int:
+    """Train the variants in turn; a later call goes on where this one was stopped."""
+    outcomes = []
+    for variant in variants():
+        print(f"\n{variant.name}:")
+        folder = arguments.output / variant.name
+        trainer = _run(arguments, variant.spec, recipe, folder, validation)
+        outcomes.append(
+            Outcome(variant, trainer.step, trainer.seconds / 60, trainer.counted_figures())
+        )
+        file = arguments.output / "ablation.csv"
+        write_atomically(file, (csv_text(outcomes).encode(),))
+    print(f"\n{table(outcomes)}\n\n{fill(CAVEATS, 90)}\nwrote {file}")
     return 0
 
 

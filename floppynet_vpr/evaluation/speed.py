@@ -25,7 +25,7 @@ from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.layers import INPUT_SHAPE, NETWORKS, filter_shapes
-from floppynet_vpr.network.onnx_baseline import random_baseline
+from floppynet_vpr.network.onnx_float import random_baseline
 from floppynet_vpr.network.weights import ConvWeights, NetworkWeights
 
 REFERENCE = "FloppyNet onnxruntime"

@@ -4,24 +4,30 @@
 
 Only what a weights file holds crosses over: quantised weights and folded BatchNorms. On the way
 back the latent weights are these at one small size, and BatchNorm takes its statistics from images
-such that it starts as the same scale and shift.
+such that it starts as the same scale and shift. A network of full precision has no weights file; it
+becomes an ONNX model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from floppynet_vpr.files import write_atomically
+from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.bits import highest_level, weight_dtype
 from floppynet_vpr.network.layers import NETWORKS, Conv
-from floppynet_vpr.network.thresholds import sum_unit
+from floppynet_vpr.network.onnx_float import FloatConv, description, float_model
+from floppynet_vpr.network.onnx_graph import onnx_model
+from floppynet_vpr.network.thresholds import PIXEL_UNIT, sum_unit
 from floppynet_vpr.network.weights import ConvWeights, NetworkWeights
-from floppynet_vpr.training.model import Features, FoldableNorm
+from floppynet_vpr.training.model import Features, FoldableNorm, LatentConv
 from floppynet_vpr.training.quantise import FULL_PRECISION, quantise_weights
 from floppynet_vpr.training.recipe import TrainingError
 
@@ -46,6 +52,40 @@ def export_weights(features: Features) -> NetworkWeights:
         else:
             convs[conv.name] = ConvWeights(filters)
     return NetworkWeights(NETWORKS[spec.name], spec.padding_value, convs)
+
+
+def export_float(features: Features) -> bytes:
+    """Write a full-precision network as an ONNX model, BatchNorm folded into it."""
+    spec = features.spec
+    convs = {}
+    for conv in spec.convs:
+        layer, norm = features.convs[conv.name], features.norms[conv.name]
+        assert isinstance(layer, LatentConv) and layer.bias is not None
+        assert isinstance(norm, FoldableNorm)
+        scale, shift = (values.double() for values in norm.folded())
+        unit = PIXEL_UNIT if conv is spec.convs[0] else 1
+        filters = layer.latent.detach().double() * scale.reshape(-1, 1, 1, 1) / unit
+        bias = layer.bias.detach().double() * scale + shift
+        convs[conv.name] = FloatConv(filters.float().numpy(), bias.float().numpy())
+    return float_model(spec, convs)
+
+
+def write_network(features: Features, folder: Path, name: str) -> tuple[Path, ...]:
+    """Write NAME.fnet and NAME.onnx into `folder`; returns the files.
+
+    A network of full precision has no .fnet file, but a NAME.yaml, with which `evaluate` takes the
+    ONNX model.
+    """
+    spec = features.spec
+    fnet, onnx, yaml = (folder / f"{name}{ending}" for ending in (".fnet", ".onnx", ".yaml"))
+    if spec.weight_bits == FULL_PRECISION:
+        write_atomically(onnx, (export_float(features),))
+        write_atomically(yaml, (description(spec, network_cost(spec).kib).encode(),))
+        return onnx, yaml
+    weights = export_weights(features)
+    weights.save(fnet)
+    write_atomically(onnx, (onnx_model(weights),))
+    return fnet, onnx
 
 
 def warm_start(features: Features, weights: NetworkWeights, size: float, pixels: Tensor) -> None:

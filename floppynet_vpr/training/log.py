@@ -22,6 +22,11 @@ class RunLog:
             with path.open(newline="", encoding="utf-8") as file:
                 self._rows = list(csv.DictReader(file))
 
+    def figures(self) -> dict[str, float]:
+        """What was measured last; raises IndexError for an empty log."""
+        known = ("step", "seconds", "learning_rate")
+        return {name: float(value) for name, value in self._rows[-1].items() if name not in known}
+
     def forget_after(self, step: int) -> None:
         """Drop lines of steps that a resumed run takes again."""
         self._rows = [row for row in self._rows if int(row["step"]) <= step]

@@ -26,14 +26,13 @@ from torch.nn import functional
 from floppynet_vpr.network.layers import NetworkSpec
 from floppynet_vpr.network.weights import NetworkWeights
 from floppynet_vpr.training.checkpoint import load_checkpoint, save_checkpoint
-from floppynet_vpr.training.export import estimate_norms, export_weights, warm_start
+from floppynet_vpr.training.export import estimate_norms, warm_start, write_network
 from floppynet_vpr.training.images import LabelledImages, PixelCache
 from floppynet_vpr.training.log import RunLog
 from floppynet_vpr.training.losses import info_nce
 from floppynet_vpr.training.model import Network
-from floppynet_vpr.training.quantise import FULL_PRECISION
-from floppynet_vpr.training.recipe import Recipe, TrainingError, Views
-from floppynet_vpr.training.validation import TraversePair, accuracy, pair_score
+from floppynet_vpr.training.recipe import Recipe, TrainingError
+from floppynet_vpr.training.validation import Validation
 from floppynet_vpr.training.views import make_views
 
 CHECKPOINT_SECONDS = 50.0
@@ -57,15 +56,6 @@ class RunPlan:
     validate_seconds: float = 300.0
     image_side: int = 128
     cache_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Images and traverses to validate with, and how many of the images."""
-
-    images: LabelledImages
-    pairs: tuple[TraversePair, ...]
-    count: int = 1000
 
 
 class Trainer:
@@ -181,35 +171,24 @@ class Trainer:
         Accuracy is that of the network in training, S_P100 that of the averaged features.
         """
         self._estimate_norms()
-        images = self.validation.images
-        count = min(self.validation.count, len(images.labels))
-        chosen = np.linspace(0, len(images.labels) - 1, count).astype(np.int64)
-        side = self.plan.recipe.views.side
-        plain, chance = Views(side=side), torch.Generator()
-        cache = PixelCache(images, self.plan.image_side, 0)
-        batches = []
-        for part in np.array_split(chosen, max(1, count // 50)):
-            pixels = torch.from_numpy(cache.batch(part)).float()
-            labels = torch.from_numpy(images.labels[part])
-            batches.append((make_views(pixels, plain, 1, chance)[0], labels))
-        figures = {"accuracy": accuracy(self.network, batches)}
-        for pair in self.validation.pairs:
-            figures[f"S_P100 {pair.name}"] = pair_score(self.average.features, pair)
-        scores = list(figures.values())[1:] or [figures["accuracy"]]
-        mean = float(np.mean(scores))
+        figures = self.validation.measure(
+            self.network, self.average.features, self.plan.recipe.views.side, self.plan.image_side
+        )
+        mean = float(np.mean([figures[name] for name in self.validation.judges]))
         self._log.add(self.step, self.seconds, self._learning_rate(), figures)
         if mean > self.best:
             self.best = mean
-            self.export("best.fnet")
+            self.export("best")
         return figures
 
-    def export(self, name: str) -> Path | None:
-        """Write the averaged network's weights file; None for networks that have none."""
-        if self.plan.spec.weight_bits == FULL_PRECISION:
-            return None
-        path = self.plan.output / name
-        export_weights(self.average.features).save(path)
-        return path
+    def counted_figures(self) -> dict[str, tuple[float, int]]:
+        """What the last validation measured: percent, and of how many images or queries."""
+        counts = self.validation.counts
+        return {name: (value, counts[name]) for name, value in self._log.figures().items()}
+
+    def export(self, name: str) -> tuple[Path, ...]:
+        """Write the averaged network as files called `name`, which are returned."""
+        return write_network(self.average.features, self.plan.output, name)
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -217,6 +196,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "judges": self.validation.judges,
             "plan": self._fixed(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -234,7 +214,10 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        # A mean over other traverses says nothing about these.
+        if state.get("judges") == self.validation.judges:
+            self.best = state["best"]
         self._log.forget_after(self.step)
 
     def _fixed(self) -> dict[str, Any]:
@@ -279,7 +262,12 @@ class Trainer:
         views = recipe.views
         if recipe.norms_side:
             views = replace(
-                views, side=recipe.norms_side, light=recipe.norms_light, shift=0.0, perspective=0.0
+                views,
+                side=recipe.norms_side,
+                light=recipe.norms_light,
+                shift=0.0,
+                perspective=0.0,
+                parallax=0.0,
             )
         chance = torch.Generator().manual_seed(self.plan.seed)
         indices = self._indices(0)
