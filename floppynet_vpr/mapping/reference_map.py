@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +176,26 @@ class ReferenceMap:
         ids = np.arange(len(self), dtype=np.int64)[first:last]
         parts = [self._storage.decode(rows) for rows in self._rows.chunks(ids)]
         return np.concatenate([np.empty((0, DESCRIPTOR_SIZE), np.float32), *parts])
+
+    def select(self, ids: Iterable[int]) -> ReferenceMap:
+        """Make a map of the places `ids` alone, in the order they have here, numbered from 0.
+
+        What is kept of each is copied bit for bit. Calibrations are left behind, for they are of
+        this map as a whole. Raises MapError for an id that no place has.
+        """
+        kept = np.unique(np.fromiter(ids, np.int64))
+        if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
+            wrong = kept[0] if kept[0] < 0 else kept[-1]
+            raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
+        selected = ReferenceMap(self.network, self.fingerprint, self.storage)
+        for rows in self._rows.chunks(kept):
+            selected._rows.add(rows)
+        if self._sketches is not None and selected._sketches is not None:
+            selected._sketches.add(self._sketches.rows()[kept])
+        selected._places = [
+            replace(self._places[old], id=new) for new, old in enumerate(kept.tolist())
+        ]
+        return selected
 
     def save(self, path: Path) -> None:
         """Save to a map file, atomically; raises VprError when the disk does not take it."""
