@@ -151,11 +151,9 @@ def match_features(query: LocalFeatures, place: LocalFeatures) -> NDArray[np.int
     """Find the pairs of features that look the same, (n, 2) int64: index in query, in place."""
     if len(query) < 2 or not len(place):
         return np.empty((0, 2), np.int64)
-    apart, _ = cv2.batchDistance(place.bits, query.bits, cv2.CV_32S, normType=cv2.NORM_HAMMING)
-    best = apart.argmin(1)
-    rows = np.arange(len(place))
-    mutual = apart.argmin(0)[best] == rows
-    nearest = apart[rows, best]
-    second = np.partition(apart, 1, axis=1)[:, 1]
-    chosen = np.flatnonzero(mutual & (nearest < _RATIO * second))
-    return np.stack([best[chosen], chosen], axis=1)
+    kind, norm = cv2.CV_32S, cv2.NORM_HAMMING
+    apart, best = cv2.batchDistance(place.bits, query.bits, kind, normType=norm, K=2)
+    _, back = cv2.batchDistance(query.bits, place.bits, kind, normType=norm, K=1)
+    mutual = back[best[:, 0], 0] == np.arange(len(place))
+    chosen = np.flatnonzero(mutual & (apart[:, 0] < _RATIO * apart[:, 1]))
+    return np.stack([best[chosen, 0], chosen], axis=1)
