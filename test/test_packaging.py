@@ -41,6 +41,9 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "yaml": ("PyYAML", "python3-yaml"),
 }
 
+# ROS packages whose module is called otherwise.
+ROS_PACKAGES = {"tf2_ros": "tf2_ros_py"}
+
 
 @cache
 def setup_arguments() -> dict[str, Any]:
@@ -126,7 +129,10 @@ def test_all_manifests_agree_on_version_and_license() -> None:
 
 def test_every_import_is_declared_for_rosdep() -> None:
     declared = {element.text for element in manifest("floppynet_vpr").iter("exec_depend")}
-    needed = {DEPENDENCIES.get(module, (module, module))[1] for module in imported_modules()}
+    needed = {
+        DEPENDENCIES.get(module, (module, ROS_PACKAGES.get(module, module)))[1]
+        for module in imported_modules()
+    }
     assert needed - {None} <= declared
 
 

@@ -96,10 +96,10 @@ class Background:
         if first < start:
             return 0.0
         if first not in self._steps:
-            self._steps[first] = float(self._distances(first, np.array([first + 1]))[0])
+            self._steps[first] = float(self.distances(first, np.array([first + 1]))[0])
         return self._steps[first]
 
-    def _distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""
         _, products = self._as_query(place, ids)
         return _apart(products)
@@ -181,15 +181,21 @@ class Background:
 
     def _nearest_stranger(self, place: int) -> float:
         if place not in self._strangers:
-            self._strangers[place] = self._find_nearest_stranger(place)
+            _, distances = self.strangers(place)
+            self._strangers[place] = float(distances.min(initial=self._far))
         return self._strangers[place]
 
-    def _find_nearest_stranger(self, place: int) -> float:
+    def strangers(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find places that look most like this one, of its session and no neighbours of it.
+
+        Returns their ids, (n,) int64 ascending, and distances, (n,) float32; see `threshold` for
+        what neighbours are. There may be none.
+        """
         descriptor, _ = self._as_query(place, np.empty(0, np.int64))
         near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).ids[0])
         near = near[near < self.places]
         distances = np.full(self.places, np.inf, np.float32)
-        distances[near] = self._distances(place, near)
+        distances[near] = self.distances(place, near)
         strangers = distances >= self._far
         start, end = span_of(place, self._reference.borders, self.places)
         strangers[:start] = strangers[end:] = True
@@ -199,8 +205,8 @@ class Background:
         first = before[-1] + 1 if len(before) else 0
         last = place + after[0] if len(after) else self.places
         distances[first:last] = np.inf
-        nearest = float(distances.min())
-        return nearest if np.isfinite(nearest) else self._far
+        found = np.flatnonzero(np.isfinite(distances)).astype(np.int64)
+        return found, distances[found]
 
     @cached_property
     def _pair_distances(self) -> NDArray[np.float32]:
@@ -212,7 +218,7 @@ class Background:
         """Distances of a place of the sample to those before it, (index,) float32."""
         if index not in self._rows:
             place = int(self.sample[index])
-            self._rows[index] = self._distances(place, self.sample[:index])
+            self._rows[index] = self.distances(place, self.sample[:index])
         return self._rows[index]
 
 

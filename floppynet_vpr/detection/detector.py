@@ -63,11 +63,22 @@ class LoopClosureDetector:
     `subtract_mean` forgets what was seen before.
     """
 
-    def __init__(self, reference: ReferenceMap, options: DetectorOptions | None = None) -> None:
-        """Detect against `reference`, and find out what is usual in it, a matter of a second."""
+    def __init__(
+        self,
+        reference: ReferenceMap,
+        options: DetectorOptions | None = None,
+        known: int | None = None,
+    ) -> None:
+        """Detect against `reference`, and find out what is usual in it, a matter of a second.
+
+        Of its places the first `known`, all if not given, are from an earlier drive. The others
+        count as added with the first image.
+        """
         self.reference = reference
         self.options = options or DetectorOptions()
-        self._recent = RecentPlaces(len(reference))
+        self.known = len(reference) if known is None else known
+        """Places that were in the map before this drive."""
+        self._recent = RecentPlaces(self.known)
         self._threshold = AutomaticThreshold(reference)
         self._restart()
         _ = self.limits

@@ -268,24 +268,28 @@ class ReferenceMap:
             ]
         )
 
-    def save(self, path: Path) -> None:
-        """Save to a map file, atomically; raises VprError when the disk does not take it."""
+    def content(self) -> MapContent:
+        """Look at all that a map file holds, as it is at this moment.
+
+        It stays as it is when places are added later, so it can be written meanwhile.
+        """
         tables = {"rows": list(self._rows.filled())}
         if self._sketches is not None and len(self):
             tables["sketches"] = [self._sketches.rows()]
         if self._features is not None and len(self):
             tables[FEATURES] = list(self._features.filled())
-        write_map(
-            path,
-            MapContent(
-                self.network,
-                self.fingerprint,
-                self.storage,
-                self._places,
-                tables,
-                list(self.calibrations.values()),
-            ),
+        return MapContent(
+            self.network,
+            self.fingerprint,
+            self.storage,
+            list(self._places),
+            tables,
+            list(self.calibrations.values()),
         )
+
+    def save(self, path: Path) -> None:
+        """Save to a map file, atomically; raises VprError when the disk does not take it."""
+        write_map(path, self.content())
 
     @classmethod
     def load(cls, path: Path) -> ReferenceMap:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Point, Pose, Quaternion
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
@@ -32,6 +32,11 @@ def loop_closure_message(header: Header, query_id: int, detection: Detection) ->
         threshold=detection.limits.distance,
         candidates=[_candidate(candidate) for candidate in detection.candidates],
     )
+
+
+def matched_pose_message(stamp: Time, frame: str, pose: MapPose) -> PoseStamped:
+    """Make the pose of a recognised place, in the map's frame, at the time of the image."""
+    return PoseStamped(header=Header(stamp=stamp, frame_id=frame), pose=_pose(pose))
 
 
 def _candidate(candidate: Candidate) -> LoopClosureCandidate:
