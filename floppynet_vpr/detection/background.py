@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.mapping.sessions import span_of
 
 SAMPLE = 128
 """Places, evenly spread over the map, that stand for all when numbers are estimated."""
@@ -82,19 +83,23 @@ class Background:
     @cached_property
     def step(self) -> float:
         """Median distance (eq. 6) from one place to the next; 0 with fewer than two places."""
-        sample = self.sample[self.sample < self.places - 1]
+        sample = self.sample[~np.isin(self.sample + 1, [*self._reference.borders, self.places])]
         return float(np.median([self.step_after(place) for place in sample.tolist()] or [0.0]))
 
     def step_after(self, place: int) -> float:
-        """Distance (eq. 6) from a place to the next one; of the last place from the one before."""
-        first = min(place, self.places - 2)
-        if first < 0:
+        """Distance (eq. 6) from a place to the next one; of the last place from the one before.
+
+        Places that begin a session do not count as next ones: 0 where there is no other.
+        """
+        start, end = span_of(place, self._reference.borders, self.places)
+        first = min(place, end - 2)
+        if first < start:
             return 0.0
         if first not in self._steps:
-            self._steps[first] = float(self._distances(first, np.array([first + 1]))[0])
+            self._steps[first] = float(self.distances(first, np.array([first + 1]))[0])
         return self._steps[first]
 
-    def _distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""
         _, products = self._as_query(place, ids)
         return _apart(products)
@@ -153,7 +158,8 @@ class Background:
         near come places that only look alike. The threshold is 2.5 standard deviations below the
         median of these, both estimated robustly. Neighbours are the 5 places on either side, and
         those beyond to which every place on the way is nearer than is usual: 2 standard deviations
-        below the median distance between places. Needs 20 places; below that it is 0: no match.
+        below the median distance between places. Other sessions show the same places, so they are
+        left out. Needs 20 places; below that it is 0: no match.
         """
         if self.places < _LEAST_PLACES:
             return 0.0
@@ -175,23 +181,32 @@ class Background:
 
     def _nearest_stranger(self, place: int) -> float:
         if place not in self._strangers:
-            self._strangers[place] = self._find_nearest_stranger(place)
+            _, distances = self.strangers(place)
+            self._strangers[place] = float(distances.min(initial=self._far))
         return self._strangers[place]
 
-    def _find_nearest_stranger(self, place: int) -> float:
+    def strangers(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find places that look most like this one, of its session and no neighbours of it.
+
+        Returns their ids, (n,) int64 ascending, and distances, (n,) float32; see `threshold` for
+        what neighbours are. There may be none.
+        """
         descriptor, _ = self._as_query(place, np.empty(0, np.int64))
         near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).ids[0])
         near = near[near < self.places]
         distances = np.full(self.places, np.inf, np.float32)
-        distances[near] = self._distances(place, near)
+        distances[near] = self.distances(place, near)
         strangers = distances >= self._far
-        strangers[max(0, place - _ALWAYS_NEAR) : place + _ALWAYS_NEAR + 1] = False
+        start, end = span_of(place, self._reference.borders, self.places)
+        strangers[:start] = strangers[end:] = True
+        distances[:start] = distances[end:] = np.inf
+        strangers[max(start, place - _ALWAYS_NEAR) : min(end, place + _ALWAYS_NEAR + 1)] = False
         before, after = np.flatnonzero(strangers[:place]), np.flatnonzero(strangers[place:])
         first = before[-1] + 1 if len(before) else 0
         last = place + after[0] if len(after) else self.places
         distances[first:last] = np.inf
-        nearest = float(distances.min())
-        return nearest if np.isfinite(nearest) else self._far
+        found = np.flatnonzero(np.isfinite(distances)).astype(np.int64)
+        return found, distances[found]
 
     @cached_property
     def _pair_distances(self) -> NDArray[np.float32]:
@@ -203,7 +218,7 @@ class Background:
         """Distances of a place of the sample to those before it, (index,) float32."""
         if index not in self._rows:
             place = int(self.sample[index])
-            self._rows[index] = self._distances(place, self.sample[:index])
+            self._rows[index] = self.distances(place, self.sample[:index])
         return self._rows[index]
 
 

@@ -26,11 +26,14 @@ class Candidate:
     `distance` is that of the descriptors (eq. 6, 0 to 2). `score` (0 to 1) is the confidence of a
     calibrated map. Without calibration it is the belief that the camera is within two places of
     this one where sequences are matched, else the cosine, 1 - distance^2 / 2 cut off at 0.
+    `inliers` and `verified` are what geometry says (`verification`); -1 inliers: not checked.
     """
 
     place: Place
     distance: float
     score: float
+    inliers: int = -1
+    verified: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class LoopClosureDetector:
         else:
             belief = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
-            beliefs = within_window(belief)[ids]
+            beliefs = within_window(belief, self.reference.borders)[ids]
         return self._verdict(ids, self._distances(descriptor, ids), beliefs)
 
     def _restart(self) -> None:
@@ -135,7 +138,7 @@ class LoopClosureDetector:
         self._followed = max(self._followed, eligible)
         unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
         odds = log_odds(np.concatenate([standing, unlikely]))
-        belief = sequence.update(odds, moved)[:eligible]
+        belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())

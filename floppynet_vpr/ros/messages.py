@@ -48,6 +48,9 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
         stamp=Time(sec=seconds, nanosec=nanoseconds),
         distance=candidate.distance,
         score=candidate.score,
+        session=place.session,
+        verified=candidate.verified,
+        inliers=candidate.inliers,
         has_pose=place.pose is not None,
     )
     if place.pose is not None:
