@@ -120,7 +120,7 @@ class LoopClosureDetector:
         self._comparer = Comparer(self.reference, options.subtract_mean)
         self._sequence = None if options.sequence == SINGLE else SEQUENCES[options.sequence]()
         self._gate = MotionGate()
-        self._here = 0
+        self._here = self._followed = 0
         self._believed = 0.0
 
     def _believe(
@@ -134,7 +134,11 @@ class LoopClosureDetector:
         if moved:
             self._comparer.seen(descriptor)
         standing = self._comparer.standing(descriptor, eligible)
-        belief = sequence.update(log_odds(standing), moved, self.reference.borders)
+        # When stamps jump back, places may be recent once more that had been followed.
+        self._followed = max(self._followed, eligible)
+        unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
+        odds = log_odds(np.concatenate([standing, unlikely]))
+        belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())

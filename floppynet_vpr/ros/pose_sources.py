@@ -33,6 +33,7 @@ class PoseSource(ABC):
         self.name = name
         self._frame = frame
         self._latest: float | None = None
+        self._stamp_ns = 0
         self.missing = ""
         """Why the last image got no pose; empty: it got one, or none was wanted."""
 
@@ -52,6 +53,7 @@ class PoseSource(ABC):
         facts: dict[str, object] = {"pose source": self.name, "frame of poses": self.frame}
         if self.age is not None:
             facts["last pose (s ago)"] = f"{self.age:.2f}"
+            facts["stamp of last pose"] = f"{self._stamp_ns / 1e9:.3f}"
         return facts
 
     def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
@@ -74,8 +76,8 @@ class PoseSource(ABC):
     def close(self) -> None:
         """End the subscriptions."""
 
-    def _seen(self) -> None:
-        self._latest = time.monotonic()
+    def _seen(self, stamp_ns: int) -> None:
+        self._latest, self._stamp_ns = time.monotonic(), stamp_ns
 
 
 class NoPoses(PoseSource):
@@ -139,7 +141,7 @@ class TopicPoses(PoseSource):
             self._warn(f"a pose of {self.name} is not finite or has no orientation: not used")
         else:
             self._history.add(nanoseconds(header.stamp), pose)
-            self._seen()
+            self._seen(nanoseconds(header.stamp))
 
     def _warn(self, text: str) -> None:
         if text not in self._told:
@@ -184,7 +186,7 @@ class TransformPoses(PoseSource):
             # Frames that do not move against each other carry no stamp.
             found_ns = nanoseconds(found.header.stamp) or stamp_ns
             if abs(found_ns - stamp_ns) <= tolerance * 1e9:
-                self._seen()
+                self._seen(found_ns)
                 place, turn = found.transform.translation, found.transform.rotation
                 return Pose(place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
         return None
