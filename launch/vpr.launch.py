@@ -77,6 +77,7 @@ OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "top_k": (int, "a whole number"),
     "threshold": (number, "a number"),
     "sequence": (str, "text"),
+    "verify": (boolean, "true or false"),
     "autostart": (boolean, "true or false"),
     "use_sim_time": (boolean, "true or false"),
 }
@@ -158,6 +159,13 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
             choices=["", "none", "filter", "line"],
             description="none compares single images, filter and line follow the camera from place "
             f"to place. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "verify",
+            default_value="",
+            choices=["", "true", "false"],
+            description="Verify candidates by geometry; the map must keep local features "
+            f"(build_map --features). {in_params_file}",
         ),
         DeclareLaunchArgument(
             "top_k",
