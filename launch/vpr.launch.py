@@ -55,10 +55,15 @@ def existing_file(text: str) -> str:
     return str(path)
 
 
+def existing_files(text: str) -> str:
+    """Read file names separated by ':', see `existing_file`."""
+    return ":".join(existing_file(name) for name in text.split(":"))
+
+
 # Arguments that override the parameter of the same name: how to read them, what they must be.
 OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "mode": (str, "text"),
-    "map": (existing_file, "an existing file"),
+    "map": (existing_files, "an existing file, or several separated by ':'"),
     "save_map_to": (new_file, "a file, new or existing"),
     "pose_source": (str, "text"),
     "map_frame": (str, "text"),
@@ -105,7 +110,8 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "map",
             default_value="",
-            description=f"Reference map to load: a file made by build_map. {in_params_file}",
+            description=f"Reference map to load: a file made by build_map, or several "
+            f"separated by ':'. {in_params_file}",
         ),
         DeclareLaunchArgument(
             "save_map_to",

@@ -21,7 +21,7 @@ from floppynet_vpr.commands.common import (
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    from floppynet_vpr.extraction.local_features import row_bytes
+    from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 
     parser = make_parser(
@@ -52,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="keep up to N local features with each place, so that matches can be verified by "
-        f"geometry: 300 is a good number ({row_bytes(300):,} bytes a place, "
-        f"200 {row_bytes(200):,}, 500 {row_bytes(500):,}); images below about 160 pixels are too "
-        "small for it; 0 keeps none",
+        f"geometry: {DEFAULT_FEATURES} is a good number ({row_bytes(DEFAULT_FEATURES):,} bytes a "
+        f"place, 200 {row_bytes(200):,}, 500 {row_bytes(500):,}); images below about "
+        "160 pixels are too small for it; 0 keeps none",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")

@@ -59,25 +59,25 @@ class Verifier:
 
     def __init__(
         self,
-        reference: ReferenceMap,
         options: VerificationOptions | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Check against the local features kept in `reference`; `clock` gives seconds."""
-        self.reference = reference
+        """Start; `clock` gives seconds."""
         self.options = options or VerificationOptions()
         self._clock = clock
         self._finding, self._checking = 0.0, 0.0
 
-    def verify(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
+    def verify(
+        self, image: NDArray[np.uint8], detection: Detection, reference: ReferenceMap
+    ) -> Detection:
         """Fill in what geometry says of the candidates, in their order, while there is time.
 
-        `image` is the query, RGB (h, w, 3) or grey (h, w) uint8, of any size. Where the map has no
-        features of a place, or the time is up, the candidate stays unchecked (`inliers` -1), and
-        so does the verdict on it.
+        `image` is the query, RGB (h, w, 3) or grey (h, w) uint8, of any size; the candidates are
+        places of `reference`. Where that has no features of a place, or the time is up, the
+        candidate stays unchecked (`inliers` -1), and so does the verdict on it.
         """
         deadline = self._clock() + self.options.budget_ms / 1000
-        kept = [self.reference.features_of(known.place.id) for known in detection.candidates]
+        kept = [reference.features_of(known.place.id) for known in detection.candidates]
         if not any(kept) or not self._is_time_for(self._finding + self._checking, deadline):
             return detection
         begun = self._clock()

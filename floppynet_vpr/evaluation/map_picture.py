@@ -52,7 +52,7 @@ def draw_map(reference: ReferenceMap, aliasing: Aliasing, title: str, path: Path
     if posed:
         _draw_way(figure.add_subplot(grid[1, 1]), reference, pairs)
     content = BytesIO()
-    figure.savefig(content, format="png")
+    figure.savefig(content, format="png", bbox_inches="tight")
     write_atomically(path, [content.getvalue()])
 
 
@@ -93,11 +93,12 @@ def _draw_matrix(
     marked = [(pair.second, pair.first) for pair in pairs]
     marked += [(pair.first, pair.second) for pair in pairs]
     if marked:
-        axes.scatter(*zip(*marked, strict=True), s=70, facecolors="none", edgecolors=_ALIAS)
+        across, down = zip(*marked, strict=True)
+        axes.plot(across, down, "o", markersize=8, mfc="none", color=_ALIAS)
     axes.set_title(
-        f"how unlike places look; red: alike though apart ({len(pairs)} pairs)"
+        f"distances between places; rings: alike though apart ({len(pairs)} pairs)"
         if pairs
-        else "how unlike places look",
+        else "distances between places",
         fontsize=10,
     )
     axes.set_xlabel("place")

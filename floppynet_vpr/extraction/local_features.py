@@ -21,8 +21,12 @@ from floppynet_vpr.errors import VprError
 LONGEST_SIDE = 640
 """Pixels; larger images are reduced to it, smaller ones are left as they are."""
 
+DEFAULT_FEATURES = 300
+"""Features of a place, where somebody wants them but does not say how many."""
+
 MOST_FEATURES = 5000
 _FAST_THRESHOLD = 10
+_LEAST_SIDE = 63  # ORB leaves 31 pixels free on every side
 _SUBPIXELS = 16
 _ONE = np.dtype([("position", "<u2", 2), ("bits", "u1", 32)])
 _COUNT_BYTES = 2
@@ -43,6 +47,9 @@ class LocalFeatures:
         return len(self.positions)
 
 
+_NONE = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 32), np.uint8))
+
+
 def extract_features(image: NDArray[np.uint8], count: int) -> LocalFeatures:
     """Find the `count` strongest features of an RGB (h, w, 3) or grey (h, w) uint8 image.
 
@@ -53,10 +60,12 @@ def extract_features(image: NDArray[np.uint8], count: int) -> LocalFeatures:
     if share < 1:
         size = [max(1, round(side * share)) for side in reversed(grey.shape)]
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    if min(grey.shape) < _LEAST_SIDE:
+        return _NONE
     finder = cv2.ORB.create(count, fastThreshold=_FAST_THRESHOLD)
     points, bits = finder.detectAndCompute(grey, None)
     if bits is None:
-        return LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 32), np.uint8))
+        return _NONE
     strength = np.array([point.response for point in points])
     chosen = np.argsort(-strength, kind="stable")[:count]
     positions = np.array([points[index].pt for index in chosen], np.float32)

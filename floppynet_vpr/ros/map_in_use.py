@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.mapping import Place, Pose, ReferenceMap
+from floppynet_vpr.extraction.local_features import LocalFeatures
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
 from floppynet_vpr.mapping.keyframes import metres_between
 from floppynet_vpr.mapping.map_file import MapContent, write_map
 from floppynet_vpr.network.weights import NetworkWeights
@@ -26,10 +27,19 @@ class MapInUse:
     are others. A map is never taken away from under the detector: it is replaced as a whole.
     """
 
-    def __init__(self, weights: NetworkWeights, options: Callable[[], DetectorOptions]) -> None:
-        """Start with an empty map for `weights`; `options` gives those of a new detector."""
+    def __init__(
+        self,
+        weights: NetworkWeights,
+        options: Callable[[], DetectorOptions],
+        features: int = 0,
+    ) -> None:
+        """Start with an empty map for `weights`; `options` gives those of a new detector.
+
+        New maps have room for so many local `features` of a place.
+        """
         self._weights = weights
         self._options = options
+        self._features = features
         # Held for the moment in which the map changes or is looked at as a whole.
         self._lock = threading.Lock()
         self._version = 0
@@ -38,7 +48,7 @@ class MapInUse:
         """Why there is no map, when one could not be loaded."""
         self.origin = ""
         """The file the map was loaded from; empty: none."""
-        self.detector = LoopClosureDetector(ReferenceMap.for_weights(weights), options())
+        self.detector = LoopClosureDetector(self._new_map(), options())
 
     @property
     def places(self) -> Sequence[Place]:
@@ -51,15 +61,18 @@ class MapInUse:
         return self._replaced, self._version
 
     def load(self, path: Path) -> str:
-        """Use a map file; returns what to tell people, raises VprError and keeps the old map."""
-        reference = ReferenceMap.load(path)
+        """Use a map file, or several (`load_maps`) as one; returns what to tell people.
+
+        Raises VprError and keeps the old map.
+        """
+        reference = load_maps(str(path))
         reference.require_weights(self._weights, str(path))
         self._use(reference, str(path))
         return f"loaded {len(reference)} places from {path}"
 
     def reset(self) -> None:
         """Start anew with an empty map."""
-        self._use(ReferenceMap.for_weights(self._weights), "")
+        self._use(self._new_map(), "")
 
     def save(self, path: Path) -> str:
         """Save the map; returns what to tell people, raises VprError."""
@@ -79,13 +92,14 @@ class MapInUse:
         name: str,
         stamp_ns: int,
         pose: Pose | None,
+        features: LocalFeatures | None = None,
     ) -> Place | None:
         """Add a place to the map that `detector` answered from, or not if it was replaced since."""
         with self._lock:
             if detector is not self.detector:
                 return None
             self._version += 1
-            return detector.reference.add(descriptor, name, stamp_ns, pose)
+            return detector.reference.add(descriptor, name, stamp_ns, pose, features=features)
 
     def forget_ids(self, first: int, end: int) -> int:
         """Forget the places `first` to before `end`; returns how many, raises VprError."""
@@ -124,6 +138,9 @@ class MapInUse:
             self._replaced += 1
             self._version += 1
             return len(forgotten)
+
+    def _new_map(self) -> ReferenceMap:
+        return ReferenceMap.for_weights(self._weights, features=self._features)
 
     def _use(self, reference: ReferenceMap, origin: str) -> None:
         """Detect against `reference` from the next frame on."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection import LoopClosureDetector
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.local_features import extract_features
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.ros.map_in_use import MapInUse
@@ -67,6 +68,7 @@ class MappingMode:
     def take(
         self,
         detector: LoopClosureDetector,
+        rgb: NDArray[np.uint8],
         descriptor: NDArray[np.float32],
         name: str,
         stamp_ns: int,
@@ -79,7 +81,9 @@ class MappingMode:
             self._gate = KeyframeGate(self._settings.keyframe_limits)
         if not self._gate.passes(descriptor, stamp_ns, pose):
             return None
-        place = self._map.add(detector, descriptor, name, stamp_ns, pose)
+        count = detector.reference.features
+        features = extract_features(rgb, count) if count else None
+        place = self._map.add(detector, descriptor, name, stamp_ns, pose, features)
         self.added += place is not None
         return place
 

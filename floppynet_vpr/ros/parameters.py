@@ -17,7 +17,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
+from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
 from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
 
@@ -67,7 +67,11 @@ SETTINGS: tuple[Setting, ...] = (
         "to the map while driving; both does both.",
         choices=MODES,
     ),
-    Setting("map", "", "Reference map, a file made by build_map; empty: none."),
+    Setting(
+        "map",
+        "",
+        "Reference map, a file made by build_map, or several separated by ':'; empty: none.",
+    ),
     Setting(
         "save_map_to",
         "",
@@ -184,6 +188,31 @@ SETTINGS: tuple[Setting, ...] = (
         live=True,
     ),
     Setting(
+        "verify",
+        False,
+        "Verify candidates by geometry, with local features: a detection whose place fails is "
+        "none. The map must keep them (build_map --features); a new map does, if this is true "
+        "when the node is configured.",
+        live=True,
+    ),
+    Setting(
+        "verify_budget",
+        30.0,
+        "Milliseconds that the verification of an image may take; what it does not suffice for is "
+        "left unchecked.",
+        1.0,
+        10000.0,
+        live=True,
+    ),
+    Setting(
+        "least_inliers",
+        12,
+        "Local features that must agree for a candidate to be verified.",
+        8,
+        1000,
+        live=True,
+    ),
+    Setting(
         "exclude_images",
         20,
         "Places added to the map during the last so many images are not matched.",
@@ -237,6 +266,11 @@ class NodeParameters:
         """The settings of the detector, which bear the names of its options."""
         names = [option.name for option in fields(DetectorOptions)]
         return DetectorOptions(**{name: self[name] for name in names})
+
+    @property
+    def verification_options(self) -> VerificationOptions:
+        """How candidates are verified."""
+        return VerificationOptions(self["least_inliers"], self["verify_budget"])
 
     @property
     def keyframe_limits(self) -> KeyframeLimits:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from floppynet_vpr.detection import Detection
+from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
@@ -40,6 +40,7 @@ class Recognition:
     map: MapInUse
     mapping: MappingMode | None
     poses: PoseSource
+    verifier: Verifier
 
     def process(self, message: Any, arrived: float) -> Recognised:
         """Work on an image message that `arrived` then (`time.perf_counter`).
@@ -56,11 +57,14 @@ class Recognition:
         detector.options = self.settings.detector_options
         searching = self.settings["mode"] != MAPPING
         detection = detector.detect(descriptor, stamp_ns) if searching else NOT_ASKED_FOR
+        if self.settings["verify"]:
+            self.verifier.options = self.settings.verification_options
+            detection = self.verifier.verify(rgb, detection, detector.reference)
         pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"])
         added = None
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
-            added = self.mapping.take(detector, descriptor, name, stamp_ns, pose)
+            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose)
         end = time.perf_counter()
         times = FrameTimes(extracted - start, end - extracted, end - arrived)
         return Recognised(detection, pose, added, times)

@@ -17,9 +17,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool
 
-from floppynet_vpr.detection import Detection
+from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
 from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.health import facts, health
@@ -73,7 +74,11 @@ class VprNode(LifecycleNode):
                 settings["backend"],
                 settings["threads"],
             )
-            self._map = MapInUse(self._extractor.weights, lambda: settings.detector_options)
+            self._map = MapInUse(
+                self._extractor.weights,
+                lambda: settings.detector_options,
+                DEFAULT_FEATURES if settings["verify"] else 0,
+            )
             self._poses = create_pose_source(
                 self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
             )
@@ -90,7 +95,7 @@ class VprNode(LifecycleNode):
             f"{self._extractor.weights.fingerprint[:12]}, {self._extractor.description}"
         )
         self._recognition = Recognition(
-            settings, self._extractor, self._map, self._mapping, self._poses
+            settings, self._extractor, self._map, self._mapping, self._poses, Verifier()
         )
         self._look_at_map()
         self._answers = AnswerPublisher(self, self._map, self._poses)
