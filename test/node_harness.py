@@ -171,13 +171,14 @@ class Client:
         return future.result()
 
 
-def set_parameter(client: Client, name: str, value: float | str) -> tuple[bool, str]:
+def set_parameter(client: Client, name: str, value: bool | float | str) -> tuple[bool, str]:
     """Set a parameter of the node; returns whether it took it, and its reason."""
-    wrapped = (
-        ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
-        if isinstance(value, float)
-        else ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
-    )
+    if isinstance(value, bool):
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+    elif isinstance(value, float):
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+    else:
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
     parameter = Parameter(name=name, value=wrapped)
     (result,) = client.call(SetParameters, "/vpr/set_parameters", parameters=[parameter]).results
     return result.successful, result.reason

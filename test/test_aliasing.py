@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from floppynet_vpr.commands import map_info
 from floppynet_vpr.detection.aliasing import find_aliasing
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, join_maps
 
+set_threads(1)  # as every command does: threads that wait for a busy core take minutes
 WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
 
 

@@ -19,10 +19,12 @@ from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel, within_window
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import MapError, Place, ReferenceMap, join_maps, load_maps
 from floppynet_vpr.mapping.sessions import span_of, spans
 
 Descriptors = NDArray[np.float32]
+set_threads(1)  # as every command does: threads that wait for a busy core take minutes
 WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
 
 

@@ -50,9 +50,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _describe(path: Path, list_places: bool, plot: Path | None) -> int:
+    from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place, ReferenceMap
     from floppynet_vpr.network.weights import load_weights
 
+    set_threads(1)
     reference = ReferenceMap.load(path)
     places: Sequence[Place] = reference.places
     shipped = reference.fingerprint == load_weights().fingerprint

@@ -182,7 +182,7 @@ class Background:
     def _nearest_stranger(self, place: int) -> float:
         if place not in self._strangers:
             _, distances = self.strangers(place)
-            self._strangers[place] = float(distances.min(initial=self._far))
+            self._strangers[place] = float(distances.min()) if len(distances) else self._far
         return self._strangers[place]
 
     def strangers(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
