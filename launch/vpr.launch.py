@@ -7,7 +7,6 @@ only when it is given: that is why most defaults here are empty.
 """
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
@@ -25,7 +24,6 @@ NODE_NAME = "vpr"
 CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
 
 # Fast DDS reads the second name before ROS 2 Kilted and the first from then on.
-DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def boolean(text: str) -> bool:
@@ -250,12 +248,8 @@ def start_node(context: LaunchContext) -> list[Action]:
     # The image argument names the base topic; people paste the compressed one just as often.
     image = given["image"].removesuffix("/compressed")
     logger = ".".join([*given["namespace"].strip("/").split("/"), NODE_NAME]).lstrip(".")
-    actions: list[Action] = []
-    if not any(os.environ.get(name) for name in DDS_PROFILE_VARIABLES):
-        profile = str(CONFIG / "fastdds_large_images.xml")
-        actions += [SetEnvironmentVariable(name, profile) for name in DDS_PROFILE_VARIABLES]
     values = overrides(given)
-    actions.append(
+    return [
         LifecycleNode(
             package="floppynet_vpr",
             executable="vpr_node",
@@ -271,8 +265,7 @@ def start_node(context: LaunchContext) -> list[Action]:
             output="screen",
             emulate_tty=True,
         )
-    )
-    return actions
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:

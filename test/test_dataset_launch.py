@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.ros import dataset_launch
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
+RVIZ = shutil.which("rviz2") is not None
 PLACES = 8
 PATIENCE_S = 90.0
 DATASET = """
@@ -74,7 +76,9 @@ def test_every_dataset_has_a_thin_documented_launch_file() -> None:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         arguments = {a.name: a for a in module.generate_launch_description().get_launch_arguments()}
-        assert {"root", "folder", "bag", "map", "weights", "backend", "rate"} <= set(arguments)
+        assert {"root", "folder", "bag", "map", "weights", "backend", "rate", "rviz"} <= set(
+            arguments
+        )
         assert all(len(argument.description) > 20 for argument in arguments.values())
 
 
@@ -85,6 +89,11 @@ def test_every_dataset_has_a_thin_documented_launch_file() -> None:
         ({"bag": "/no/such/bag"}, "bag:=/no/such/bag must be an existing file or bag"),
         ({"rate": "fast"}, "rate:=fast must be a positive number"),
         ({"rate": "0"}, "rate:=0 must be a positive number"),
+        pytest.param(
+            {"rviz": "true"},
+            "rviz:=true needs RViz: apt install",
+            marks=pytest.mark.skipif(RVIZ, reason="RViz is here"),
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(

@@ -20,7 +20,7 @@ pytest.importorskip("launch_ros", reason=NO_LAUNCH)
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import rclpy
-from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
+from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -125,17 +125,6 @@ def test_only_given_arguments_override_the_parameter_file() -> None:
     values = module.overrides(some)
     assert values == {"top_k": 3, "threshold": 1.0, "autostart": False}
     assert isinstance(values["threshold"], float)
-
-
-def test_the_dds_profile_is_set_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = launch_module()
-    for name in module.DDS_PROFILE_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    actions = module.start_node(context_with())
-    assert sum(isinstance(action, SetEnvironmentVariable) for action in actions) == 2
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/of/the/user.xml")
-    actions = module.start_node(context_with())
-    assert not any(isinstance(action, SetEnvironmentVariable) for action in actions)
 
 
 def test_the_node_starts_with_the_parameters_of_file_and_arguments(

@@ -189,16 +189,29 @@ def test_the_messages_are_as_documented() -> None:
     assert messages.LoopClosureCandidate.get_fields_and_field_types() == {
         "place_id": "uint64",
         "place": "string",
+        "session": "string",
         "stamp": "builtin_interfaces/Time",
         "distance": "float",
         "score": "float",
         "verified": "boolean",
+        "inliers": "int32",
         "pose": "geometry_msgs/Pose",
         "has_pose": "boolean",
     }
     assert services.MapFile.Request.get_fields_and_field_types() == {"path": "string"}
     assert services.MapFile.Response.get_fields_and_field_types() == {
         "success": "boolean",
+        "message": "string",
+    }
+    assert services.ForgetPlaces.Request.get_fields_and_field_types() == {
+        "first_id": "uint64",
+        "end_id": "uint64",
+        "position": "geometry_msgs/Point",
+        "radius": "double",
+    }
+    assert services.ForgetPlaces.Response.get_fields_and_field_types() == {
+        "success": "boolean",
+        "forgotten": "uint64",
         "message": "string",
     }
 

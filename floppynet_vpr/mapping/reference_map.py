@@ -74,6 +74,7 @@ class ReferenceMap:
         self._slots = features
         self._features = Blocks(row_bytes(features)) if features else None
         self._borders: list[int] = []
+        self._asked: Batch | None = None
 
     @classmethod
     def for_weights(
@@ -193,7 +194,7 @@ class ReferenceMap:
         distances = np.empty((len(queries), k), np.float32)
         if k:
             for index, descriptor in enumerate(queries):
-                ids[index], distances[index] = self._nearest(Batch(descriptor[None]), k)
+                ids[index], distances[index] = self._nearest(self._query(descriptor[None]), k)
         return SearchResult(ids, distances)
 
     def _nearest(self, query: Batch, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -207,6 +208,13 @@ class ReferenceMap:
         order = smallest(distances, k)
         return (order if ids is None else ids[order]), distances[order]
 
+    def _query(self, descriptor: NDArray[np.float32]) -> Batch:
+        """Prepare a (1, 9216) query; a frame asks several times, and is rotated once."""
+        query = self._asked
+        if query is None or not np.array_equal(query.descriptors, descriptor):
+            self._asked = query = Batch(descriptor.copy())
+        return query
+
     def distances(
         self, descriptor: NDArray[np.float32], ids: NDArray[np.int64]
     ) -> NDArray[np.float32]:
@@ -214,7 +222,7 @@ class ReferenceMap:
 
         Returns (len(ids),) float32. Neither here nor in `search` must a query be of norm 1.
         """
-        query = Batch(_as_rows(descriptor)[:1])
+        query = self._query(_as_rows(descriptor)[:1])
         parts = [self._storage.squares(query, rows) for rows in self._rows.chunks(ids)]
         return np.sqrt(np.concatenate([np.empty(0, np.float32), *parts]))
 

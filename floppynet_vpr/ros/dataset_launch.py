@@ -29,11 +29,13 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
 
 from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
 from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.ros.processes import image_profile
 
 _LAST_ANSWERS_S = 2.0
 """After the last image the node has this long to answer."""
@@ -82,6 +84,12 @@ def declared_arguments(dataset: str) -> list[DeclareLaunchArgument]:
             default_value="4.0",
             description="Seconds before the first image, in which node and player find each other.",
         ),
+        DeclareLaunchArgument(
+            "rviz",
+            default_value="false",
+            choices=["true", "false"],
+            description="Whether to look at the drive in RViz.",
+        ),
     ]
 
 
@@ -125,6 +133,8 @@ class _Run:
                 positive = False
             if not positive:
                 raise RuntimeError(f"{name}:={given[name]} must be a positive number")
+        if given["rviz"] == "true":
+            _require_rviz()
 
     def actions(self) -> list[Action]:
         """What is to be made first, one after the other, then the node and the player."""
@@ -150,12 +160,13 @@ class _Run:
         """Start the node and play the query drive to it; both end with the drive."""
         topic = str(getattr(open_source(self.query), "topic", ""))
         compressed = topic.endswith("/compressed")
+        image = topic.removesuffix("/compressed")
         share = Path(get_package_share_directory("floppynet_vpr"))
         node = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(share / "launch" / "vpr.launch.py")),
             launch_arguments=[
                 ("map", str(self.map)),
-                ("image", topic.removesuffix("/compressed")),
+                ("image", image),
                 ("image_transport", "compressed" if compressed else "raw"),
                 ("weights", str(self.weights or "")),
                 ("backend", self.given["backend"]),
@@ -166,6 +177,7 @@ class _Run:
         ended = EmitEvent(event=Shutdown(reason="the drive has been played"))
         return [
             node,
+            *([_rviz(share, image)] if self.given["rviz"] == "true" else []),
             LogInfo(msg=f"playing {self.query}; the answers are on /vpr/loop_closure"),
             RegisterEventHandler(
                 OnProcessExit(
@@ -199,6 +211,7 @@ def _command(name: str, arguments: Sequence[str]) -> ExecuteProcess:
     return ExecuteProcess(
         cmd=[sys.executable, "-m", f"floppynet_vpr.commands.{name}", *arguments],
         name=name,
+        additional_env=image_profile(),
         output="screen",
         emulate_tty=True,
     )
@@ -216,7 +229,26 @@ def _player(bag: Path, rate: str, delay: str) -> ExecuteProcess:
     return ExecuteProcess(
         cmd=["ros2", "bag", "play", str(bag), "--rate", rate, "--delay", delay, "--clock"],
         name="ros2_bag_play",
+        additional_env=image_profile(),
         output="screen",
+    )
+
+
+def _require_rviz() -> None:
+    try:
+        get_package_share_directory("rviz2")
+    except PackageNotFoundError:
+        raise RuntimeError("rviz:=true needs RViz: apt install ros-$ROS_DISTRO-rviz2") from None
+
+
+def _rviz(share: Path, image: str) -> Node:
+    """RViz, showing the images and what the node finds in them."""
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(share / "config" / "vpr.rviz")],
+        parameters=[{"use_sim_time": True}],
+        remappings=[("/image", image)],
     )
 
 

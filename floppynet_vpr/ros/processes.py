@@ -72,9 +72,7 @@ def private_domain() -> Iterator[int]:
     }
     if os.environ.get("ROS_DISTRO") == "humble":
         changes["ROS_LOCALHOST_ONLY"] = "1"
-    profile = _image_profile()
-    if profile is not None and not any(os.environ.get(name) for name in _PROFILE_VARIABLES):
-        changes |= dict.fromkeys(_PROFILE_VARIABLES, str(profile))
+    changes |= image_profile()
     before = {name: os.environ.get(name) for name in changes}
     _set_environment(changes)
     try:
@@ -104,16 +102,22 @@ def terminated_as_by_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _image_profile() -> Path | None:
-    """The Fast DDS profile of the installed package, if it is installed."""
+def image_profile() -> dict[str, str]:
+    """The environment that a publisher of large images needs, unless the user has set its own.
+
+    It names the installed Fast DDS profile, with which whole images fit into shared memory;
+    subscribers need none. Empty where the package is not installed.
+    """
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+    if any(os.environ.get(name) for name in _PROFILE_VARIABLES):
+        return {}
     try:
         share = Path(get_package_share_directory("floppynet_vpr"))
     except PackageNotFoundError:
-        return None
+        return {}
     profile = share / "config" / "fastdds_large_images.xml"
-    return profile if profile.is_file() else None
+    return dict.fromkeys(_PROFILE_VARIABLES, str(profile)) if profile.is_file() else {}
 
 
 class ModuleProcess:

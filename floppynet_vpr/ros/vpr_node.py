@@ -34,6 +34,7 @@ from floppynet_vpr.ros.pose_sources import create_pose_source
 from floppynet_vpr.ros.recognition import Recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
+from floppynet_vpr.ros.transitions import explained
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -65,31 +66,25 @@ class VprNode(LifecycleNode):
 
     # Life cycle
 
+    @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and the map, offer topics and services."""
         settings = self.settings
-        try:
-            self._extractor = create_extractor(
-                Path(settings["weights"]) if settings["weights"] else None,
-                settings["backend"],
-                settings["threads"],
-            )
-            self._map = MapInUse(
-                self._extractor.weights,
-                lambda: settings.detector_options,
-                DEFAULT_FEATURES if settings["verify"] else 0,
-            )
-            self._poses = create_pose_source(
-                self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
-            )
-            try:
-                self._mapping = create_mapping_mode(settings, self._map, self.get_logger().error)
-            except VprError:
-                self._poses.close()
-                raise
-        except VprError as error:
-            self.get_logger().error(f"not configured: {error}")
-            return TransitionCallbackReturn.FAILURE
+        self._close_mapping()  # of a configuration that failed half-way
+        self._extractor = create_extractor(
+            Path(settings["weights"]) if settings["weights"] else None,
+            settings["backend"],
+            settings["threads"],
+        )
+        self._map = MapInUse(
+            self._extractor.weights,
+            lambda: settings.detector_options,
+            DEFAULT_FEATURES if settings["verify"] else 0,
+        )
+        self._mapping = create_mapping_mode(settings, self._map, self.get_logger().error)
+        self._poses = create_pose_source(
+            self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
+        )
         self.get_logger().info(
             f"{self._extractor.weights.spec.title} "
             f"{self._extractor.weights.fingerprint[:12]}, {self._extractor.description}"
@@ -113,6 +108,7 @@ class VprNode(LifecycleNode):
         settings.locked = True
         return TransitionCallbackReturn.SUCCESS
 
+    @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to take images."""
         self._statistics = FrameStatistics()
