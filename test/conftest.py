@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+# The package computes on one thread unless told otherwise; on a busy machine the threads that BLAS
+# would start in tests mostly wait for each other. Must be set before numpy is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 # A shell's background jobs ignore Ctrl-C, and so would every process that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
