@@ -217,6 +217,14 @@ def test_a_place_that_does_not_exist_cannot_be_selected(place: int) -> None:
         map_of(random_descriptors(4, seed=0)).select([0, place])
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+def test_adding_no_places_changes_nothing(storage: str) -> None:
+    reference = map_of(random_descriptors(2, seed=0), storage)
+    assert not reference.extend(np.empty((0, DESCRIPTOR_SIZE), np.float32), [])
+    assert len(reference) == 2
+    assert len(reference.descriptors()) == 2
+
+
 def test_an_empty_map_can_be_saved_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "map.fvm"
     map_of(np.empty((0, DESCRIPTOR_SIZE), np.float32)).save(path)

@@ -164,6 +164,10 @@ class ReferenceMap:
         squares = np.einsum("rd,rd->r", rows, rows)
         if not (np.abs(squares - 1) <= 1e-3).all():
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
+        if features and len(features) != len(rows):
+            raise MapError("local features are given for all places or for none")
+        if not len(rows):
+            return places
         batch = Batch(rows)
         if self._sketches is not None:
             self._sketches.add(sketch(batch.rotated))
