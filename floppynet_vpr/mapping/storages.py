@@ -195,8 +195,6 @@ class ProductQuantised(_MeansAndRest):
     def _decode_rest(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Both values of a pair are looked up at once, as one number of eight bytes; by OpenCV,
         # whose look-up is four times as fast as numpy's.
-        if not len(codes):  # which OpenCV does not take
-            return np.empty((0, REST), np.float32)
         return np.asarray(cv2.LUT(codes, _pairs())).view(np.float32)
 
 
