@@ -15,6 +15,7 @@ PACKAGE = "floppynet_vpr"
 COMMANDS = [
     "build_map",
     "map_info",
+    "merge_maps",
     "calibrate",
     "network_info",
     "import_weights",

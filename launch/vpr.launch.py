@@ -39,6 +39,14 @@ def number(text: str) -> float:
     return value
 
 
+def new_file(text: str) -> str:
+    """Read the name of a file that may not exist yet, as an absolute path."""
+    path = Path(text).expanduser().resolve()
+    if path.is_dir():
+        raise ValueError(text)
+    return str(path)
+
+
 def existing_file(text: str) -> str:
     """Read a file name, from the folder where `ros2 launch` was called, as an absolute path."""
     path = Path(text).expanduser().resolve()
@@ -47,9 +55,18 @@ def existing_file(text: str) -> str:
     return str(path)
 
 
+def existing_files(text: str) -> str:
+    """Read file names separated by ':', see `existing_file`."""
+    return ":".join(existing_file(name) for name in text.split(":"))
+
+
 # Arguments that override the parameter of the same name: how to read them, what they must be.
 OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
-    "map": (existing_file, "an existing file"),
+    "mode": (str, "text"),
+    "map": (existing_files, "an existing file, or several separated by ':'"),
+    "save_map_to": (new_file, "a file, new or existing"),
+    "pose_source": (str, "text"),
+    "map_frame": (str, "text"),
     "weights": (existing_file, "an existing file"),
     "backend": (str, "text"),
     "threads": (int, "a whole number"),
@@ -58,6 +75,7 @@ OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "top_k": (int, "a whole number"),
     "threshold": (number, "a number"),
     "sequence": (str, "text"),
+    "verify": (boolean, "true or false"),
     "autostart": (boolean, "true or false"),
     "use_sim_time": (boolean, "true or false"),
 }
@@ -79,9 +97,40 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
             "image_transport:=compressed its compressed form, <image>/compressed, is used.",
         ),
         DeclareLaunchArgument(
+            "odom",
+            default_value="odom",
+            description="Odometry topic (nav_msgs/Odometry), used with pose_source:=odometry.",
+        ),
+        DeclareLaunchArgument(
+            "mode",
+            default_value="",
+            choices=["", "localization", "mapping", "both"],
+            description="localization looks for loop closures in a map, mapping makes a map while "
+            f"driving, both does both. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
             "map",
             default_value="",
-            description=f"Reference map to load: a file made by build_map. {in_params_file}",
+            description=f"Reference map to load: a file made by build_map, or several "
+            f"separated by ':'. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "save_map_to",
+            default_value="",
+            description="Map file that mapping writes, and goes on with if it exists. "
+            f"{in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "pose_source",
+            default_value="",
+            choices=["", "none", "odometry", "pose", "tf"],
+            description="Where the poses of places come from: the odom topic, geometry_msgs/"
+            f"PoseStamped on pose, or tf2. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "map_frame",
+            default_value="",
+            description=f"Frame of the map's poses. {in_params_file}",
         ),
         DeclareLaunchArgument(
             "image_transport",
@@ -108,6 +157,13 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
             choices=["", "none", "filter", "line"],
             description="none compares single images, filter and line follow the camera from place "
             f"to place. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "verify",
+            default_value="",
+            choices=["", "true", "false"],
+            description="Verify candidates by geometry; the map must keep local features "
+            f"(build_map --features). {in_params_file}",
         ),
         DeclareLaunchArgument(
             "top_k",
@@ -200,7 +256,11 @@ def start_node(context: LaunchContext) -> list[Action]:
             name=NODE_NAME,
             namespace=given["namespace"],
             parameters=[params_file, values] if values else [params_file],
-            remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
+            remappings=[
+                ("image", image),
+                ("image/compressed", f"{image}/compressed"),
+                ("odom", given["odom"]),
+            ],
             ros_arguments=["--log-level", f"{logger}:={given['log_level']}"],
             output="screen",
             emulate_tty=True,

@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+# The package computes on one thread unless told otherwise; on a busy machine the threads that BLAS
+# would start in tests mostly wait for each other. Must be set before numpy is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 # A shell's background jobs ignore Ctrl-C, and so would every process that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,3 +64,30 @@ def ros_context(ros_domain: int) -> Iterator[Any]:
     rclpy.init(context=context, domain_id=ros_domain)
     yield context
     rclpy.try_shutdown(context=context)
+
+
+@pytest.fixture
+def start_node(tmp_path: Path, ros_domain: int) -> Iterator[Any]:
+    """Start nodes (a `node_harness.StartNode`) that are stopped at the end."""
+    from node_harness import NodeProcess
+
+    started: list[NodeProcess] = []
+
+    def start(*ros_args: str, **parameters: object) -> NodeProcess:
+        node = NodeProcess(tmp_path, ros_domain, *ros_args, **parameters)
+        started.append(node)
+        return node
+
+    yield start
+    for node in started:
+        node.kill()
+
+
+@pytest.fixture
+def client(ros_domain: int) -> Iterator[Any]:
+    """A `node_harness.Client` on the test's own domain."""
+    from node_harness import Client
+
+    client = Client(ros_domain)
+    yield client
+    client.close()

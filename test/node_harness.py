@@ -16,10 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -35,7 +39,7 @@ class NodeProcess:
 
     def __init__(self, folder: Path, domain: int, *ros_args: str, **parameters: object) -> None:
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-        self._log_file = folder / "node.log"
+        self._log_file = folder / f"node_{len(list(folder.glob('node_*.log')))}.log"
         with open(self._log_file, "w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", NODE_MODULE, "--ros-args", *words, *ros_args],
@@ -61,6 +65,14 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self.process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+
+
+StartNode = Callable[..., NodeProcess]
 
 
 class Client:
@@ -157,6 +169,40 @@ class Client:
         self.wait_for(future.done, f"an answer of {name}")
         self.node.destroy_client(client)
         return future.result()
+
+
+def set_parameter(client: Client, name: str, value: bool | float | str) -> tuple[bool, str]:
+    """Set a parameter of the node; returns whether it took it, and its reason."""
+    if isinstance(value, bool):
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+    elif isinstance(value, float):
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+    else:
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+    parameter = Parameter(name=name, value=wrapped)
+    (result,) = client.call(SetParameters, "/vpr/set_parameters", parameters=[parameter]).results
+    return result.successful, result.reason
+
+
+def change_state(client: Client, transition: int) -> None:
+    """Have the node make a transition of its life cycle."""
+    request = ChangeState.Request()
+    request.transition.id = transition
+    answer = client.call(ChangeState, "/vpr/change_state", transition=request.transition)
+    assert answer.success
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    """A smooth random picture, another for every number."""
+    small = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(small, (160, 120), interpolation=cv2.INTER_CUBIC)
+
+
+def view(number: float) -> NDArray[np.uint8]:
+    """A picture along a way: what it shows moves as `number` grows, up to 34."""
+    small = np.random.default_rng(1).integers(0, 256, (6, 80, 3), np.uint8)
+    wide = cv2.resize(small, (1600, 120), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(wide[:, round(40 * number) : round(40 * number) + 160])
 
 
 def image_message(rgb: NDArray[np.uint8], number: int = 0) -> Image:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,3 +230,71 @@ def test_a_lap_is_closed_while_the_map_grows() -> None:
         reference.add(row, "", index * SECOND)
     assert len(closures) > 50
     assert all(abs(index - place - 80) <= 2 for index, place in closures)
+
+
+@pytest.mark.parametrize("sequence", ["none", "filter", "line"])
+def test_a_bag_in_a_loop_is_followed_though_its_stamps_jump_back(sequence: str) -> None:
+    lap = street(40, seed=2)
+    reference = ReferenceMap("floppynet", "ab" * 32)
+    options = DetectorOptions(sequence=sequence, exclude_images=3, exclude_seconds=5.0)
+    detector = LoopClosureDetector(reference, options)
+    last = []
+    for row, stamp in [(row, index * SECOND) for _ in range(3) for index, row in enumerate(lap)]:
+        detection = detector.detect(row, stamp)
+        last.append(detection.candidates[0].place.id % 40 if detection.candidates else None)
+        reference.add(row, "", stamp)
+    right = [best == index for index, best in enumerate(last[-40:])]
+    assert sum(right) >= 35
+
+
+class WatchedMap(ReferenceMap):
+    """A map that counts how often it is asked."""
+
+    asked = 0
+
+    def distances(self, *args: Any) -> Any:
+        self.asked += 1
+        return super().distances(*args)
+
+    def descriptors(self, *args: Any) -> Any:
+        self.asked += 1
+        return super().descriptors(*args)
+
+
+@pytest.mark.parametrize("sequence", ["none", "filter"])
+@pytest.mark.parametrize("subtract_mean", [False, True])
+def test_no_image_waits_while_what_is_usual_in_a_growing_map_is_found_out(
+    sequence: str, subtract_mean: bool
+) -> None:
+    reference = WatchedMap("floppynet", "ab" * 32)
+    options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+    detector = LoopClosureDetector(reference, options)
+    for index, row in enumerate(street(150)):
+        reference.asked = 0
+        detector.detect(row, index * SECOND)
+        assert reference.asked <= 12
+        reference.add(row, "", index * SECOND)
+    assert detector.limits.distance > 0
+
+
+def test_what_is_found_out_in_pieces_is_what_is_found_out_at_once() -> None:
+    reference = WatchedMap("floppynet", "ab" * 32, "float32")
+    rows = street(120)
+    for row in rows[:50]:
+        reference.add(row, "")
+    former = Background(reference)
+    _ = former.threshold, former.step, former.mean
+    for row in rows[50:]:
+        reference.add(row, "")
+    new, fresh = Background(reference), Background(reference)
+    for _ in new.prepare(former):
+        pass
+    reference.asked = 0
+    prepared = new.threshold, new.step, new.usual
+    sizes = new.sizes(np.arange(120))
+    assert reference.asked == 0
+    assert prepared == (fresh.threshold, fresh.step, fresh.usual)
+    assert np.array_equal(new.mean, fresh.mean)
+    assert np.array_equal(sizes, fresh.sizes(np.arange(120)))
+    assert not former.fits
+    assert new.fits

@@ -21,7 +21,7 @@ from floppynet_vpr.evaluation.figures import (
     encode_png,
     match_picture,
 )
-from floppynet_vpr.evaluation.plots import ticks
+from floppynet_vpr.evaluation.plots import ScoreBin, score_bins, ticks
 from floppynet_vpr.evaluation.report import html_report
 from floppynet_vpr.evaluation.trial_files import summary_lines, trial_content
 
@@ -42,6 +42,22 @@ TRIAL = Trial(
     2.0,
     {0: answer(0, 0, 0.6, 1.0), 1: answer(1, 1, 0.8, 1.5), 2: answer(2, 2, 0.65, 2.0)},
 )
+
+
+def test_scores_are_compared_with_the_share_of_right_matches() -> None:
+    """Forty matches of rising score: of the ten lowest none is right, of the next ten five."""
+    names, stamps = tuple(str(i) for i in range(40)), tuple(range(1, 41))
+    drive = Traverse("drive", names, stamps, tuple(10.0 * i for i in range(40)), "m")
+    right = [False] * 10 + [True, False] * 5 + [True] * 20
+    answers = {}
+    for i in range(40):
+        place = i if right[i] else (i + 1) % 40
+        found = FoundPlace(place, "", stamps[place], 0.5, i / 40)
+        answers[i] = Answer(i, stamps[i], True, 0.7, (found,), float(i))
+    bins = score_bins(Trial(drive, drive, 2.0, answers))
+    assert [known.right for known in bins] == [0.0, 0.5, 1.0, 1.0]
+    assert bins[0] == ScoreBin(pytest.approx(4.5 / 40), 0.0, 10)
+    assert score_bins(TRIAL) == []
 
 
 def noise(height: int = 48, width: int = 64) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.extractor import normalise
-from floppynet_vpr.mapping import MapError, Pose, ReferenceMap
+from floppynet_vpr.mapping import STORAGES, Calibration, MapError, Pose, ReferenceMap
 from floppynet_vpr.network.weights import load_weights
 
 
@@ -177,6 +177,52 @@ def test_a_loaded_map_goes_on_growing(tmp_path: Path) -> None:
     for index, descriptor in enumerate(descriptors[3:]):
         assert loaded.add(descriptor, f"later {index}").id == 3 + index
     np.testing.assert_array_equal(loaded.search(descriptors, 1).ids[:, 0], np.arange(6))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_selected_places_are_copied_bit_for_bit_and_numbered_anew(
+    storage: str, tmp_path: Path
+) -> None:
+    rows = random_descriptors(90, seed=0)
+    reference = map_of(rows, storage)
+    ids = np.random.default_rng(1).permutation(90)[:60]
+    kept = np.sort(ids).tolist()
+    before = [reference.descriptors(place, place + 1)[0] for place in kept]
+    selected = reference.select(ids.tolist())
+    assert len(reference) == 90
+    assert [place.id for place in selected.places] == list(range(60))
+    assert [place.name for place in selected.places] == [f"place {place}" for place in kept]
+    np.testing.assert_array_equal(selected.descriptors(), before)
+    # Adding the same descriptors one by one gives the same file.
+    again = ReferenceMap("FloppyNet", "0" * 64, storage)
+    for place in kept:
+        again.add(rows[place], f"place {place}", place)
+    selected.save(tmp_path / "selected.fvm")
+    again.save(tmp_path / "again.fvm")
+    assert (tmp_path / "selected.fvm").read_bytes() == (tmp_path / "again.fvm").read_bytes()
+
+
+def test_a_selection_leaves_calibrations_behind_and_goes_on_growing() -> None:
+    reference = map_of(random_descriptors(4, seed=0), "pq")
+    reference.calibrations["none"] = Calibration("none", (0.5,), (0.9,), 0.6, 0.9, 40, 30, 28)
+    selected = reference.select([3, 1])
+    assert not selected.calibrations
+    assert selected.add(random_descriptors(1, seed=5)[0], "new").id == 2
+    assert len(reference.select([])) == 0
+
+
+@pytest.mark.parametrize("place", [-1, 4])
+def test_a_place_that_does_not_exist_cannot_be_selected(place: int) -> None:
+    with pytest.raises(MapError, match=f"no place {place}"):
+        map_of(random_descriptors(4, seed=0)).select([0, place])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_adding_no_places_changes_nothing(storage: str) -> None:
+    reference = map_of(random_descriptors(2, seed=0), storage)
+    assert not reference.extend(np.empty((0, DESCRIPTOR_SIZE), np.float32), [])
+    assert len(reference) == 2
+    assert len(reference.descriptors()) == 2
 
 
 def test_an_empty_map_can_be_saved_and_loaded(tmp_path: Path) -> None:

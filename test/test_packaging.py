@@ -41,6 +41,9 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "yaml": ("PyYAML", "python3-yaml"),
 }
 
+# ROS packages whose module is called otherwise.
+ROS_PACKAGES = {"tf2_ros": "tf2_ros_py"}
+
 
 @cache
 def setup_arguments() -> dict[str, Any]:
@@ -126,7 +129,10 @@ def test_all_manifests_agree_on_version_and_license() -> None:
 
 def test_every_import_is_declared_for_rosdep() -> None:
     declared = {element.text for element in manifest("floppynet_vpr").iter("exec_depend")}
-    needed = {DEPENDENCIES.get(module, (module, module))[1] for module in imported_modules()}
+    needed = {
+        DEPENDENCIES.get(module, (module, ROS_PACKAGES.get(module, module)))[1]
+        for module in imported_modules()
+    }
     assert needed - {None} <= declared
 
 
@@ -183,16 +189,29 @@ def test_the_messages_are_as_documented() -> None:
     assert messages.LoopClosureCandidate.get_fields_and_field_types() == {
         "place_id": "uint64",
         "place": "string",
+        "session": "string",
         "stamp": "builtin_interfaces/Time",
         "distance": "float",
         "score": "float",
         "verified": "boolean",
+        "inliers": "int32",
         "pose": "geometry_msgs/Pose",
         "has_pose": "boolean",
     }
     assert services.MapFile.Request.get_fields_and_field_types() == {"path": "string"}
     assert services.MapFile.Response.get_fields_and_field_types() == {
         "success": "boolean",
+        "message": "string",
+    }
+    assert services.ForgetPlaces.Request.get_fields_and_field_types() == {
+        "first_id": "uint64",
+        "end_id": "uint64",
+        "position": "geometry_msgs/Point",
+        "radius": "double",
+    }
+    assert services.ForgetPlaces.Response.get_fields_and_field_types() == {
+        "success": "boolean",
+        "forgotten": "uint64",
         "message": "string",
     }
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 import array
 import signal
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.extraction import create_extractor
@@ -22,10 +20,16 @@ from floppynet_vpr.mapping import Pose, ReferenceMap
 pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
 
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from node_harness import PATIENCE_S, Client, NodeProcess, image_message
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from node_harness import (
+    PATIENCE_S,
+    Client,
+    StartNode,
+    change_state,
+    image_message,
+    picture,
+    set_parameter,
+    view,
+)
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
@@ -33,13 +37,6 @@ from std_srvs.srv import SetBool, Trigger
 from floppynet_vpr_msgs.srv import MapFile
 
 PLACES = 12
-StartNode = Callable[..., NodeProcess]
-
-
-def picture(number: int) -> NDArray[np.uint8]:
-    """A smooth random picture, another for every number."""
-    small = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
-    return cv2.resize(small, (160, 120), interpolation=cv2.INTER_CUBIC)
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +50,6 @@ def map_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("map") / "places.fvm"
     reference.save(path)
     return path
-
-
-@pytest.fixture
-def start_node(tmp_path: Path, ros_domain: int) -> Iterator[StartNode]:
-    """Start nodes that are stopped at the end."""
-    started: list[NodeProcess] = []
-
-    def start(*ros_args: str, **parameters: object) -> NodeProcess:
-        node = NodeProcess(tmp_path, ros_domain, *ros_args, **parameters)
-        started.append(node)
-        return node
-
-    yield start
-    for node in started:
-        node.process.kill()
-        node.process.wait(PATIENCE_S)
-
-
-@pytest.fixture
-def client(ros_domain: int) -> Iterator[Client]:
-    """A client on the test's own domain."""
-    client = Client(ros_domain)
-    yield client
-    client.close()
 
 
 def test_every_image_is_answered_as_offline(
@@ -308,17 +281,6 @@ def test_pause_ignores_images_until_resumed(
     assert [a.header.stamp.sec for a in client.wait_for_answers(1)] == [2]
 
 
-def set_parameter(client: Client, name: str, value: float | str) -> tuple[bool, str]:
-    wrapped = (
-        ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
-        if isinstance(value, float)
-        else ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
-    )
-    parameter = Parameter(name=name, value=wrapped)
-    (result,) = client.call(SetParameters, "/vpr/set_parameters", parameters=[parameter]).results
-    return result.successful, result.reason
-
-
 def test_parameters_change_live_where_that_makes_sense(
     start_node: StartNode, client: Client, map_file: Path
 ) -> None:
@@ -334,13 +296,6 @@ def test_parameters_change_live_where_that_makes_sense(
     accepted, reason = set_parameter(client, "backend", "onnxruntime")
     assert not accepted
     assert "configured" in reason
-
-
-def view(number: float) -> NDArray[np.uint8]:
-    """A picture along a way: what it shows moves as `number` grows."""
-    small = np.random.default_rng(1).integers(0, 256, (6, 80, 3), np.uint8)
-    wide = cv2.resize(small, (1600, 120), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(wide[:, round(40 * number) : round(40 * number) + 160])
 
 
 def test_sequences_are_followed_as_offline_and_switched_live(
@@ -386,6 +341,13 @@ def test_sequences_are_followed_as_offline_and_switched_live(
         ({"top_k": "many"}, "top_k"),
         ({"sequence": "flow"}, "one of none, filter, line"),
         ({"confidence": 1.5}, "confidence"),
+        ({"mode": "explore"}, "one of localization, mapping, both"),
+        ({"pose_source": "gps"}, "one of none, odometry, pose, tf"),
+        ({"save_period": 0.0}, "save_period"),
+        ({"keyframe_degrees": 181.0}, "keyframe_degrees"),
+        ({"save_map_to": "a.fvm"}, "set mode to mapping or both"),
+        ({"mode": "both", "save_map_to": "/proc/a.fvm"}, "/proc/a.fvm"),
+        ({"mode": "both", "map": "/nowhere.fvm"}, "/nowhere.fvm"),
         ({"qos": "best"}, "one of auto, sensor_data, reliable"),
         ({"backend": "gpu"}, "one of auto"),
         ({"weights": "/nowhere.fnet"}, "/nowhere.fnet"),
@@ -404,25 +366,18 @@ def test_the_life_cycle_can_be_driven_from_outside(
     start_node: StartNode, client: Client, map_file: Path
 ) -> None:
     node = start_node(map=map_file, autostart=False)
-
-    def change(transition: int) -> None:
-        request = ChangeState.Request()
-        request.transition.id = transition
-        answer = client.call(ChangeState, "/vpr/change_state", transition=request.transition)
-        assert answer.success
-
     for number in range(2):
-        change(Transition.TRANSITION_CONFIGURE)
-        change(Transition.TRANSITION_ACTIVATE)
+        change_state(client, Transition.TRANSITION_CONFIGURE)
+        change_state(client, Transition.TRANSITION_ACTIVATE)
         publisher = client.image_publisher()
         publisher.publish(image_message(picture(number)))
         answer = client.wait_for_answers(number + 1)[number]
         assert answer.query_id == 0
         assert answer.candidates[0].place_id == number
-        change(Transition.TRANSITION_DEACTIVATE)
+        change_state(client, Transition.TRANSITION_DEACTIVATE)
         client.wait_for(lambda p=publisher: p.get_subscription_count() == 0, "deactivation")
         client.node.destroy_publisher(publisher)
-        change(Transition.TRANSITION_CLEANUP)
+        change_state(client, Transition.TRANSITION_CLEANUP)
     assert node.stop() == 0
 
 

@@ -21,6 +21,7 @@ from floppynet_vpr.commands.common import (
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 
     parser = make_parser(
@@ -44,6 +45,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="how descriptors are kept: float32 is exact, the others are lossy and smaller "
         f"({', '.join(f'{name} {kind.row_bytes:,}' for name, kind in STORAGES.items())} bytes a "
         "place); distances stay on one scale",
+    )
+    parser.add_argument(
+        "--features",
+        type=_feature_count,
+        default=0,
+        metavar="N",
+        help="keep up to N local features with each place, so that matches can be verified by "
+        f"geometry: {DEFAULT_FEATURES} is a good number ({row_bytes(DEFAULT_FEATURES):,} bytes a "
+        f"place, 200 {row_bytes(200):,}, 500 {row_bytes(500):,}); images below about "
+        "160 pixels are too small for it; 0 keeps none",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
@@ -74,6 +85,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _feature_count(text: str) -> int:
+    from floppynet_vpr.extraction.local_features import MOST_FEATURES
+
+    count = int(at_least(0)(text))
+    if count > MOST_FEATURES:
+        raise argparse.ArgumentTypeError(f"{text} is too many: at most {MOST_FEATURES}")
+    return count
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = parse(build_parser(), argv)
@@ -101,9 +121,11 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{arguments.threads} at once"
     )
     start = time.perf_counter()
-    described = describe_frames(source.pending(), extractors)
+    described = describe_frames(source.pending(), extractors, arguments.features)
     frames = tqdm(described, total=len(source), unit="frame", disable=None)
-    reference = build_map(frames, weights, arguments.min_distance, arguments.storage)
+    reference = build_map(
+        frames, weights, arguments.min_distance, arguments.storage, arguments.features
+    )
     if not len(reference):
         raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
     seconds = time.perf_counter() - start

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.errors import VprError
 
 if TYPE_CHECKING:
+    from floppynet_vpr.detection.aliasing import Aliasing
     from floppynet_vpr.mapping import ReferenceMap
 
 _PIECE = 256
+_LISTED = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,23 +29,32 @@ def build_parser() -> argparse.ArgumentParser:
         "map_info",
         "Check a map file and say what is in it.",
         "  ros2 run floppynet_vpr map_info office.fvm\n"
-        "  ros2 run floppynet_vpr map_info office.fvm --places",
+        "  ros2 run floppynet_vpr map_info office.fvm --places\n"
+        "  ros2 run floppynet_vpr map_info office.fvm --plot office.png",
     )
     parser.add_argument("map", type=Path, metavar="MAP.fvm", help="a map made by build_map")
     parser.add_argument("--places", action="store_true", help="list every place")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="draw the map: which places look alike, the steps between them, poses if it has any",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = parse(build_parser(), argv)
-    return run(lambda: _describe(arguments.map, arguments.places))
+    return run(lambda: _describe(arguments.map, arguments.places, arguments.plot))
 
 
-def _describe(path: Path, list_places: bool) -> int:
+def _describe(path: Path, list_places: bool, plot: Path | None) -> int:
+    from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place, ReferenceMap
     from floppynet_vpr.network.weights import load_weights
 
+    set_threads(1)
     reference = ReferenceMap.load(path)
     places: Sequence[Place] = reference.places
     shipped = reference.fingerprint == load_weights().fingerprint
@@ -58,6 +70,7 @@ def _describe(path: Path, list_places: bool) -> int:
         print(f"last place   {places[-1].name}, {stamps[-1]:.3f} s")
         print(f"time span    {max(stamps) - min(stamps):.1f} s")
         print(f"with pose    {sum(place.pose is not None for place in places)}")
+    _print_extras(reference)
     for mode, known in reference.calibrations.items():
         print(
             f"calibrated   {mode}: limit {known.limit:.4f}, {known.right} of {known.accepted} "
@@ -70,12 +83,70 @@ def _describe(path: Path, list_places: bool) -> int:
             f"steps        distance from one place to the next: median {middle:.3f}, "
             f"10 % {low:.3f}, 90 % {high:.3f}"
         )
+    aliasing = _print_aliasing(reference)
     if list_places:
         for place in places:
             print(
-                f"{place.id:>7} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  {place.pose or ''}"
+                f"{place.id:>7} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  "
+                f"{place.session}  {place.pose or ''}"
             )
+    if plot is not None:
+        from floppynet_vpr.evaluation.map_picture import draw_map
+
+        if len(places) < 2:
+            raise VprError(f"{path} has too few places for a picture: two are needed")
+        draw_map(reference, aliasing, path.name, plot)
+        print(f"wrote {plot}")
     return 0
+
+
+def _print_extras(reference: ReferenceMap) -> None:
+    """Tell what only some maps have."""
+    from floppynet_vpr.extraction.local_features import row_bytes
+    from floppynet_vpr.mapping.sessions import spans
+
+    if reference.features:
+        print(
+            f"features     up to {reference.features} a place, "
+            f"{row_bytes(reference.features):,} bytes, for verification"
+        )
+    for first, last in spans(reference.borders, len(reference)):
+        if first < last and reference.places[first].session:
+            print(f"session      {reference.places[first].session}: places {first} to {last - 1}")
+
+
+def _print_aliasing(reference: ReferenceMap) -> Aliasing:
+    """Tell which places look like others elsewhere, and what can be done about it."""
+    from tqdm import tqdm
+
+    from floppynet_vpr.detection.aliasing import find_aliasing
+
+    aliasing = find_aliasing(
+        reference,
+        progress=lambda places: tqdm(places, unit="place", disable=None, leave=False),
+    )
+    if not aliasing.searched:
+        print("alike        not known: too few places to tell what is usual")
+        return aliasing
+    print(
+        f"alike        {aliasing.aliased} of {aliasing.searched} places searched "
+        f"({len(reference)} in the map) look like one elsewhere: distance below "
+        f"{aliasing.limit:.3f}"
+    )
+    for pair in aliasing.pairs[:_LISTED]:
+        one, other = reference.places[pair.first], reference.places[pair.second]
+        apart = "" if pair.metres is None else f", {pair.metres:.1f} m apart"
+        print(
+            f"  {pair.distance:.3f}  place {one.id} ({one.name}) and {other.id} ({other.name})"
+            f"{apart}"
+        )
+    if aliasing.aliased:
+        print(
+            "  If these are one place seen twice, all is well. If not, single images may be taken "
+            "for the wrong one:\n  match sequences (sequence:=filter) or verify by geometry "
+            "(build_map --features 300, verify:=true)."
+        )
+    return aliasing
 
 
 def _steps(reference: ReferenceMap) -> list[float]:

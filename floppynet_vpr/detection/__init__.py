@@ -5,6 +5,7 @@
 from floppynet_vpr.detection.detector import Candidate, Detection, LoopClosureDetector
 from floppynet_vpr.detection.limits import Limits
 from floppynet_vpr.detection.options import SEQUENCE_CHOICES, DetectorOptions
+from floppynet_vpr.detection.verification import VerificationOptions, Verifier
 
 __all__ = [
     "SEQUENCE_CHOICES",
@@ -13,4 +14,6 @@ __all__ = [
     "DetectorOptions",
     "Limits",
     "LoopClosureDetector",
+    "VerificationOptions",
+    "Verifier",
 ]

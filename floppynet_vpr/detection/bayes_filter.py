@@ -12,7 +12,7 @@ When the camera moves on, from one image to the next,
 1. the velocity stays with probability 0.9, or changes to one of the two next to it (SPEEDS, each
    backwards and forwards; at the ends there is one next to it);
 2. the place becomes i + v; between two places the probability is shared linearly, and what leaves
-   the map is nowhere;
+   the map, or its session of the map, is nowhere;
 3. with probability 0.02 the camera is carried off (the kidnapped robot): to nowhere or to any
    state alike, with probability 1/2 each; from nowhere that happens with probability 0.1.
 
@@ -22,10 +22,13 @@ by 1, and all are divided by their sum. The belief in a place is the sum over it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.sequences import velocities
+from floppynet_vpr.mapping.sessions import spans
 
 _CHANGE = 0.1
 _CARRIED_OFF = 0.02
@@ -48,13 +51,15 @@ class BayesFilter:
         self._likelihood = np.empty(0, np.float32)
         self._started = False
 
-    def update(self, log_odds: NDArray[np.float32], moved: bool) -> NDArray[np.float32]:
+    def update(
+        self, log_odds: NDArray[np.float32], moved: bool, borders: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Take the next image's evidence, return the belief; see `SequenceModel`."""
         count = len(log_odds)
         if not self._started:
             self._spread(count)
         elif moved:
-            self._move()
+            self._move(borders)
         if count > self._prior.shape[1]:
             self._grow(count)
         self._likelihood = np.exp(log_odds).astype(np.float32)
@@ -74,7 +79,7 @@ class BayesFilter:
         more = ((0, 0), (0, count - self._prior.shape[1]))
         self._prior = np.pad(self._prior, more)
 
-    def _move(self) -> None:
+    def _move(self, borders: Sequence[int]) -> None:
         """Turn the belief after the last image into that before the next one."""
         posterior = self._prior * self._likelihood
         total = float(posterior.sum()) + self._prior_nowhere
@@ -82,8 +87,9 @@ class BayesFilter:
         nowhere = self._prior_nowhere / total
         changed = _change_velocities(posterior)
         moved = np.empty_like(changed)
-        for index, velocity in enumerate(self._velocities.tolist()):
-            _shift(changed[index], velocity, moved[index])
+        for first, last in spans(borders, moved.shape[1]):
+            for index, velocity in enumerate(self._velocities.tolist()):
+                _shift(changed[index, first:last], velocity, moved[index, first:last])
         inside = float(moved.sum())
         carried = _CARRIED_OFF * inside + _ARRIVES * nowhere
         moved *= np.float32(1 - _CARRIED_OFF)

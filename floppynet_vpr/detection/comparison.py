@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,17 +34,29 @@ class Comparer:
         self._subtract_mean = subtract_mean
         self._mean = np.empty(0, np.float32)
         self._weight = _MAP_MEAN_WEIGHT
-        self._centred = _CentredPlaces(reference)
+        self._next: tuple[Background, Iterator[None]] | None = None
 
     def seen(self, descriptor: NDArray[np.float32]) -> None:
         """Take a new image, (9216,) float32, into the running mean."""
-        if not self.background.fits:
-            self.background = Background(self._reference)
+        self._follow_map()
         if self._subtract_mean and len(self._reference):
             if not len(self._mean):
                 self._mean = self.background.mean.copy()
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
             self._mean += (descriptor - self._mean) / np.float32(self._weight)
+
+    def _follow_map(self) -> None:
+        """When the map has grown, do a piece of the work on what is usual in it now.
+
+        All at once would hold up one image for the better part of a second.
+        """
+        if self._next is None and not self.background.fits:
+            new = Background(self._reference)
+            self._next = new, new.prepare(self.background)
+        if self._next is not None:
+            background, pieces = self._next
+            if not self.background.places or next(pieces, self) is self:
+                self.background, self._next = background, None
 
     def nearest(
         self, descriptor: NDArray[np.float32], count: int, eligible: int
@@ -100,41 +114,21 @@ class Comparer:
     ) -> NDArray[np.float32]:
         if not len(self._mean):
             return distances
-        return self._centred.distances(query, ids, distances, self.background)
+        return _centred(query, ids, distances, self.background)
 
 
-class _CentredPlaces:
-    """Distances between descriptors whose means are subtracted, from those to the places as kept.
+def _centred(
+    query: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    background: Background,
+) -> NDArray[np.float32]:
+    """Turn `distances` of `query` to the places `ids` into those less the places' mean.
 
     For a query q and places p of mean m, with q.p = (q.q + 1 - d^2) / 2 known from a search,
-    cos(q, p - m) = (q.p - q.m) / (|q| |p - m|) and |p - m|^2 = 1 - 2 p.m + m.m.
+    cos(q, p - m) = (q.p - q.m) / (|q| |p - m|).
     """
-
-    def __init__(self, reference: ReferenceMap) -> None:
-        self._reference = reference
-        self._background: Background | None = None
-        self._sizes = np.empty(0, np.float32)
-
-    def distances(
-        self,
-        query: NDArray[np.float32],
-        ids: NDArray[np.int64],
-        distances: NDArray[np.float32],
-        background: Background,
-    ) -> NDArray[np.float32]:
-        """Turn `distances` of `query` to the places `ids` into those less the places' mean."""
-        mean = background.mean
-        self._measure(background)
-        square = float(query @ query)
-        products = (square + 1 - distances**2) / 2 - query @ mean
-        cosines = products / (np.float32(max(square, 1e-12) ** 0.5) * self._sizes[ids])
-        return np.sqrt(np.maximum(2 - 2 * cosines, 0)).astype(np.float32)
-
-    def _measure(self, background: Background) -> None:
-        """Compute |p - m| of all places that are new, or of all when the mean is another."""
-        if background is not self._background:
-            self._background, self._sizes = background, np.empty(0, np.float32)
-        ids = np.arange(len(self._sizes), len(self._reference), dtype=np.int64)
-        if len(ids):
-            squares = self._reference.distances(background.mean, ids) ** 2
-            self._sizes = np.concatenate([self._sizes, np.sqrt(np.maximum(squares, 1e-6))])
+    square = float(query @ query)
+    products = (square + 1 - distances**2) / 2 - query @ background.mean
+    cosines = products / (np.float32(max(square, 1e-12) ** 0.5) * background.sizes(ids))
+    return np.sqrt(np.maximum(2 - 2 * cosines, 0)).astype(np.float32)

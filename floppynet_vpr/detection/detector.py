@@ -26,11 +26,14 @@ class Candidate:
     `distance` is that of the descriptors (eq. 6, 0 to 2). `score` (0 to 1) is the confidence of a
     calibrated map. Without calibration it is the belief that the camera is within two places of
     this one where sequences are matched, else the cosine, 1 - distance^2 / 2 cut off at 0.
+    `inliers` and `verified` are what geometry says (`verification`); -1 inliers: not checked.
     """
 
     place: Place
     distance: float
     score: float
+    inliers: int = -1
+    verified: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,22 @@ class LoopClosureDetector:
     `subtract_mean` forgets what was seen before.
     """
 
-    def __init__(self, reference: ReferenceMap, options: DetectorOptions | None = None) -> None:
-        """Detect against `reference`, and find out what is usual in it, a matter of a second."""
+    def __init__(
+        self,
+        reference: ReferenceMap,
+        options: DetectorOptions | None = None,
+        known: int | None = None,
+    ) -> None:
+        """Detect against `reference`, and find out what is usual in it, a matter of a second.
+
+        Of its places the first `known`, all if not given, are from an earlier drive. The others
+        count as added with the first image.
+        """
         self.reference = reference
         self.options = options or DetectorOptions()
-        self._recent = RecentPlaces(len(reference))
+        self.known = len(reference) if known is None else known
+        """Places that were in the map before this drive."""
+        self._recent = RecentPlaces(self.known)
         self._threshold = AutomaticThreshold(reference)
         self._restart()
         _ = self.limits
@@ -96,7 +110,7 @@ class LoopClosureDetector:
         else:
             belief = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
-            beliefs = within_window(belief)[ids]
+            beliefs = within_window(belief, self.reference.borders)[ids]
         return self._verdict(ids, self._distances(descriptor, ids), beliefs)
 
     def _restart(self) -> None:
@@ -106,7 +120,7 @@ class LoopClosureDetector:
         self._comparer = Comparer(self.reference, options.subtract_mean)
         self._sequence = None if options.sequence == SINGLE else SEQUENCES[options.sequence]()
         self._gate = MotionGate()
-        self._here = 0
+        self._here = self._followed = 0
         self._believed = 0.0
 
     def _believe(
@@ -120,7 +134,11 @@ class LoopClosureDetector:
         if moved:
             self._comparer.seen(descriptor)
         standing = self._comparer.standing(descriptor, eligible)
-        belief = sequence.update(log_odds(standing), moved)
+        # When stamps jump back, places may be recent once more that had been followed.
+        self._followed = max(self._followed, eligible)
+        unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
+        odds = log_odds(np.concatenate([standing, unlikely]))
+        belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())

@@ -4,8 +4,9 @@
 
 The evidence of the last N images (after standing still, one image stands for all) is added up
 along lines: a camera of velocity v that is at place i now was at place i - v k, rounded, k images
-ago. Places beyond the ends of the map add nothing. The score of a place is the best sum over all
-velocities (SPEEDS, each backwards and forwards), and the belief in place i of n
+ago. Places beyond the ends of the map, or of the session that i belongs to, add nothing. The score
+of a place is the best sum over all velocities (SPEEDS, each backwards and forwards), and the belief
+in place i of n
 
     exp(score[i]) / (n + sum over j of exp(score[j])),
 
@@ -15,11 +16,13 @@ that is, one place among n before anything was seen, with an even chance to be n
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.sequences import velocities
+from floppynet_vpr.mapping.sessions import spans
 
 LENGTH = 15
 """Images in a sequence."""
@@ -33,22 +36,27 @@ class LineSearch:
         self._velocities = velocities()
         self._evidence: deque[NDArray[np.float32]] = deque(maxlen=length)
 
-    def update(self, log_odds: NDArray[np.float32], moved: bool) -> NDArray[np.float32]:
+    def update(
+        self, log_odds: NDArray[np.float32], moved: bool, borders: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Take the next image's evidence, return the belief; see `SequenceModel`."""
         if not moved and self._evidence:
             self._evidence.popleft()
         self._evidence.appendleft(log_odds)
-        scores = self._scores(len(log_odds))
+        scores = np.empty(len(log_odds), np.float32)
+        for first, last in spans(borders, len(log_odds)):
+            evidence = [seen[first:last] for seen in self._evidence]
+            scores[first:last] = self._scores(last - first, evidence)
         highest = max(0.0, float(scores.max(initial=0)))
         weights = np.exp(scores - np.float32(highest))
         return weights / np.float32(weights.sum() + len(weights) * np.exp(-highest))
 
-    def _scores(self, count: int) -> NDArray[np.float32]:
+    def _scores(self, count: int, seen: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """The best sum of evidence along any line that ends at each place, (count,) float32."""
         best = np.full(count, -np.inf, np.float32)
         for velocity in self._velocities.tolist():
             score = np.zeros(count, np.float32)
-            for age, evidence in enumerate(self._evidence):
+            for age, evidence in enumerate(seen):
                 passed = int(np.rint(velocity * age))
                 first, last = max(0, passed), min(count, len(evidence) + passed)
                 if first < last:

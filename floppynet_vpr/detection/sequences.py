@@ -10,10 +10,13 @@ a probability for each place, the rest of 1 being that of none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from floppynet_vpr.mapping.sessions import spans
 
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """Places of the map passed from one image to the next, in either direction."""
@@ -29,12 +32,15 @@ _WEIGHT = 0.5
 class SequenceModel(Protocol):
     """Keeps track of where in the map the camera is."""
 
-    def update(self, log_odds: NDArray[np.float32], moved: bool) -> NDArray[np.float32]:
+    def update(
+        self, log_odds: NDArray[np.float32], moved: bool, borders: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Take the evidence of the next image, return the belief; both (places,) float32.
 
         `moved` is whether the camera has moved on since the last image; if not, this image's
         evidence replaces that one's, for it shows the same thing once more. There may be more
-        places than the time before, never fewer.
+        places than the time before, never fewer. `borders` are the places, ascending, that are no
+        neighbours of the one before because another session begins there: no camera moves across.
         """
 
 
@@ -52,12 +58,14 @@ def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.float32(_WEIGHT) * (np.minimum(x, np.float32(_MOST)) + np.log1p(beyond))
 
 
-def within_window(belief: NDArray[np.float32]) -> NDArray[np.float32]:
+def within_window(belief: NDArray[np.float32], borders: Sequence[int] = ()) -> NDArray[np.float32]:
     """Add up the belief of each place and its neighbours, `WINDOW` on either side; 0 to 1."""
     total = np.concatenate([[0.0], np.cumsum(belief, dtype=np.float64)])
     places = np.arange(len(belief))
-    high = np.minimum(places + WINDOW + 1, len(belief))
-    low = np.maximum(places - WINDOW, 0)
+    high, low = places + WINDOW + 1, places - WINDOW
+    for first, last in spans(borders, len(belief)):
+        np.minimum(high[first:last], last, out=high[first:last])
+        np.maximum(low[first:last], first, out=low[first:last])
     return np.clip(total[high] - total[low], 0, 1).astype(np.float32)
 
 

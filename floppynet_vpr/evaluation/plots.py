@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two small plots as inline SVG: what was matched to what, and how near it was.
+"""Small plots as inline SVG: what was matched to what, how near it was, what scores are worth.
 
 They take their colours from the page's style sheet, so they follow it into the dark; right and
 wrong differ in shape as well as in colour.
@@ -9,11 +9,14 @@ wrong differ in shape as well as in colour.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, floor, log10
+from statistics import fmean
 
 from floppynet_vpr.evaluation.answers import Outcome, Trial
 from floppynet_vpr.evaluation.figures import offset_text
 
+_BINS, _LEAST_IN_BIN = 8, 10
 _LEFT, _TOP, _RIGHT, _BOTTOM = 54.0, 14.0, 24.0, 44.0
 
 
@@ -117,6 +120,50 @@ def distance_plot(trial: Trial) -> str:
             f"threshold {trial.threshold:g}: detected below</text>"
         )
     return svg(axes, parts, "Distance of every query to its nearest place, and the threshold")
+
+
+@dataclass(frozen=True)
+class ScoreBin:
+    """Best matches of about the same score: its mean, the share that is right, their number."""
+
+    score: float
+    right: float
+    count: int
+
+
+def score_bins(trial: Trial) -> list[ScoreBin]:
+    """Sort the best matches by score into up to 8 bins of equal number, 10 or more each."""
+    scored = sorted(
+        (outcome.answer.candidates[0].score, outcome.right)
+        for outcome in trial.outcomes
+        if outcome.answer is not None and outcome.match is not None
+    )
+    bins = min(_BINS, len(scored) // _LEAST_IN_BIN)
+    edges = [index * len(scored) // bins for index in range(bins + 1)] if bins else []
+    groups = [scored[first:end] for first, end in pairwise(edges)]
+    return [
+        ScoreBin(fmean(score for score, _ in group), fmean(r for _, r in group), len(group))
+        for group in groups
+    ]
+
+
+def reliability_plot(trial: Trial) -> str:
+    """The share of right matches among those of about the same score; the diagonal is ideal."""
+    axes = Axes(460, 400, (0, 1), (0, 1))
+    parts = axes.frame("score of the best match", "share of right ones")
+    corners = [
+        f'{name}{end}="{value:.1f}"'
+        for end, at in ((1, 0), (2, 1))
+        for name, value in (("x", axes.x(at)), ("y", axes.y(at)))
+    ]
+    parts.append(f'<line class="threshold" {" ".join(corners)}/>')
+    for known in score_bins(trial):
+        told = f"{known.count} matches of score {known.score:.2f}: {100 * known.right:.0f} % right"
+        parts.append(
+            f'<circle class="right" cx="{axes.x(known.score):.1f}" '
+            f'cy="{axes.y(known.right):.1f}" r="5"><title>{escape(told)}</title></circle>'
+        )
+    return svg(axes, parts, "Share of right matches over their score")
 
 
 def ticks(low: float, high: float, about: int = 6) -> Sequence[float]:

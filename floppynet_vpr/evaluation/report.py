@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.evaluation.answers import Outcome, Trial
 from floppynet_vpr.evaluation.figures import encode_jpeg, offset_text
-from floppynet_vpr.evaluation.plots import distance_plot, match_plot
+from floppynet_vpr.evaluation.plots import distance_plot, match_plot, reliability_plot
 from floppynet_vpr.evaluation.report_style import STYLE
 
 
@@ -153,7 +153,10 @@ def _plots(trial: Trial) -> str:
         "place; the band is what counts as right.</figcaption></figure>"
         f"<figure>{distance_plot(trial)}<figcaption>Distance of the descriptors (0 to 2). Whatever "
         "lies below the threshold is announced as a loop closure."
-        "</figcaption></figure></section>"
+        "</figcaption></figure>"
+        f"<figure>{reliability_plot(trial)}<figcaption>What a score is worth: each disc stands for "
+        "an equal number of matches. With a calibrated map (<code>calibrate</code>) they lie along "
+        "the line.</figcaption></figure></section>"
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import Extractor
+from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 
 _AHEAD = 2
 """Frames in hand per extractor: one being worked on, one ready."""
@@ -38,21 +39,25 @@ class NamedImage(Protocol):
 
 @dataclass(frozen=True)
 class DescribedFrame:
-    """A frame's name, stamp and (9216,) float32 descriptor."""
+    """A frame's name, stamp, (9216,) float32 descriptor and, if wanted, its local features."""
 
     name: str
     stamp_ns: int
     descriptor: NDArray[np.float32]
+    features: LocalFeatures | None = None
 
 
 def describe_frames(
-    pending: Iterable[Callable[[], NamedImage]], extractors: Sequence[Extractor]
+    pending: Iterable[Callable[[], NamedImage]],
+    extractors: Sequence[Extractor],
+    features: int = 0,
 ) -> Iterator[DescribedFrame]:
     """Load and describe frames, as many at once as there are extractors, and yield them in order.
 
     `pending` gives for each frame the function that loads it; that runs in a thread, since
     decoding an image often takes longer than its descriptor. Only a few frames are in memory at
-    any time. Errors of loading are raised when the frame's turn comes.
+    any time. With `features` above 0 up to so many local features of each are found, too. Errors of
+    loading are raised when the frame's turn comes.
     """
     idle: SimpleQueue[Extractor] = SimpleQueue()
     for extractor in extractors:
@@ -62,7 +67,9 @@ def describe_frames(
         frame = load()
         extractor = idle.get()
         try:
-            return DescribedFrame(frame.name, frame.stamp_ns, extractor.describe(frame.rgb))
+            rgb = frame.rgb
+            local = extract_features(rgb, features) if features else None
+            return DescribedFrame(frame.name, frame.stamp_ns, extractor.describe(rgb), local)
         finally:
             idle.put(extractor)
 

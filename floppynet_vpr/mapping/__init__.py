@@ -7,6 +7,7 @@ from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.map_file import MapError
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.reference_map import ReferenceMap, SearchResult
+from floppynet_vpr.mapping.sessions import join_maps, load_maps
 from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "ReferenceMap",
     "SearchResult",
     "build_map",
+    "join_maps",
+    "load_maps",
 ]

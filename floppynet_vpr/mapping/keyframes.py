@@ -31,11 +31,14 @@ class KeyframeLimits:
 
 
 class KeyframeGate:
-    """Lets frames pass that differ enough from the last one that passed."""
+    """Lets frames pass that differ enough from the last one that passed.
+
+    `limits` may be replaced at any time.
+    """
 
     def __init__(self, limits: KeyframeLimits) -> None:
         """Let the first frame pass."""
-        self._limits = limits
+        self.limits = limits
         self._last: tuple[NDArray[np.float32], int, Pose | None] | None = None
 
     def passes(
@@ -56,7 +59,7 @@ class KeyframeGate:
         stamp_ns: int,
         pose: Pose | None,
     ) -> bool:
-        limits = self._limits
+        limits = self.limits
         if np.linalg.norm(descriptor - last) < limits.distance:
             return False
         if abs(stamp_ns - last_ns) < limits.seconds * _NANOSECONDS:

@@ -19,9 +19,11 @@ The `.fvm` file, all values little-endian:
                      names, stamps_ns      one each per place, in the order of their ids
                      poses                 per place [x, y, z, qx, qy, qz, qw] or null
                      calibrations          may be missing: see `calibration`
+                     sessions              one per place; missing where no place has one
                    the tables, one row per place in the order of their ids:
                      rows      the descriptors as `storages` describes them
                      sketches  the bits of the coarse stage (`sketches`), unless "float32"
+                     features  local features (`extraction.local_features`), if there are any
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import hashlib
 import json
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -40,17 +43,21 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.places import Place, Pose
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 1
+FEATURES = "features"
 _HEAD = struct.Struct("<8sH6xQQ")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = _HEAD.size + _DIGEST_BYTES
 _ALIGNMENT = 64
 _PIECE_BYTES = 1 << 20
+_PIECE_PLACES = 128
+_PAUSE_S = 0.0002
 
 Table = Sequence[NDArray[np.uint8]]
 """Rows of equal length, (n, row_bytes) uint8 each, to be taken one array after the other."""
@@ -145,20 +152,36 @@ def _read(file: BinaryIO, path: Path, layouts: Mapping[str, Mapping[str, int]]) 
 
 def _to_json(content: MapContent) -> bytes:
     places = content.places
-    text = json.dumps(
-        {
-            "network": content.network,
-            "fingerprint": content.fingerprint,
-            "storage": content.storage,
-            "dimension": DESCRIPTOR_SIZE,
-            "tables": {name: rows[0].shape[1] for name, rows in content.tables.items() if rows},
-            "names": [place.name for place in places],
-            "stamps_ns": [place.stamp_ns for place in places],
-            "poses": [None if place.pose is None else astuple(place.pose) for place in places],
-            "calibrations": [asdict(calibration) for calibration in content.calibrations],
-        }
-    ).encode()
+    facts = {
+        "network": content.network,
+        "fingerprint": content.fingerprint,
+        "storage": content.storage,
+        "dimension": DESCRIPTOR_SIZE,
+        "tables": {name: rows[0].shape[1] for name, rows in content.tables.items() if rows},
+        "names": [place.name for place in places],
+        "stamps_ns": [place.stamp_ns for place in places],
+        "poses": [None if place.pose is None else astuple(place.pose) for place in places],
+        "calibrations": [asdict(calibration) for calibration in content.calibrations],
+    }
+    if any(place.session for place in places):
+        facts["sessions"] = [place.session for place in places]
+    text = _dump(facts).encode()
     return text + b" " * (-len(text) % _ALIGNMENT)
+
+
+def _dump(facts: Mapping[str, Any]) -> str:
+    """Write JSON in pieces, with pauses: Python's encoder lets no other thread run meanwhile."""
+    return "{" + ", ".join(f"{json.dumps(key)}: {_value(facts[key])}" for key in facts) + "}"
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value)
+    pieces = []
+    for first in range(0, len(value), _PIECE_PLACES):
+        pieces.append(json.dumps(value[first : first + _PIECE_PLACES])[1:-1])
+        time.sleep(_PAUSE_S)
+    return f"[{', '.join(pieces)}]"
 
 
 def _content(
@@ -188,6 +211,7 @@ def _content(
             f"{path} keeps descriptors as '{storage}', which this release does not know: "
             "update floppynet_vpr or build the map again"
         )
+    tables = {**tables, **_features(facts.get("tables"))}
     if (places and facts.get("tables") != tables) or table_bytes != len(places) * sum(
         tables.values()
     ):
@@ -197,6 +221,15 @@ def _content(
         for name, size in tables.items()
     }
     return MapContent(network, fingerprint, storage, places, content, calibrations)
+
+
+def _features(tables: Any) -> dict[str, int]:
+    """The table that a map may have beside those of its storage, whose rows differ in size."""
+    size = tables.get(FEATURES) if isinstance(tables, dict) else None
+    try:
+        return {FEATURES: size} if type(size) is int and slots_of(size) else {}
+    except VprError:
+        return {}
 
 
 class _Facts:
@@ -229,11 +262,14 @@ def _typed(value: Any, kind: type, key: str) -> Any:
 def _places(facts: _Facts) -> list[Place]:
     names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
     poses = facts.one("poses", list)
-    if not len(names) == len(stamps) == len(poses):
-        raise ValueError("names, stamps and poses are not equally many")
+    sessions = [""] * len(names) if facts.get("sessions") is None else facts.many("sessions", str)
+    if not len(names) == len(stamps) == len(poses) == len(sessions):
+        raise ValueError("names, stamps, poses and sessions are not equally many")
     return [
-        Place(index, name, stamp, _pose(pose))
-        for index, (name, stamp, pose) in enumerate(zip(names, stamps, poses, strict=True))
+        Place(index, name, stamp, _pose(pose), session)
+        for index, (name, stamp, pose, session) in enumerate(
+            zip(names, stamps, poses, sessions, strict=True)
+        )
     ]
 
 

@@ -25,9 +25,12 @@ class Place:
     """A place in a map: its number, where its image came from, and when it was seen.
 
     `id` counts from 0 in the order of adding; `stamp_ns` is in nanoseconds of the image's clock.
+    `session` names the drive it was seen in, where a map is of several; in the order of the map,
+    the last place of one drive and the first of the next are no neighbours.
     """
 
     id: int
     name: str
     stamp_ns: int
     pose: Pose | None = None
+    session: str = ""

@@ -4,17 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.local_features import (
+    LocalFeatures,
+    pack_features,
+    row_bytes,
+    slots_of,
+    unpack_features,
+)
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.calibration import Calibration
-from floppynet_vpr.mapping.map_file import MapContent, MapError, read_map, write_map
+from floppynet_vpr.mapping.map_file import FEATURES, MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.rotation import Batch
@@ -44,9 +51,12 @@ class ReferenceMap:
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
     is compared with every place. In larger maps it is compared with the 256 places whose sketches
     are nearest, so the time of a search hardly grows; a place beyond them would be missed.
+    With `features` above 0 up to so many local features are kept with each place.
     """
 
-    def __init__(self, network: str, fingerprint: str, storage: str = DEFAULT_STORAGE) -> None:
+    def __init__(
+        self, network: str, fingerprint: str, storage: str = DEFAULT_STORAGE, features: int = 0
+    ) -> None:
         """Start an empty map for the weights with this network name and fingerprint.
 
         Raises MapError for an unknown storage.
@@ -61,12 +71,17 @@ class ReferenceMap:
         self._places: list[Place] = []
         self._rows = Blocks(self._storage.row_bytes)
         self._sketches = None if self._storage.exact else Sketches()
+        self._slots = features
+        self._features = Blocks(row_bytes(features)) if features else None
+        self._borders: list[int] = []
         self._asked: Batch | None = None
 
     @classmethod
-    def for_weights(cls, weights: NetworkWeights, storage: str = DEFAULT_STORAGE) -> ReferenceMap:
+    def for_weights(
+        cls, weights: NetworkWeights, storage: str = DEFAULT_STORAGE, features: int = 0
+    ) -> ReferenceMap:
         """Start an empty map for descriptors made with `weights`."""
-        return cls(weights.spec.name, weights.fingerprint, storage)
+        return cls(weights.spec.name, weights.fingerprint, storage, features)
 
     @property
     def storage(self) -> str:
@@ -77,6 +92,23 @@ class ReferenceMap:
     def bytes_per_place(self) -> int:
         """What a place's descriptor takes, in memory as in the file."""
         return sum(_tables(self._storage).values())
+
+    @property
+    def features(self) -> int:
+        """For how many local features of each place there is room, 0 where none are kept."""
+        return self._slots
+
+    def features_of(self, place: int) -> LocalFeatures | None:
+        """Give the local features kept with a place; None where none are."""
+        if self._features is None:
+            return None
+        found = unpack_features(next(self._features.chunks(np.array([place])))[0])
+        return found if len(found) else None
+
+    @property
+    def borders(self) -> Sequence[int]:
+        """Ids of the places that begin another session than the place before was in, ascending."""
+        return self._borders
 
     @property
     def places(self) -> Sequence[Place]:
@@ -102,17 +134,26 @@ class ReferenceMap:
         name: str,
         stamp_ns: int = 0,
         pose: Pose | None = None,
+        session: str = "",
+        features: LocalFeatures | None = None,
     ) -> Place:
         """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
+
+        Of its local features a map keeps as many as it has room for.
 
         Raises MapError for a descriptor of another size or that is not normalised.
         """
         rows = _as_rows(descriptor)
         if len(rows) != 1:
             raise MapError(f"a place takes one descriptor, not {len(rows)}")
-        return self.extend(rows, [Place(len(self), name, stamp_ns, pose)])[0]
+        return self.extend(rows, [Place(len(self), name, stamp_ns, pose, session)], [features])[0]
 
-    def extend(self, descriptors: NDArray[np.float32], places: Sequence[Place]) -> Sequence[Place]:
+    def extend(
+        self,
+        descriptors: NDArray[np.float32],
+        places: Sequence[Place],
+        features: Sequence[LocalFeatures | None] = (),
+    ) -> Sequence[Place]:
         """Add many places at once, by (n, 9216) float32 descriptors of norm 1.
 
         The places' ids must go on where the map's end. Returns them; raises MapError as `add`.
@@ -123,12 +164,25 @@ class ReferenceMap:
         squares = np.einsum("rd,rd->r", rows, rows)
         if not (np.abs(squares - 1) <= 1e-3).all():
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
+        if features and len(features) != len(rows):
+            raise MapError("local features are given for all places or for none")
+        if not len(rows):
+            return places
         batch = Batch(rows)
         if self._sketches is not None:
             self._sketches.add(sketch(batch.rotated))
         self._rows.add(self._storage.encode(batch))
-        self._places.extend(places)
+        if self._features is not None:
+            for local in features or [None] * len(places):
+                self._features.add(pack_features(local, self._slots)[None])
+        self._add_places(places)
         return places
+
+    def _add_places(self, places: Sequence[Place]) -> None:
+        for place in places:
+            if self._places and self._places[-1].session != place.session:
+                self._borders.append(place.id)
+            self._places.append(place)
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
         """Find the `k` nearest places of (queries, 9216) or (9216,) float32 descriptors.
@@ -185,32 +239,83 @@ class ReferenceMap:
         parts = [self._storage.decode(rows) for rows in self._rows.chunks(ids)]
         return np.concatenate([np.empty((0, DESCRIPTOR_SIZE), np.float32), *parts])
 
-    def save(self, path: Path) -> None:
-        """Save to a map file, atomically; raises VprError when the disk does not take it."""
+    def select(self, ids: Iterable[int]) -> ReferenceMap:
+        """Make a map of the places `ids` alone, in the order they have here, numbered from 0.
+
+        What is kept of each is copied bit for bit. Calibrations are left behind, for they are of
+        this map as a whole. Raises MapError for an id that no place has.
+        """
+        kept = np.unique(np.fromiter(ids, np.int64))
+        if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
+            wrong = kept[0] if kept[0] < 0 else kept[-1]
+            raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
+        selected = ReferenceMap(self.network, self.fingerprint, self.storage, self._slots)
+        selected.adopt(self, kept)
+        return selected
+
+    def adopt(self, other: ReferenceMap, ids: NDArray[np.int64], session: str = "") -> None:
+        """Add the places `ids`, ascending, of a map of the same weights and storage.
+
+        What is kept of them is copied bit for bit; those without a session get `session`.
+        """
+        if self._features is not None:
+            missing = np.zeros((1, self._features.row_bytes), np.uint8)
+            if other._features is None:
+                for _ in ids:
+                    self._features.add(missing)
+            else:
+                more = self._features.row_bytes - other._features.row_bytes
+                for rows in other._features.chunks(ids):
+                    self._features.add(np.pad(rows, ((0, 0), (0, more))))
+        for rows in other._rows.chunks(ids):
+            self._rows.add(rows)
+        if self._sketches is not None and other._sketches is not None and len(ids):
+            self._sketches.add(other._sketches.rows()[ids])
+        start = len(self)
+        taken = [other._places[old] for old in ids.tolist()]
+        self._add_places(
+            [
+                replace(place, id=start + i, session=place.session or session)
+                for i, place in enumerate(taken)
+            ]
+        )
+
+    def content(self) -> MapContent:
+        """Look at all that a map file holds, as it is at this moment.
+
+        It stays as it is when places are added later, so it can be written meanwhile.
+        """
         tables = {"rows": list(self._rows.filled())}
         if self._sketches is not None and len(self):
             tables["sketches"] = [self._sketches.rows()]
-        write_map(
-            path,
-            MapContent(
-                self.network,
-                self.fingerprint,
-                self.storage,
-                self._places,
-                tables,
-                list(self.calibrations.values()),
-            ),
+        if self._features is not None and len(self):
+            tables[FEATURES] = list(self._features.filled())
+        return MapContent(
+            self.network,
+            self.fingerprint,
+            self.storage,
+            list(self._places),
+            tables,
+            list(self.calibrations.values()),
         )
+
+    def save(self, path: Path) -> None:
+        """Save to a map file, atomically; raises VprError when the disk does not take it."""
+        write_map(path, self.content())
 
     @classmethod
     def load(cls, path: Path) -> ReferenceMap:
         """Load a map file; raises MapError when it is missing, damaged, truncated or foreign."""
         content = read_map(path, {name: _tables(storage) for name, storage in STORAGES.items()})
-        loaded = cls(content.network, content.fingerprint, content.storage)
+        features = content.tables.get(FEATURES)
+        slots = slots_of(features[0].shape[1]) if features else 0
+        loaded = cls(content.network, content.fingerprint, content.storage, slots)
         loaded._rows = Blocks(loaded._rows.row_bytes, content.tables["rows"][0])
         if loaded._sketches is not None:
             loaded._sketches.add(content.tables["sketches"][0])
-        loaded._places = list(content.places)
+        if features:
+            loaded._features = Blocks(row_bytes(slots), features[0])
+        loaded._add_places(content.places)
         loaded.calibrations = {known.mode: known for known in content.calibrations}
         return loaded
 

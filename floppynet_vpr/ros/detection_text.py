@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from floppynet_vpr.detection import Detection, DetectorOptions, Limits
 from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN
+from floppynet_vpr.mapping import Place
 
 _ORIGINS = {
     GIVEN: "as set by parameters",
@@ -14,14 +15,19 @@ _ORIGINS = {
 }
 
 
-def story(detection: Detection) -> str:
-    """One image's answer in a line: the verdict, its reason, and the candidates."""
+NOT_ASKED_FOR = Detection(Limits(0.0, 0.0, 0.0, GIVEN), (), 0.0, "mode is mapping")
+"""The answer to every image of a node that only makes a map."""
+
+
+def story(detection: Detection, added: Place | None = None) -> str:
+    """One image's answer in a line: verdict, reason, candidates, and the place it became."""
     verdict = "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
     candidates = ", ".join(
         f"{candidate.place.id} (distance {candidate.distance:.3f}, score {candidate.score:.3f})"
         for candidate in detection.candidates
     )
-    return f"{verdict}; candidates: {candidates or 'none'}"
+    new = f"; added as place {added.id}" if added is not None else ""
+    return f"{verdict}; candidates: {candidates or 'none'}{new}"
 
 
 def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[str, str]:

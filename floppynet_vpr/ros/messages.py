@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Point, Pose, Quaternion
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
@@ -34,6 +34,11 @@ def loop_closure_message(header: Header, query_id: int, detection: Detection) ->
     )
 
 
+def matched_pose_message(stamp: Time, frame: str, pose: MapPose) -> PoseStamped:
+    """Make the pose of a recognised place, in the map's frame, at the time of the image."""
+    return PoseStamped(header=Header(stamp=stamp, frame_id=frame), pose=_pose(pose))
+
+
 def _candidate(candidate: Candidate) -> LoopClosureCandidate:
     place = candidate.place
     seconds, nanoseconds = divmod(place.stamp_ns, _NANOSECONDS)
@@ -43,6 +48,9 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
         stamp=Time(sec=seconds, nanosec=nanoseconds),
         distance=candidate.distance,
         score=candidate.score,
+        session=place.session,
+        verified=candidate.verified,
+        inliers=candidate.inliers,
         has_pose=place.pose is not None,
     )
     if place.pose is not None:

@@ -17,11 +17,15 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
+from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.mapping.keyframes import KeyframeLimits
 
 QOS_CHOICES = ("auto", "sensor_data", "reliable")
 TRANSPORTS = ("raw", "compressed")
+LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
+MODES = (LOCALIZATION, MAPPING, BOTH)
+POSE_SOURCES = ("none", "odometry", "pose", "tf")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,80 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("autostart", True, "Configure and activate at start, without a lifecycle manager."),
-    Setting("map", "", "Reference map, a file made by build_map; empty: none."),
+    Setting(
+        "mode",
+        LOCALIZATION,
+        "localization looks for loop closures in a map and never changes it; mapping adds places "
+        "to the map while driving; both does both.",
+        choices=MODES,
+    ),
+    Setting(
+        "map",
+        "",
+        "Reference map, a file made by build_map, or several separated by ':'; empty: none.",
+    ),
+    Setting(
+        "save_map_to",
+        "",
+        "Map file that mapping writes, and goes on with if it exists; empty: none.",
+    ),
+    Setting(
+        "save_period", 30.0, "Seconds between two savings of that file.", 0.5, 3600.0, live=True
+    ),
+    Setting(
+        "keyframe_distance",
+        0.3,
+        "Descriptor distance (0 to 2) from the last place at which an image becomes one.",
+        0.0,
+        2.0,
+        live=True,
+    ),
+    Setting(
+        "keyframe_seconds",
+        0.0,
+        "Seconds from the last place that an image must be, too.",
+        0.0,
+        3600.0,
+        live=True,
+    ),
+    Setting(
+        "keyframe_metres",
+        0.5,
+        "Where poses are known, metres from the last place that an image must be, too; turning "
+        "by keyframe_degrees will do instead; 0: does not count.",
+        0.0,
+        10000.0,
+        live=True,
+    ),
+    Setting(
+        "keyframe_degrees",
+        15.0,
+        "Degrees turned since the last place that do instead of keyframe_metres; 0: do not count.",
+        0.0,
+        180.0,
+        live=True,
+    ),
+    Setting(
+        "pose_source",
+        "none",
+        "Where poses come from: odometry is nav_msgs/Odometry on 'odom', pose is "
+        "geometry_msgs/PoseStamped on 'pose', tf is tf2 from map_frame to base_frame.",
+        choices=POSE_SOURCES,
+    ),
+    Setting(
+        "pose_tolerance",
+        0.1,
+        "Seconds that a pose may be from the image it is taken for.",
+        0.001,
+        10.0,
+        live=True,
+    ),
+    Setting(
+        "map_frame",
+        "",
+        "Frame of the map's poses; empty: that of the messages with poses, else 'map'.",
+    ),
+    Setting("base_frame", "base_link", "Frame of the robot, for pose_source tf."),
     Setting("weights", "", "Weights file (.fnet); empty: the weights that the package carries."),
     Setting(
         "backend", "auto", "How to compute; auto takes the fastest that works.", choices=BACKENDS
@@ -108,6 +185,31 @@ SETTINGS: tuple[Setting, ...] = (
         "subtract_mean",
         False,
         "Compare images less what all images of their drive share, such as season or light.",
+        live=True,
+    ),
+    Setting(
+        "verify",
+        False,
+        "Verify candidates by geometry, with local features: a detection whose place fails is "
+        "none. The map must keep them (build_map --features); a new map does, if this is true "
+        "when the node is configured.",
+        live=True,
+    ),
+    Setting(
+        "verify_budget",
+        30.0,
+        "Milliseconds that the verification of an image may take; what it does not suffice for is "
+        "left unchecked.",
+        1.0,
+        10000.0,
+        live=True,
+    ),
+    Setting(
+        "least_inliers",
+        12,
+        "Local features that must agree for a candidate to be verified.",
+        8,
+        1000,
         live=True,
     ),
     Setting(
@@ -164,6 +266,17 @@ class NodeParameters:
         """The settings of the detector, which bear the names of its options."""
         names = [option.name for option in fields(DetectorOptions)]
         return DetectorOptions(**{name: self[name] for name in names})
+
+    @property
+    def verification_options(self) -> VerificationOptions:
+        """How candidates are verified."""
+        return VerificationOptions(self["least_inliers"], self["verify_budget"])
+
+    @property
+    def keyframe_limits(self) -> KeyframeLimits:
+        """How much an image must differ from the last place to become one."""
+        names = [limit.name for limit in fields(KeyframeLimits)]
+        return KeyframeLimits(**{name: self[f"keyframe_{name}"] for name in names})
 
     def _check(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:

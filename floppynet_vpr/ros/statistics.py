@@ -35,6 +35,22 @@ class Snapshot:
     milliseconds: dict[str, tuple[float, float]]
     since_last_image: float
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """All of it by name, for people."""
+        facts: dict[str, object] = {
+            "images received": self.received,
+            "images processed": self.processed,
+            "images dropped": self.dropped,
+            "images unusable": sum(self.bad.values()),
+            **{f"unusable: {kind}": count for kind, count in self.bad.items()},
+            "rate (Hz)": f"{self.rate_hz:.2f}",
+        }
+        for stage, (middle, high) in self.milliseconds.items():
+            facts[f"{stage} median (ms)"] = f"{middle:.2f}"
+            facts[f"{stage} p99 (ms)"] = f"{high:.2f}"
+        return facts
+
 
 class FrameStatistics:
     """Gathers what happens to frames; all methods may be called from any thread."""

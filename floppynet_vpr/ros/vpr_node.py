@@ -1,43 +1,40 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node: camera images in, loop-closure candidates out.
-
-The executor's thread only takes messages in and keeps the newest; a second thread decodes,
-extracts, searches and publishes. So a burst of images never piles up, and services answer while a
-frame is worked on.
-"""
+"""The node: camera images in, loop-closure candidates out, and its map made while driving."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
-from floppynet_vpr.detection import Detection, LoopClosureDetector
+from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction import Extractor, create_extractor
-from floppynet_vpr.imaging.payload import ImageError
-from floppynet_vpr.mapping import ReferenceMap
-from floppynet_vpr.ros.detection_text import detection_facts, story
-from floppynet_vpr.ros.frame_queue import FrameQueue
-from floppynet_vpr.ros.image_subscriber import ImageSubscriber, decode
-from floppynet_vpr.ros.messages import diagnostics_message, loop_closure_message, nanoseconds
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.ros.answer_publisher import AnswerPublisher
+from floppynet_vpr.ros.frame_worker import FrameWorker
+from floppynet_vpr.ros.health import facts, health
+from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.map_services import MapServices
+from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
+from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.parameters import NodeParameters
-from floppynet_vpr.ros.statistics import FrameStatistics, FrameTimes, Snapshot
-from floppynet_vpr_msgs.msg import LoopClosure
-from floppynet_vpr_msgs.srv import MapFile
+from floppynet_vpr.ros.pose_sources import create_pose_source
+from floppynet_vpr.ros.recognition import Recognition
+from floppynet_vpr.ros.silence import SilenceWatch
+from floppynet_vpr.ros.statistics import FrameStatistics
+from floppynet_vpr.ros.transitions import explained
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -46,14 +43,6 @@ _NO_MAP_HINT = (
     "every image will be answered with 'nothing detected'. Build one with 'ros2 run floppynet_vpr "
     "build_map SOURCE --output FILE.fvm', then start with map:=FILE.fvm or call {service}"
 )
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    """An image message and the moment it came in."""
-
-    message: Any
-    moment: float
 
 
 class VprNode(LifecycleNode):
@@ -66,64 +55,75 @@ class VprNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare the parameters; nothing is loaded before the node is configured."""
         super().__init__(NODE_NAME)
-        self._extractor: Extractor | None = None
-        self._detector: LoopClosureDetector | None = None
+        self._mapping: MappingMode | None = None
         self._last: Detection | None = None
-        self._map_origin = ""
-        self._map_error = ""
         self._paused = False
-        self._silence = ""
         self._statistics = FrameStatistics()
+        self._silence = SilenceWatch(self.get_logger())
         self._images: ImageSubscriber | None = None
-        self._arrivals: FrameQueue[_Arrival] = FrameQueue(1)
-        self._worker: threading.Thread | None = None
+        self._worker: FrameWorker | None = None
         self.settings = NodeParameters(self)
 
     # Life cycle
 
+    @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and the map, offer topics and services."""
-        try:
-            weights = self.settings["weights"]
-            self._extractor = create_extractor(
-                Path(weights) if weights else None,
-                self.settings["backend"],
-                self.settings["threads"],
-            )
-        except VprError as error:
-            self.get_logger().error(f"not configured: {error}")
-            return TransitionCallbackReturn.FAILURE
+        settings = self.settings
+        self._close_mapping()  # of a configuration that failed half-way
+        self._extractor = create_extractor(
+            Path(settings["weights"]) if settings["weights"] else None,
+            settings["backend"],
+            settings["threads"],
+        )
+        self._map = MapInUse(
+            self._extractor.weights,
+            lambda: settings.detector_options,
+            DEFAULT_FEATURES if settings["verify"] else 0,
+        )
+        self._mapping = create_mapping_mode(settings, self._map, self.get_logger().error)
+        self._poses = create_pose_source(
+            self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
+        )
         self.get_logger().info(
             f"{self._extractor.weights.spec.title} "
             f"{self._extractor.weights.fingerprint[:12]}, {self._extractor.description}"
         )
-        self._use_map(ReferenceMap.for_weights(self._extractor.weights), "")
-        self._load_first_map()
-        self._loop_closures = self.create_lifecycle_publisher(LoopClosure, "~/loop_closure", 10)
+        self._recognition = Recognition(
+            settings, self._extractor, self._map, self._mapping, self._poses, Verifier()
+        )
+        self._look_at_map()
+        self._answers = AnswerPublisher(self, self._map, self._poses)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._services_offered = [
-            self.create_service(MapFile, "~/save_map", self._on_save_map),
-            self.create_service(MapFile, "~/load_map", self._on_load_map),
-            self.create_service(Trigger, "~/reset_map", self._on_reset_map),
-            self.create_service(SetBool, "~/pause", self._on_pause),
-        ]
+        self._map_services = MapServices(
+            self, self._map, self._mapping.file if self._mapping else None
+        )
+        self._pause_service = self.create_service(SetBool, "~/pause", self._on_pause)
         # Steady time: images may stop, and simulated time with them.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_running = [
             self.create_timer(_CHECK_PERIOD_S, self._check, clock=steady),
             self.create_timer(_FOLLOW_PERIOD_S, self._follow_publishers, clock=steady),
         ]
-        self.settings.locked = True
+        settings.locked = True
         return TransitionCallbackReturn.SUCCESS
 
+    @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to take images."""
         self._statistics = FrameStatistics()
-        self._silence = ""
-        self._arrivals = FrameQueue(self.settings["queue_size"])
-        self._worker = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
+        self._silence = SilenceWatch(self.get_logger())
+        self._last = None
         super().on_activate(state)
-        self._worker.start()
+        self._worker = FrameWorker(
+            self._process,
+            self.settings["queue_size"],
+            self._statistics,
+            self.get_logger(),
+            self.context.ok,
+        )
+        if self._mapping is not None:
+            self._mapping.start()
         self._images = ImageSubscriber(
             self,
             self.settings["image_transport"],
@@ -135,7 +135,7 @@ class VprNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop taking images; the map stays."""
+        """Stop taking images; the map stays, and what is new of it is saved."""
         self._stop_work()
         return super().on_deactivate(state)
 
@@ -144,16 +144,18 @@ class VprNode(LifecycleNode):
         self.settings.locked = False
         for timer in self._timers_running:
             self.destroy_timer(timer)
-        for service in self._services_offered:
-            self.destroy_service(service)
+        self._map_services.close()
+        self.destroy_service(self._pause_service)
+        self._answers.close()
+        self._poses.close()
         self.destroy_publisher(self._diagnostics)
-        self.destroy_lifecycle_publisher(self._loop_closures)
-        self._extractor = self._detector = None
+        self._close_mapping()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
         self._stop_work()
+        self._close_mapping()
         return TransitionCallbackReturn.SUCCESS
 
     def start(self) -> bool:
@@ -164,64 +166,41 @@ class VprNode(LifecycleNode):
         )
 
     def destroy_node(self) -> None:
-        """Stop the worker before what it uses goes."""
+        """Stop the worker before what it uses goes, and save what is new of the map."""
         self._stop_work()
+        self._close_mapping()
         super().destroy_node()
 
     def _stop_work(self) -> None:
         if self._images is not None:
             self._images.close()
             self._images = None
-        self._arrivals.close()
         if self._worker is not None:
-            self._worker.join()
+            self._worker.close()
             self._worker = None
+        if self._mapping is not None:
+            self._mapping.stop()
+
+    def _close_mapping(self) -> None:
+        if self._mapping is not None:
+            self._mapping.close()
+            self._mapping = None
 
     # Images
 
     def _on_image(self, message: Any) -> None:
         """Hand an image to the worker (executor's thread)."""
-        if self._paused:
+        if self._paused or self._worker is None:
             self._statistics.image_received(dropped_older=False)
-            return
-        dropped = self._arrivals.put(_Arrival(message, time.perf_counter()))
-        self._statistics.image_received(dropped)
+        else:
+            self._worker.put(message)
 
-    def _work(self) -> None:
-        """Process image after image (worker's thread)."""
-        while (arrival := self._arrivals.take()) is not None:
-            try:
-                self._process(arrival)
-            except ImageError as error:
-                if self._statistics.image_bad(error.kind):
-                    self.get_logger().warning(
-                        f"an image could not be used: {error} (more of this kind are counted in "
-                        "/diagnostics, not reported)"
-                    )
-            except Exception as error:
-                if not self.context.ok():
-                    return  # shut down while this frame was on its way
-                if self._statistics.image_bad("internal error"):
-                    self.get_logger().error(f"an image could not be processed: {error!r}")
-
-    def _process(self, arrival: _Arrival) -> None:
-        extractor, detector = self._extractor, self._detector
-        if extractor is None or detector is None:
-            return
-        rgb = decode(arrival.message)
-        start = time.perf_counter()
-        descriptor = extractor.describe(rgb)
-        extracted = time.perf_counter()
-        detector.options = self.settings.detector_options
-        detection = detector.detect(descriptor, nanoseconds(arrival.message.header.stamp))
-        end = time.perf_counter()
-        query_id = self._statistics.frame_processed(
-            FrameTimes(extracted - start, end - extracted, end - arrival.moment)
-        )
-        self._last = detection
-        self.get_logger().debug(f"image {query_id}: {story(detection)}")
-        message = loop_closure_message(arrival.message.header, query_id, detection)
-        self._loop_closures.publish(message)
+    def _process(self, message: Any, arrived: float) -> None:
+        """Answer an image (worker's thread)."""
+        result = self._recognition.process(message, arrived)
+        query_id = self._statistics.frame_processed(result.times)
+        self._last = result.detection
+        self._answers.publish(message.header, query_id, result)
 
     # Checks
 
@@ -230,125 +209,53 @@ class VprNode(LifecycleNode):
             self._images.follow_publishers()
 
     def _check(self) -> None:
-        """Warn of silence and publish diagnostics, once a second."""
+        """Warn of silence, publish diagnostics and markers, once a second."""
         seen = self._statistics.snapshot()
         if self._images is not None:
-            self._watch_for_silence(seen, self._images)
-        level, summary = self._health(seen)
+            patience = self.settings["no_image_warning"]
+            self._silence.look(self._images, seen.since_last_image, patience)
+        parts = self._recognition
+        level, summary = health(
+            seen, parts, self._images is not None, self._silence.reason, self._paused
+        )
         self._diagnostics.publish(
             diagnostics_message(
                 self.get_clock().now().to_msg(),
                 f"{self.get_name()}: place recognition",
                 level,
                 summary,
-                self._facts(seen),
+                facts(seen, parts, self._images, self._last),
             )
         )
-
-    def _watch_for_silence(self, seen: Snapshot, images: ImageSubscriber) -> None:
-        """Warn when no image comes, once for every reason."""
-        silent = seen.since_last_image > self.settings["no_image_warning"]
-        reason = images.explain_silence() if silent else ""
-        if silent and reason != self._silence:
-            self.get_logger().warning(f"no image for {seen.since_last_image:.0f} s: {reason}")
-        elif self._silence and not silent:
-            self.get_logger().info(f"images are coming on {images.topic}")
-        self._silence = reason
-
-    def _health(self, seen: Snapshot) -> tuple[bytes, str]:
-        if self._images is None:
-            return DiagnosticStatus.WARN, "inactive"
-        if self._map_error:
-            return DiagnosticStatus.ERROR, self._map_error
-        if self._detector is None or not len(self._detector.reference):
-            return DiagnosticStatus.ERROR, "no map"
-        if self._silence:
-            return DiagnosticStatus.ERROR, f"no image: {self._silence}"
-        if self._paused:
-            return DiagnosticStatus.WARN, "paused"
-        if seen.bad:
-            return DiagnosticStatus.WARN, "some images cannot be used"
-        if seen.dropped:
-            return DiagnosticStatus.OK, "running, some images dropped to stay with the newest"
-        return DiagnosticStatus.OK, "running"
-
-    def _facts(self, seen: Snapshot) -> dict[str, object]:
-        facts: dict[str, object] = {
-            "images received": seen.received,
-            "images processed": seen.processed,
-            "images dropped": seen.dropped,
-            "images unusable": sum(seen.bad.values()),
-            **{f"unusable: {kind}": count for kind, count in seen.bad.items()},
-            "rate (Hz)": f"{seen.rate_hz:.2f}",
-        }
-        for stage, (middle, high) in seen.milliseconds.items():
-            facts[f"{stage} median (ms)"] = f"{middle:.2f}"
-            facts[f"{stage} p99 (ms)"] = f"{high:.2f}"
-        if self._extractor is not None and self._detector is not None:
-            facts["map places"] = len(self._detector.reference)
-            facts["map"] = self._map_origin or "none"
-            facts.update(detection_facts(self.settings.detector_options, self._last))
-            facts["backend"] = self._extractor.description
-            facts["weights"] = self._extractor.weights.fingerprint[:12]
-        if self._images is not None:
-            facts["image topic"] = self._images.topic
-            facts["image QoS"] = self._images.reliability
-        return facts
+        self._answers.publish_markers()
 
     # Map
 
-    def _load_first_map(self) -> None:
+    def _look_at_map(self) -> None:
+        """Load the map of localization, and say what there is."""
+        if self._mapping is None:
+            self._load_map()
+        elif self._mapping.file is None:
+            self.get_logger().warning(
+                "the map is only in memory: start with save_map_to:=FILE.fvm, or call "
+                f"{self.get_fully_qualified_name()}/save_map in time"
+            )
+        else:
+            self.get_logger().info(f"the map is saved to {self._mapping.file}")
+        if self._map.places:
+            self.get_logger().info(f"map {self._map.origin}: {len(self._map.places)} places")
+
+    def _load_map(self) -> None:
         path = self.settings["map"]
         hint = _NO_MAP_HINT.format(service=f"{self.get_fully_qualified_name()}/load_map")
         if not path:
             self.get_logger().warning(f"no map: {hint}")
             return
         try:
-            self._load_map(path)
+            self._map.load(Path(path))
         except VprError as error:
-            self._map_error = str(error)
+            self._map.error = str(error)
             self.get_logger().error(f"no map: {error}. Until then {hint}")
-
-    def _load_map(self, path: str) -> str:
-        if self._extractor is None:
-            raise VprError("the node is not configured")
-        reference = ReferenceMap.load(Path(path))
-        reference.require_weights(self._extractor.weights, path)
-        self._use_map(reference, path)
-        return f"loaded {len(reference)} places from {path}"
-
-    def _use_map(self, reference: ReferenceMap, origin: str) -> None:
-        """Detect against `reference` from the next frame on."""
-        self._detector = LoopClosureDetector(reference, self.settings.detector_options)
-        self._last = None
-        self._map_origin, self._map_error = origin, ""
-        if len(reference):
-            self.get_logger().info(f"map {origin}: {len(reference)} places")
-
-    def _on_load_map(self, request: Any, response: Any) -> Any:
-        try:
-            response.message = self._load_map(request.path)
-            response.success = True
-        except VprError as error:
-            response.message = f"{error}; the map in use stays"
-        return response
-
-    def _on_save_map(self, request: Any, response: Any) -> Any:
-        try:
-            if not request.path or self._detector is None:
-                raise VprError("give the path of the map file to write")
-            self._detector.reference.save(Path(request.path))
-            response.message = f"saved {len(self._detector.reference)} places to {request.path}"
-            response.success = True
-        except VprError as error:
-            response.message = str(error)
-        return response
-
-    def _on_reset_map(self, request: Any, response: Any) -> Any:
-        if self._extractor is not None:
-            self._use_map(ReferenceMap.for_weights(self._extractor.weights), "")
-        response.success, response.message = True, "the map is empty now"
-        return response
 
     def _on_pause(self, request: Any, response: Any) -> Any:
         self._paused = request.data

@@ -1,0 +1,93 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Several drives in one map: summer and winter, day and night."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from floppynet_vpr.mapping.map_file import MapError
+from floppynet_vpr.mapping.reference_map import ReferenceMap
+
+SEPARATOR = ":"
+"""Between the files of several maps that are to be used as one."""
+
+
+def load_maps(text: str) -> ReferenceMap:
+    """Load a map file, or several whose names are separated by ':' as one map.
+
+    Of several, places that have no session get the name of their file, without its suffix. Raises
+    MapError when one cannot be loaded or they do not go together.
+    """
+    names = [text] if Path(text).is_file() else [name for name in text.split(SEPARATOR) if name]
+    return join_files([Path(name) for name in names or [text]])
+
+
+def join_files(paths: Sequence[Path]) -> ReferenceMap:
+    """Load map files as one map; see `load_maps`."""
+    if len(paths) == 1:
+        return ReferenceMap.load(paths[0])
+    stems = [path.stem for path in paths]
+    for stem in stems:
+        if stems.count(stem) > 1:
+            raise MapError(f"two maps are named {stem}: rename one, sessions are told by the name")
+    return join_maps({path.stem: ReferenceMap.load(path) for path in paths})
+
+
+def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:
+    """Make one map of several, one after the other, what is kept of places copied bit for bit.
+
+    Places that have no session get their map's name for one. Calibrations are left behind, for
+    they are of single maps. Raises MapError when there is no map, and unless all are of the same
+    weights and storage, with no session in two of them.
+    """
+    if not maps:
+        raise MapError("no map to join: name at least one")
+    _check(maps)
+    first = next(iter(maps.values()))
+    slots = max(reference.features for reference in maps.values())
+    joined = ReferenceMap(first.network, first.fingerprint, first.storage, slots)
+    for name, reference in maps.items():
+        joined.adopt(reference, np.arange(len(reference), dtype=np.int64), name)
+    return joined
+
+
+def _check(maps: Mapping[str, ReferenceMap]) -> None:
+    """Raise MapError unless the maps can be one."""
+    (first_name, first), *_ = maps.items()
+    known: dict[str, str] = {}
+    for name, reference in maps.items():
+        for what, ours, theirs in (
+            ("weights", first.fingerprint[:12], reference.fingerprint[:12]),
+            ("storage", first.storage, reference.storage),
+        ):
+            if ours != theirs:
+                raise MapError(
+                    f"the maps {first_name} and {name} cannot be one: the {what} of the first "
+                    f"are {ours}, of the second {theirs}; build both in the same way"
+                )
+        for session in {place.session or name for place in reference.places}:
+            if session in known:
+                raise MapError(
+                    f"the maps {known[session]} and {name} both have a session named {session}: "
+                    "leave one of them out, or rename its file and build it again"
+                )
+            known[session] = name
+
+
+def spans(borders: Sequence[int], count: int) -> list[tuple[int, int]]:
+    """First place and the one after the last of each session among the first `count` places."""
+    edges = [0, *(border for border in borders if 0 < border < count), count]
+    return list(pairwise(edges))
+
+
+def span_of(place: int, borders: Sequence[int], count: int) -> tuple[int, int]:
+    """First place and the one after the last of the session of `place`; see `spans`."""
+    at = bisect_right(borders, place)
+    first = borders[at - 1] if at else 0
+    return first, min(count, borders[at]) if at < len(borders) else count

@@ -1,0 +1,64 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes what came of an image: the answer, and beside it what some want to see of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Header, String
+
+from floppynet_vpr.ros.detection_text import story
+from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.map_markers import MapMarkers
+from floppynet_vpr.ros.messages import loop_closure_message, matched_pose_message
+from floppynet_vpr.ros.pose_sources import PoseSource
+from floppynet_vpr.ros.recognition import Recognised
+from floppynet_vpr_msgs.msg import LoopClosure
+
+_DEPTH = 10
+
+
+class AnswerPublisher:
+    """Publishes ~/loop_closure for every image, and ~/matched_pose, ~/markers and ~/story."""
+
+    def __init__(self, node: LifecycleNode, map_in_use: MapInUse, poses: PoseSource) -> None:
+        """Offer the topics; nothing is published on them before the node is active."""
+        self._node = node
+        self._poses = poses
+        self._answers: Any = self._offer(LoopClosure, "~/loop_closure")
+        self._matched_poses: Any = self._offer(PoseStamped, "~/matched_pose")
+        self._stories: Any = self._offer(String, "~/story")
+        self._markers = MapMarkers(node, map_in_use)
+
+    def close(self) -> None:
+        """Offer them no more."""
+        for publisher in (self._answers, self._matched_poses, self._stories):
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._markers.close()
+
+    def publish(self, header: Header, query_id: int, result: Recognised) -> None:
+        """Publish the answer to an image with this header."""
+        self._answers.publish(loop_closure_message(header, query_id, result.detection))
+        told = f"image {query_id}: {story(result.detection, result.added)}"
+        self._node.get_logger().debug(told)
+        if self._stories.get_subscription_count():
+            self._stories.publish(String(data=told))
+        if not result.detection.detected:
+            return
+        place = result.detection.candidates[0].place
+        if place.pose is not None:
+            self._matched_poses.publish(
+                matched_pose_message(header.stamp, self._poses.frame, place.pose)
+            )
+            if result.pose is not None:
+                self._markers.loop_closure(result.pose, place.pose)
+
+    def publish_markers(self) -> None:
+        """Send what is new of the map to those who look at it."""
+        self._markers.publish(self._poses.frame)
+
+    def _offer(self, kind: type, name: str) -> Any:
+        return self._node.create_lifecycle_publisher(kind, name, _DEPTH)

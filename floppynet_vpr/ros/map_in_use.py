@@ -1,0 +1,152 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The map that the node detects against: replaced, reduced, grown and saved, by several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.local_features import LocalFeatures
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
+from floppynet_vpr.mapping.keyframes import metres_between
+from floppynet_vpr.mapping.map_file import MapContent, write_map
+from floppynet_vpr.network.weights import NetworkWeights
+
+
+class MapInUse:
+    """The map, the detector that knows it, and where it came from.
+
+    Frames are worked on by one thread, which alone detects and adds places; services and savers
+    are others. A map is never taken away from under the detector: it is replaced as a whole.
+    """
+
+    def __init__(
+        self,
+        weights: NetworkWeights,
+        options: Callable[[], DetectorOptions],
+        features: int = 0,
+    ) -> None:
+        """Start with an empty map for `weights`; `options` gives those of a new detector.
+
+        New maps have room for so many local `features` of a place.
+        """
+        self._weights = weights
+        self._options = options
+        self._features = features
+        # Held for the moment in which the map changes or is looked at as a whole.
+        self._lock = threading.Lock()
+        self._version = 0
+        self._replaced = 0
+        self.error = ""
+        """Why there is no map, when one could not be loaded."""
+        self.origin = ""
+        """The file the map was loaded from; empty: none."""
+        self.detector = LoopClosureDetector(self._new_map(), options())
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """The places of the map as it is now; others may be added while they are looked at."""
+        return self.detector.reference.places
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """How often the map was replaced, and how often it was changed in any way."""
+        return self._replaced, self._version
+
+    def load(self, path: Path) -> str:
+        """Use a map file, or several (`load_maps`) as one; returns what to tell people.
+
+        Raises VprError and keeps the old map.
+        """
+        reference = load_maps(str(path))
+        reference.require_weights(self._weights, str(path))
+        self._use(reference, str(path))
+        return f"loaded {len(reference)} places from {path}"
+
+    def reset(self) -> None:
+        """Start anew with an empty map."""
+        self._use(self._new_map(), "")
+
+    def save(self, path: Path) -> str:
+        """Save the map; returns what to tell people, raises VprError."""
+        _, content = self.content()
+        write_map(path, content)
+        return f"saved {len(content.places)} places to {path}"
+
+    def content(self) -> tuple[int, MapContent]:
+        """Look at all of the map at one moment, to be saved; with the number of its changes."""
+        with self._lock:
+            return self._version, self.detector.reference.content()
+
+    def add(
+        self,
+        detector: LoopClosureDetector,
+        descriptor: NDArray[np.float32],
+        name: str,
+        stamp_ns: int,
+        pose: Pose | None,
+        features: LocalFeatures | None = None,
+    ) -> Place | None:
+        """Add a place to the map that `detector` answered from, or not if it was replaced since."""
+        with self._lock:
+            if detector is not self.detector:
+                return None
+            self._version += 1
+            return detector.reference.add(descriptor, name, stamp_ns, pose, features=features)
+
+    def forget_ids(self, first: int, end: int) -> int:
+        """Forget the places `first` to before `end`; returns how many, raises VprError."""
+        if not 0 <= first < end <= len(self.places):
+            raise VprError(
+                f"there are no places {first} to before {end}: the map has {len(self.places)}; "
+                "give first_id and end_id, or a position and a radius above 0"
+            )
+        return self._forget(lambda places: range(first, min(end, len(places))))
+
+    def forget_around(self, position: Pose, radius: float) -> int:
+        """Forget the places whose poses are within `radius` metres of a position; returns how many.
+
+        Raises VprError when there are none.
+        """
+        return self._forget(
+            lambda places: [
+                place.id
+                for place in places
+                if place.pose is not None and metres_between(place.pose, position) <= radius
+            ]
+        )
+
+    def _forget(self, choose: Callable[[Sequence[Place]], Iterable[int]]) -> int:
+        # All under the lock, for a place that is added meanwhile must not be lost. Frames go on
+        # being answered from the old map as long as they add none.
+        with self._lock:
+            detector = self.detector
+            reference = detector.reference
+            forgotten = set(choose(reference.places))
+            if not forgotten:
+                raise VprError("no place of the map has a pose within that radius")
+            kept = [place.id for place in reference.places if place.id not in forgotten]
+            known = sum(place < detector.known for place in kept)
+            self.detector = LoopClosureDetector(reference.select(kept), self._options(), known)
+            self._replaced += 1
+            self._version += 1
+            return len(forgotten)
+
+    def _new_map(self) -> ReferenceMap:
+        return ReferenceMap.for_weights(self._weights, features=self._features)
+
+    def _use(self, reference: ReferenceMap, origin: str) -> None:
+        """Detect against `reference` from the next frame on."""
+        detector = LoopClosureDetector(reference, self._options())
+        with self._lock:
+            self.detector = detector
+            self.origin, self.error = origin, ""
+            self._replaced += 1
+            self._version += 1

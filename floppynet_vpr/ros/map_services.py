@@ -1,0 +1,87 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The services that save, load, reset and reduce the node's map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.mapping import Pose
+from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr_msgs.srv import ForgetPlaces, MapFile
+
+
+class MapServices:
+    """Offers ~/save_map, ~/load_map, ~/reset_map and ~/forget.
+
+    Every answer says in one sentence what was done, or what was wrong and what to do.
+    """
+
+    def __init__(self, node: Node, map_in_use: MapInUse, written: Path | None) -> None:
+        """Offer them; `written` is the file that the map is saved to on its own, if any."""
+        self._node = node
+        self._map = map_in_use
+        self._written = written
+        self._services = [
+            node.create_service(MapFile, "~/save_map", self._save),
+            node.create_service(MapFile, "~/load_map", self._load),
+            node.create_service(Trigger, "~/reset_map", self._reset),
+            node.create_service(ForgetPlaces, "~/forget", self._forget),
+        ]
+
+    def close(self) -> None:
+        """Offer them no more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+
+    def _save(self, request: Any, response: Any) -> Any:
+        try:
+            if not request.path:
+                raise VprError("give the path of the map file to write")
+            response.message = self._map.save(Path(request.path))
+            response.success = True
+        except VprError as error:
+            response.message = str(error)
+        return response
+
+    def _load(self, request: Any, response: Any) -> Any:
+        try:
+            if self._written is not None:
+                raise VprError(
+                    f"the map in use is being saved to {self._written}, which another map would "
+                    "overwrite: start the node anew with other parameters"
+                )
+            response.message = self._map.load(Path(request.path))
+            response.success = True
+            self._node.get_logger().info(response.message)
+        except VprError as error:
+            response.message = f"{error}; the map in use stays"
+        return response
+
+    def _reset(self, request: Any, response: Any) -> Any:
+        self._map.reset()
+        response.success, response.message = True, "the map is empty now"
+        if self._written is not None:
+            response.message += f", and {self._written} will be with the next saving"
+        return response
+
+    def _forget(self, request: Any, response: Any) -> Any:
+        try:
+            if request.radius > 0:
+                at = request.position
+                response.forgotten = self._map.forget_around(Pose(at.x, at.y, at.z), request.radius)
+            else:
+                response.forgotten = self._map.forget_ids(request.first_id, request.end_id)
+            response.success = True
+            response.message = (
+                f"forgot {response.forgotten} places, {len(self._map.places)} are left"
+            )
+            self._node.get_logger().info(response.message)
+        except VprError as error:
+            response.message = str(error)
+        return response

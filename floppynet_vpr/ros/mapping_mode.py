@@ -1,0 +1,132 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a node does that makes its map while driving: adds places, and keeps them in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection import LoopClosureDetector
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.local_features import extract_features
+from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.mapping.keyframes import KeyframeGate
+from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.map_saver import MapSaver
+from floppynet_vpr.ros.parameters import LOCALIZATION, NodeParameters
+
+
+class MappingMode:
+    """Adds images that show something new to the map, and has the map saved."""
+
+    def __init__(
+        self, settings: NodeParameters, map_in_use: MapInUse, warn: Callable[[str], object]
+    ) -> None:
+        """Load the map to go on with, or start a new one.
+
+        Raises VprError when that cannot be done without harm: the file is damaged, of other
+        weights, written by another process, or it is not clear which of two maps is meant.
+        """
+        self._settings = settings
+        self._map = map_in_use
+        self._gate = KeyframeGate(settings.keyframe_limits)
+        self._version = map_in_use.version[0]
+        self._saver: MapSaver | None = None
+        self.added = 0
+        """Places added since the node was configured."""
+        target, source = settings["save_map_to"], settings["map"]
+        if target:
+            self._saver = MapSaver(
+                Path(target), map_in_use, lambda: float(settings["save_period"]), warn
+            )
+        try:
+            self._open(source)
+        except VprError:
+            self.close()
+            raise
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the map is saved to, None: none."""
+        return None if self._saver is None else self._saver.path
+
+    @property
+    def error(self) -> str:
+        """Why the map is not saved; empty: it is, or is not to be."""
+        return "" if self._saver is None else self._saver.error
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The state of the mapping, for people."""
+        saved = {"map file": "none"} if self._saver is None else self._saver.facts
+        return {"places added": self.added, **saved}
+
+    def take(
+        self,
+        detector: LoopClosureDetector,
+        rgb: NDArray[np.uint8],
+        descriptor: NDArray[np.float32],
+        name: str,
+        stamp_ns: int,
+        pose: Pose | None,
+    ) -> Place | None:
+        """Add an image, answered by `detector`, to the map if it shows something new."""
+        self._gate.limits = self._settings.keyframe_limits
+        if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
+            self._version = self._map.version[0]
+            self._gate = KeyframeGate(self._settings.keyframe_limits)
+        if not self._gate.passes(descriptor, stamp_ns, pose):
+            return None
+        count = detector.reference.features
+        features = extract_features(rgb, count) if count else None
+        place = self._map.add(detector, descriptor, name, stamp_ns, pose, features)
+        self.added += place is not None
+        return place
+
+    def start(self) -> None:
+        """Save from now on."""
+        if self._saver is not None:
+            self._saver.start()
+
+    def stop(self) -> None:
+        """Save what is new, and no more from then on."""
+        if self._saver is not None:
+            self._saver.stop()
+
+    def close(self) -> None:
+        """Stop, and let others write the file."""
+        if self._saver is not None:
+            self._saver.close()
+            self._saver = None
+
+    def _open(self, source: str) -> None:
+        if self._saver is None or not self._saver.path.exists():
+            if source:
+                self._map.load(Path(source))
+            return
+        path = self._saver.path
+        if source and Path(source).expanduser().resolve() != path:
+            raise VprError(
+                f"save_map_to is {path}, which exists and would be gone on with, but map is "
+                f"{source}: leave one of them empty, or save to a file that does not exist"
+            )
+        self._map.load(path)
+        self._saver.in_step()
+
+
+def create_mapping_mode(
+    settings: NodeParameters, map_in_use: MapInUse, warn: Callable[[str], object]
+) -> MappingMode | None:
+    """Make what the parameter `mode` asks for, None for localization; raises VprError."""
+    if settings["mode"] != LOCALIZATION:
+        return MappingMode(settings, map_in_use, warn)
+    if settings["save_map_to"]:
+        raise VprError(
+            "save_map_to is given, but mode is localization, which never changes the map: "
+            "set mode to mapping or both"
+        )
+    return None

@@ -1,0 +1,217 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the node gets the camera's poses from: nowhere, a topic, or tf2."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.mapping import Pose
+from floppynet_vpr.ros.messages import nanoseconds
+from floppynet_vpr.ros.pose_history import CLOCK_JUMP_S, PoseHistory
+
+DEFAULT_FRAME = "map"
+_DEPTH = 100
+
+
+class PoseSource(ABC):
+    """Gives the pose of an image by its stamp."""
+
+    def __init__(self, name: str, frame: str) -> None:
+        """Start without a pose; `name` is for people."""
+        self.name = name
+        self._frame = frame
+        self._latest: float | None = None
+        self._stamp_ns = 0
+        self.missing = ""
+        """Why the last image got no pose; empty: it got one, or none was wanted."""
+
+    @property
+    def frame(self) -> str:
+        """The frame of the poses."""
+        return self._frame or DEFAULT_FRAME
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last usable pose came, None before the first."""
+        return None if self._latest is None else time.monotonic() - self._latest
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The state of the source, for people."""
+        facts: dict[str, object] = {"pose source": self.name, "frame of poses": self.frame}
+        if self.age is not None:
+            facts["last pose (s ago)"] = f"{self.age:.2f}"
+            facts["stamp of last pose"] = f"{self._stamp_ns / 1e9:.3f}"
+        return facts
+
+    def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        """Find the pose at a stamp, None without one within `tolerance` seconds of it."""
+        pose = self._find(stamp_ns, tolerance)
+        self.missing = ""
+        if pose is None:
+            self.missing = (
+                f"{self.name} has given none yet"
+                if self.age is None
+                else f"{self.name} gave none within {tolerance} s of the last image"
+            )
+        return pose
+
+    @abstractmethod
+    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        """Find the pose for `at`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the subscriptions."""
+
+    def _seen(self, stamp_ns: int) -> None:
+        self._latest, self._stamp_ns = time.monotonic(), stamp_ns
+
+
+class NoPoses(PoseSource):
+    """No poses."""
+
+    def __init__(self, frame: str) -> None:
+        """Give none; `frame` is that of a map that was made with poses."""
+        super().__init__("none", frame)
+
+    def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        """Give none, which nobody misses."""
+        return None
+
+    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        return None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class TopicPoses(PoseSource):
+    """Poses of nav_msgs/Odometry on `odom` or of geometry_msgs/PoseStamped on `pose`."""
+
+    def __init__(self, node: Node, odometry: bool, frame: str) -> None:
+        """Subscribe; with an empty `frame` that of the first message is the poses' frame."""
+        # Best effort, which every publisher can serve.
+        profile = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._node = node
+        self._subscription = (
+            node.create_subscription(Odometry, "odom", self._on_odometry, profile)
+            if odometry
+            else node.create_subscription(PoseStamped, "pose", self._on_pose, profile)
+        )
+        kind = "odometry" if odometry else "pose"
+        super().__init__(f"{kind} {self._subscription.topic_name}", frame)
+        self._history = PoseHistory()
+        self._told: set[str] = set()
+
+    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        return self._history.at(stamp_ns, tolerance)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        self._take(message.header, message.pose.pose)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        self._take(message.header, message.pose)
+
+    def _take(self, header: Any, message: Any) -> None:
+        self._frame = self._frame or header.frame_id
+        pose = map_pose(message)
+        if header.frame_id not in ("", self._frame):
+            self._warn(
+                f"poses of {self.name} are in frame '{header.frame_id}', not '{self._frame}': "
+                "they are not used; set map_frame to the frame they are in"
+            )
+        elif pose is None:
+            self._warn(f"a pose of {self.name} is not finite or has no orientation: not used")
+        else:
+            self._history.add(nanoseconds(header.stamp), pose)
+            self._seen(nanoseconds(header.stamp))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._node.get_logger().warning(text)
+
+
+class TransformPoses(PoseSource):
+    """Poses of `base_frame` in `frame`, from tf2."""
+
+    def __init__(self, node: Node, frame: str, base_frame: str) -> None:
+        """Listen to tf2; raises VprError where tf2_ros is not installed."""
+        try:
+            import tf2_ros
+        except ImportError:
+            raise VprError(
+                "pose_source is 'tf', but tf2_ros is not installed: install it "
+                "(sudo apt install ros-$ROS_DISTRO-tf2-ros-py), or take poses from a topic "
+                "with pose_source odometry or pose"
+            ) from None
+        super().__init__(f"tf {frame or DEFAULT_FRAME} -> {base_frame}", frame)
+        self._base_frame = base_frame
+        self._failure = tf2_ros.TransformException
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._newest = 0
+
+    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
+        """Look it up, or the newest one where that is not older than `tolerance`."""
+        if stamp_ns < self._newest - CLOCK_JUMP_S * 1e9:
+            self._buffer.clear()  # it would keep the transforms of a time that is to come
+            self._newest = stamp_ns
+        self._newest = max(self._newest, stamp_ns)
+        stamp = Time(nanoseconds=stamp_ns)
+        for wanted in (stamp, Time()):  # Time() asks for the newest
+            try:
+                found = self._buffer.lookup_transform(
+                    self.frame, self._base_frame, wanted, Duration()
+                )
+            except self._failure:
+                continue
+            # Frames that do not move against each other carry no stamp.
+            found_ns = nanoseconds(found.header.stamp) or stamp_ns
+            if abs(found_ns - stamp_ns) <= tolerance * 1e9:
+                self._seen(found_ns)
+                place, turn = found.transform.translation, found.transform.rotation
+                return Pose(place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
+        return None
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        self._listener.unregister()
+
+
+def create_pose_source(node: Node, kind: str, frame: str, base_frame: str) -> PoseSource:
+    """Make the source `kind`, one of `POSE_SOURCES`; raises VprError where it cannot be."""
+    if kind == "none":
+        return NoPoses(frame)
+    if kind == "tf":
+        return TransformPoses(node, frame, base_frame)
+    return TopicPoses(node, kind == "odometry", frame)
+
+
+def map_pose(message: Any) -> Pose | None:
+    """Turn a geometry_msgs/Pose into a map's, None where it means nothing."""
+    place, turn = message.position, message.orientation
+    size = math.hypot(turn.x, turn.y, turn.z, turn.w)
+    values = (place.x, place.y, place.z, size)
+    if not all(map(math.isfinite, values)) or size < 1e-6:
+        return None
+    return Pose(
+        place.x, place.y, place.z, turn.x / size, turn.y / size, turn.z / size, turn.w / size
+    )
