@@ -31,7 +31,7 @@ from floppynet_vpr.training.quantise import (
     quantise_weights,
     sign,
 )
-from floppynet_vpr.training.views import make_views
+from floppynet_vpr.training.views import make_views, spread
 
 SIDE = 115
 
@@ -217,6 +217,23 @@ def test_views_are_plain_images_without_a_recipe_and_repeatable_with_one() -> No
         assert one.shape == (3, 3, views.side, views.side)
         assert torch.equal(one, one.round()) and one.min() >= 0 and one.max() <= 255
     assert not torch.equal(first[0], first[1])
+
+
+def test_coarse_fields_are_spread_as_torch_interpolates() -> None:
+    nodes = torch.randn(5, 3, 4, 9, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(
+        nodes, (115, 67), mode="bilinear", align_corners=True
+    )
+    torch.testing.assert_close(spread(nodes, 115, 67), expected, atol=1e-5, rtol=0)
+
+
+def test_two_views_share_no_noise() -> None:
+    grey = torch.full((64, 3, 67, 67), 128.0)
+    first, second = make_views(grey, Views(67, light=1.0), 2, torch.Generator().manual_seed(2))
+    # What a pixel has beyond its right neighbour: noise, since the rest is smooth.
+    fine = [(view[..., 1:] - view[..., :-1]).flatten() for view in (first, second)]
+    assert min(float(values.std()) for values in fine) > 1
+    assert abs(float(torch.corrcoef(torch.stack(fine))[0, 1])) < 0.02
 
 
 def test_parallax_moves_parts_of_a_picture_against_each_other() -> None:
