@@ -199,7 +199,9 @@ def record_answers(bags: dict[str, Path], result: dict[str, Any], out: Path) -> 
                 stamp=time_of(place),
                 distance=query["distance"],
                 score=0.5,
+                session="",
                 verified=False,
+                inliers=-1,
                 pose=pose,
                 has_pose=False,
             )

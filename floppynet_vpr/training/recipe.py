@@ -53,7 +53,8 @@ class Recipe:
     `warm_latent` is the size that the latent weights of an older network start from. `norm_rate`
     multiplies the learning rate of the features' BatchNorms, which become the thresholds.
     `norms_side`, if not 0: before validation and export the features' BatchNorm statistics are
-    taken anew, on plain views of this size in light changed by `norms_light`.
+    taken anew, on views of this size that show `norms_zoom` of the image's side, not moved, in
+    light changed by `norms_light`.
     """
 
     batch: int = 24
@@ -70,6 +71,7 @@ class Recipe:
     norm_rate: float = 1.0
     norms_side: int = 0
     norms_light: float = 0.0
+    norms_zoom: tuple[float, float] = (0.5, 1.0)
     bfloat16: bool = True
 
     def __post_init__(self) -> None:
@@ -88,17 +90,20 @@ PRESETS: dict[str, Recipe] = {
     "paper": Recipe(),
     "vpr": Recipe(
         batch=24,
-        epochs=40.0,
+        epochs=400.0,
         learning_rate=5e-4,
         final_rate=0.02,
-        views=Views(115, (0.4, 0.75), shift=0.15, perspective=0.06, light=0.9, flip=True),
-        classification=0.0,
+        views=Views(
+            115, (0.65, 0.95), shift=0.15, perspective=0.06, parallax=0.05, light=0.9, flip=True
+        ),
+        classification=0.4,
         contrastive=1.0,
         temperature=0.07,
         regions=2,
-        decay=0.99,
+        decay=0.997,
         norm_rate=2.0,
-        norms_side=227,
+        norms_side=115,
+        norms_light=1.0,
     ),
     "thresholds": Recipe(
         batch=128,
@@ -110,7 +115,8 @@ PRESETS: dict[str, Recipe] = {
 }
 """The recipes that can be asked for by name.
 
-`paper`: as published. `vpr`: for recognising places under changed light and viewpoint.
+`paper`: as published. `vpr`: for recognising places under changed light and viewpoint; it has more
+epochs than anybody waits for, so that a limit in minutes decides.
 `thresholds`: no training at all; older weights keep their filters, and their thresholds move from
 the statistics of plain images to those in changed light.
 """

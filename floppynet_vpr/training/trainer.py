@@ -264,6 +264,7 @@ class Trainer:
             views = replace(
                 views,
                 side=recipe.norms_side,
+                zoom=recipe.norms_zoom,
                 light=recipe.norms_light,
                 shift=0.0,
                 perspective=0.0,
