@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import Extractor
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
+from floppynet_vpr.extraction.threads import set_threads
 
 _AHEAD = 2
 """Frames in hand per extractor: one being worked on, one ready."""
@@ -74,7 +75,7 @@ def describe_frames(
             idle.put(extractor)
 
     under_way: deque[Future[DescribedFrame]] = deque()
-    with ThreadPoolExecutor(len(extractors), "describe") as workers:
+    with ThreadPoolExecutor(len(extractors), "describe", set_threads, (1,)) as workers:
         try:
             for load in pending:
                 under_way.append(workers.submit(work, load))

@@ -9,7 +9,10 @@ import importlib
 
 
 def set_threads(count: int) -> None:
-    """Let numpy's BLAS, OpenCV and faiss use `count` threads each, for the whole process.
+    """Let numpy's BLAS, OpenCV and faiss use `count` threads each.
+
+    For the whole process, but faiss's OpenMP keeps its number for the calling thread: call this in
+    every thread that computes.
 
     One is the default everywhere in this package: a robot's other cores have other work, and at
     these sizes waking threads costs more than it gains.

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.ros.frame_queue import FrameQueue
 from floppynet_vpr.ros.statistics import FrameStatistics
@@ -28,12 +29,17 @@ class FrameWorker:
         statistics: FrameStatistics,
         logger: Any,
         running: Callable[[], bool],
+        threads: int,
     ) -> None:
-        """Start; `running` tells whether ROS has not been shut down."""
+        """Start; `running` tells whether ROS has not been shut down.
+
+        `threads`: how many each library may compute with.
+        """
         self._process = process
         self._statistics = statistics
         self._logger = logger
         self._running = running
+        self._threads = threads
         self._arrivals: FrameQueue[tuple[Any, float]] = FrameQueue(queue_size)
         self._thread = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         self._thread.start()
@@ -49,6 +55,7 @@ class FrameWorker:
         self._thread.join()
 
     def _work(self) -> None:
+        set_threads(self._threads)  # OpenMP keeps this for each thread that computes
         while (arrival := self._arrivals.take()) is not None:
             try:
                 self._process(*arrival)

@@ -121,6 +121,7 @@ class VprNode(LifecycleNode):
             self._statistics,
             self.get_logger(),
             self.context.ok,
+            self.settings["threads"],
         )
         if self._mapping is not None:
             self._mapping.start()

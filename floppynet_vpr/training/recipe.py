@@ -94,13 +94,13 @@ PRESETS: dict[str, Recipe] = {
         learning_rate=5e-4,
         final_rate=0.02,
         views=Views(
-            115, (0.65, 0.95), shift=0.15, perspective=0.06, parallax=0.05, light=0.9, flip=True
+            115, (0.6, 0.9), shift=0.15, perspective=0.06, parallax=0.05, light=0.9, flip=True
         ),
-        classification=0.4,
+        classification=0.0,
         contrastive=1.0,
         temperature=0.07,
         regions=2,
-        decay=0.997,
+        decay=0.99,
         norm_rate=2.0,
         norms_side=115,
         norms_light=1.0,
