@@ -23,8 +23,6 @@ from floppynet_vpr.extraction import BACKENDS
 NODE_NAME = "vpr"
 CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
 
-# Fast DDS reads the second name before ROS 2 Kilted and the first from then on.
-
 
 def boolean(text: str) -> bool:
     """Read a launch argument that is true or false."""

@@ -10,28 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from synthetic_drives import street, unit
 
 from floppynet_vpr.commands import map_info
 from floppynet_vpr.detection.aliasing import find_aliasing
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE
-from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, join_maps
-
-set_threads(1)  # as every command does: threads that wait for a busy core take minutes
-WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
-
-
-def street(count: int, seed: int = 0) -> NDArray[np.float32]:
-    """Descriptors of a drive on which what is seen changes from place to place, in 24 ways."""
-    rng = np.random.default_rng(seed)
-    views = rng.normal(size=(count, 24))
-    for index in range(1, count):
-        views[index] = 0.8 * views[index - 1] + 0.6 * views[index]
-    return unit(views @ WAYS + 2 * rng.normal(size=(count, DESCRIPTOR_SIZE)))
-
-
-def unit(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def twins(rows: NDArray[np.float32], *pairs: tuple[int, int]) -> NDArray[np.float32]:

@@ -9,32 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from synthetic_drives import WAYS, Descriptors, street, unit
 
 from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.background import Background
 from floppynet_vpr.detection.recent import RecentPlaces
-from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.mapping import Calibration, Place, ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
 
-Descriptors = NDArray[np.float32]
 SECOND = 1_000_000_000
-WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
-"""What descriptors are made of here: 24 features."""
-
-
-def street(count: int, seed: int = 0) -> Descriptors:
-    """Descriptors of a drive: what is seen changes from place to place, in 24 ways."""
-    rng = np.random.default_rng(seed)
-    views = rng.normal(size=(count, 24))
-    for index in range(1, count):
-        views[index] = 0.8 * views[index - 1] + 0.6 * views[index]
-    return unit(views @ WAYS + 2 * rng.normal(size=(count, DESCRIPTOR_SIZE)))
-
-
-def unit(rows: Descriptors) -> Descriptors:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def seen_again(rows: Descriptors, change: float, seed: int = 1) -> Descriptors:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from synthetic_drives import WAYS, Descriptors, street, unit
 
 from floppynet_vpr.commands import map_info, merge_maps
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
@@ -18,27 +18,8 @@ from floppynet_vpr.detection.background import Background
 from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel, within_window
-from floppynet_vpr.extraction import DESCRIPTOR_SIZE
-from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import MapError, Place, ReferenceMap, join_maps, load_maps
 from floppynet_vpr.mapping.sessions import span_of, spans
-
-Descriptors = NDArray[np.float32]
-set_threads(1)  # as every command does: threads that wait for a busy core take minutes
-WAYS = np.random.default_rng(99).normal(size=(24, DESCRIPTOR_SIZE))
-
-
-def unit(rows: NDArray[np.float64]) -> Descriptors:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def street(count: int, seed: int = 0) -> Descriptors:
-    """Descriptors of a drive on which what is seen changes from place to place, in 24 ways."""
-    rng = np.random.default_rng(seed)
-    views = rng.normal(size=(count, 24))
-    for index in range(1, count):
-        views[index] = 0.8 * views[index - 1] + 0.6 * views[index]
-    return unit(views @ WAYS + 2 * rng.normal(size=(count, DESCRIPTOR_SIZE)))
 
 
 def changed(rows: Descriptors, change: float, seed: int) -> Descriptors:

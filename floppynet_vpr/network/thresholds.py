@@ -148,18 +148,9 @@ def conv_levels(weights: NetworkWeights, conv: Conv) -> LevelThresholds:
 
     It acts on what the convolution before it sums up, or the largest of them behind a pool.
     """
-    spec = weights.spec
-    before = spec.convs[spec.convs.index(conv) - 1]
-    values = weights.convs[conv.name]
-    if values.scale is None or values.shift is None:
-        raise ValueError(f"{conv.name} has no BatchNorm in front of it")
-    return level_thresholds(
-        values.scale,
-        values.shift,
-        sum_unit(spec, before),
-        sum_bound(spec, before),
-        highest_level(spec.activation_bits),
-    )
+    spec, before, scale, shift = _in_front_of(weights, conv)
+    unit, bound = sum_unit(spec, before), sum_bound(spec, before)
+    return level_thresholds(scale, shift, unit, bound, highest_level(spec.activation_bits))
 
 
 def conv_threshold(weights: NetworkWeights, conv: Conv) -> SignThreshold:
@@ -167,11 +158,16 @@ def conv_threshold(weights: NetworkWeights, conv: Conv) -> SignThreshold:
 
     `conv` is any but the first. A max-pool in between changes nothing: it picks one of the sums.
     """
+    spec, before, scale, shift = _in_front_of(weights, conv)
+    return sign_threshold(scale, shift, sum_unit(spec, before), sum_bound(spec, before))
+
+
+def _in_front_of(
+    weights: NetworkWeights, conv: Conv
+) -> tuple[NetworkSpec, Conv, NDArray[np.float32], NDArray[np.float32]]:
+    """The network, the convolution before `conv`, and scale and shift of the BatchNorm between."""
     spec = weights.spec
-    before = spec.convs[spec.convs.index(conv) - 1]
     values = weights.convs[conv.name]
     if values.scale is None or values.shift is None:
         raise ValueError(f"{conv.name} has no BatchNorm in front of it")
-    return sign_threshold(
-        values.scale, values.shift, sum_unit(spec, before), sum_bound(spec, before)
-    )
+    return spec, spec.convs[spec.convs.index(conv) - 1], values.scale, values.shift

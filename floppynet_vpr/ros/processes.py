@@ -20,6 +20,7 @@ from types import TracebackType
 
 from floppynet_vpr.errors import VprError
 
+# Fast DDS reads the second name before ROS 2 Kilted and the first from then on.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _DOMAINS = range(101, 0, -1)
 """Those whose ports stay clear of Linux's ephemeral ones; 0 is everybody's."""
