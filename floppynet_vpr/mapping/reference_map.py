@@ -12,16 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.extraction.local_features import (
-    LocalFeatures,
-    pack_features,
-    row_bytes,
-    slots_of,
-    unpack_features,
-)
+from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.map_file import FEATURES, MapContent, MapError, read_map, write_map
+from floppynet_vpr.mapping.place_features import PlaceFeatures
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.rotation import Batch
@@ -71,8 +66,7 @@ class ReferenceMap:
         self._places: list[Place] = []
         self._rows = Blocks(self._storage.row_bytes)
         self._sketches = None if self._storage.exact else Sketches()
-        self._slots = features
-        self._features = Blocks(row_bytes(features)) if features else None
+        self._features = PlaceFeatures(features)
         self._borders: list[int] = []
         self._asked: Batch | None = None
 
@@ -96,14 +90,11 @@ class ReferenceMap:
     @property
     def features(self) -> int:
         """For how many local features of each place there is room, 0 where none are kept."""
-        return self._slots
+        return self._features.slots
 
     def features_of(self, place: int) -> LocalFeatures | None:
         """Give the local features kept with a place; None where none are."""
-        if self._features is None:
-            return None
-        found = unpack_features(next(self._features.chunks(np.array([place])))[0])
-        return found if len(found) else None
+        return self._features.of(place)
 
     @property
     def borders(self) -> Sequence[int]:
@@ -172,9 +163,7 @@ class ReferenceMap:
         if self._sketches is not None:
             self._sketches.add(sketch(batch.rotated))
         self._rows.add(self._storage.encode(batch))
-        if self._features is not None:
-            for local in features or [None] * len(places):
-                self._features.add(pack_features(local, self._slots)[None])
+        self._features.add(features or [None] * len(places))
         self._add_places(places)
         return places
 
@@ -249,7 +238,7 @@ class ReferenceMap:
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
-        selected = ReferenceMap(self.network, self.fingerprint, self.storage, self._slots)
+        selected = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
         selected.adopt(self, kept)
         return selected
 
@@ -258,15 +247,7 @@ class ReferenceMap:
 
         What is kept of them is copied bit for bit; those without a session get `session`.
         """
-        if self._features is not None:
-            missing = np.zeros((1, self._features.row_bytes), np.uint8)
-            if other._features is None:
-                for _ in ids:
-                    self._features.add(missing)
-            else:
-                more = self._features.row_bytes - other._features.row_bytes
-                for rows in other._features.chunks(ids):
-                    self._features.add(np.pad(rows, ((0, 0), (0, more))))
+        self._features.adopt(other._features, ids)
         for rows in other._rows.chunks(ids):
             self._rows.add(rows)
         if self._sketches is not None and other._sketches is not None and len(ids):
@@ -288,8 +269,8 @@ class ReferenceMap:
         tables = {"rows": list(self._rows.filled())}
         if self._sketches is not None and len(self):
             tables["sketches"] = [self._sketches.rows()]
-        if self._features is not None and len(self):
-            tables[FEATURES] = list(self._features.filled())
+        if self.features and len(self):
+            tables[FEATURES] = self._features.filled()
         return MapContent(
             self.network,
             self.fingerprint,
@@ -307,14 +288,12 @@ class ReferenceMap:
     def load(cls, path: Path) -> ReferenceMap:
         """Load a map file; raises MapError when it is missing, damaged, truncated or foreign."""
         content = read_map(path, {name: _tables(storage) for name, storage in STORAGES.items()})
-        features = content.tables.get(FEATURES)
-        slots = slots_of(features[0].shape[1]) if features else 0
-        loaded = cls(content.network, content.fingerprint, content.storage, slots)
+        loaded = cls(content.network, content.fingerprint, content.storage)
         loaded._rows = Blocks(loaded._rows.row_bytes, content.tables["rows"][0])
         if loaded._sketches is not None:
             loaded._sketches.add(content.tables["sketches"][0])
-        if features:
-            loaded._features = Blocks(row_bytes(slots), features[0])
+        if FEATURES in content.tables:
+            loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
         loaded._add_places(content.places)
         loaded.calibrations = {known.mode: known for known in content.calibrations}
         return loaded
