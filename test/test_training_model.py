@@ -258,6 +258,35 @@ def test_parallax_moves_parts_of_a_picture_against_each_other() -> None:
     assert x > y  # a robot moves sideways more than up and down
 
 
+def test_a_further_region_is_ahead_of_the_one_before_and_its_views_beside_each_other() -> None:
+    side = 128
+    across = torch.arange(side).float()
+    planes = [across.expand(side, side), across[:, None].expand(side, side)]
+    image = torch.stack([*planes, torch.zeros(side, side)])[None].expand(8, -1, -1, -1)
+    recipe = Views(side, zoom=(0.6, 0.6), shift=(0.1, 0.0), advance=0.4)
+    chance = torch.Generator().manual_seed(4)
+    one, other = (view.unflatten(0, (3, 8)) for view in make_views(image, recipe, 2, chance, 3))
+    # Each pixel tells where it was, so the difference of the edges tells how much is seen.
+    seen = one[:, :, 0, 64, 96] - one[:, :, 0, 64, 32]
+    shares = (seen[1:] / seen[:-1]).flatten()
+    assert shares.min() > 0.55 and shares.max() < 0.85
+    difference = (one - other)[:, :, :2].unflatten(1, (8,))
+    sideways, upwards = difference[..., 64, 64].unbind(-1)
+    assert sideways.abs().max() > 3 and upwards.abs().max() <= 1
+
+
+def test_some_views_lose_detail_and_the_others_do_not_change() -> None:
+    images = planes(random_pixels(32, 128))
+    (plain,) = make_views(images, Views(128), 1, torch.Generator().manual_seed(3))
+    (blurred,) = make_views(images, Views(128, blur=0.5), 1, torch.Generator().manual_seed(3))
+    same = (plain == blurred).flatten(1).all(1)
+    assert 8 <= int(same.sum()) <= 24
+    fine = [(view[..., 1:] - view[..., :-1])[~same].abs().mean() for view in (plain, blurred)]
+    assert fine[1] < fine[0] / 2
+    means = [view[~same].mean((2, 3)) for view in (plain, blurred)]
+    torch.testing.assert_close(*means, atol=12, rtol=0)
+
+
 def test_info_nce_is_smallest_when_each_view_finds_its_own() -> None:
     maps = torch.randn(6, 256, 2, 2, generator=torch.Generator().manual_seed(0))
     alike = info_nce(maps, 3 * maps, 0.1)

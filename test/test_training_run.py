@@ -25,11 +25,13 @@ from floppynet_vpr.training.recipe import PRESETS, Recipe, Views, trained_spec
 SIDE = 67
 RECIPE = Recipe(
     batch=4,
+    alike=2,
     epochs=2,
     learning_rate=1e-2,
-    views=Views(SIDE, (0.7, 1.0), 0.05, 0.05, parallax=0.02, light=0.5, flip=True),
+    views=Views(SIDE, (0.7, 1.0), (0.05, 0.02), 0.05, 0.02, advance=0.2, light=0.5, blur=0.3),
     classification=0.5,
     contrastive=1.0,
+    regions=2,
     decay=0.9,
 )
 
@@ -113,6 +115,34 @@ def test_without_torch_the_command_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     assert main([str(tree), "-o", str(tmp_path / "run")]) == 1
     assert "floppynet_vpr[train]" in capsys.readouterr().err
+
+
+def test_images_of_a_class_come_together_and_each_once_in_an_epoch(
+    tree: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
+    from floppynet_vpr.training.validation import Validation
+
+    images = open_images(tree, "train")
+    plan = RunPlan(trained_spec("floppynet"), RECIPE, tmp_path, image_side=72)
+    trainer = Trainer(plan, images, Validation(open_images(tree, "val"), ()))
+    orders = []
+    for epoch in range(2):
+        steps = range(epoch * trainer.epoch_steps, (epoch + 1) * trainer.epoch_steps)
+        order = np.concatenate([trainer.indices(step) for step in steps])
+        np.testing.assert_array_equal(np.sort(order), np.arange(12))
+        first, second = images.labels[order].reshape(-1, 2).T
+        np.testing.assert_array_equal(first, second)
+        orders.append(order.tolist())
+    assert orders[0] != orders[1]
+
+
+def test_a_recipe_that_cannot_be_followed_is_refused() -> None:
+    with pytest.raises(VprError, match="advance"):
+        Recipe(contrastive=1.0, regions=2)
+    with pytest.raises(VprError, match="batch of at least 2"):
+        Recipe(contrastive=1.0, batch=1)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) -> None:

@@ -22,18 +22,23 @@ class Views:
     """How training pictures are made from an image; zero everywhere is the plain image.
 
     `side`: pixels of the square that the network sees. `zoom`: smallest and largest share (0 to 1]
-    of the image's side shown. `shift`, `perspective`: how far a view is moved as a whole, and its
-    corners singly, as a share of its side; `parallax`: how far parts of it move against each other,
-    as if they were at different distances, a standard deviation. `light`: 0 (none) to 1, strength
-    of the changes of light and weather; `flip`: whether half of the images are mirrored.
+    of the image's side shown. `shift` (sideways, up and down) and `perspective`: how far a view is
+    moved as a whole, and its corners singly, as a share of its side; `parallax`: how far parts of
+    it move against each other, as if they were at different distances, a standard deviation.
+    `advance`: by what share at most each further region of an image is smaller than the one
+    before, as when a camera goes ahead. `light`: 0 (none) to 1, strength of the changes of light
+    and weather; `blur`: the share of views that lose detail; `flip`: whether half of the images are
+    mirrored.
     """
 
     side: int = 227
     zoom: tuple[float, float] = (1.0, 1.0)
-    shift: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
     perspective: float = 0.0
     parallax: float = 0.0
+    advance: float = 0.0
     light: float = 0.0
+    blur: float = 0.0
     flip: bool = False
 
     def __post_init__(self) -> None:
@@ -46,9 +51,11 @@ class Views:
 class Recipe:
     """How to train.
 
+    `alike` images of one class follow each other in a batch, those that are hardest to tell apart.
     `contrastive` weighs the InfoNCE term over two views of an image, on normalised pool5 at
-    `temperature`, `regions` parts of each image counting as places of their own, which have to be
-    told apart, too; `classification` weighs the cross entropy of the head. `decay` averages the
+    `temperature`. `regions` of each image, one ahead of the other, count as places of their own:
+    the views of a place differ sideways and in light, the places of a way lengthwise.
+    `classification` weighs the cross entropy of the head. `decay` averages the
     latent weights exponentially (0: none); what is validated and exported is the average.
     `warm_latent` is the size that the latent weights of an older network start from. `norm_rate`
     multiplies the learning rate of the features' BatchNorms, which become the thresholds.
@@ -58,6 +65,7 @@ class Recipe:
     """
 
     batch: int = 24
+    alike: int = 1
     epochs: float = 150.0
     learning_rate: float = 5e-4
     final_rate: float = 1.0
@@ -79,6 +87,8 @@ class Recipe:
             raise TrainingError("the contrastive term needs a batch of at least 2 images")
         if not (self.classification or self.contrastive):
             raise TrainingError("a recipe needs the classification or the contrastive term")
+        if self.regions > 1 and not self.views.advance:
+            raise TrainingError("regions of an image differ only if `advance` is above 0")
 
     @property
     def view_count(self) -> int:
@@ -94,7 +104,15 @@ PRESETS: dict[str, Recipe] = {
         learning_rate=5e-4,
         final_rate=0.02,
         views=Views(
-            115, (0.6, 0.9), shift=0.15, perspective=0.06, parallax=0.05, light=0.9, flip=True
+            side=115,
+            zoom=(0.6, 1.0),
+            shift=(0.14, 0.07),
+            perspective=0.06,
+            parallax=0.05,
+            advance=0.3,
+            light=0.9,
+            blur=0.25,
+            flip=True,
         ),
         classification=0.0,
         contrastive=1.0,

@@ -36,7 +36,7 @@ from floppynet_vpr.training.validation import Validation
 from floppynet_vpr.training.views import make_views
 
 CHECKPOINT_SECONDS = 50.0
-_NORM_IMAGES = 192
+_NORM_IMAGES = 768
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Trainer:
         network = Network(plan.spec, len(images.classes), plan.recipe.views.side)
         self.network = network.to(memory_format=torch.channels_last)
         if start is not None:
-            pixels = self.views(0, self._indices(0), 1)[0]
+            pixels = self.views(0, self.indices(0), 1)[0]
             warm_start(self.network.features, start, plan.recipe.warm_latent, pixels)
         self.average = copy.deepcopy(self.network)
         self.optimiser = self._make_optimiser()
@@ -130,7 +130,7 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """Take one step of the optimiser; returns its losses."""
         recipe = self.plan.recipe
-        indices = self._indices(self.step)
+        indices = self.indices(self.step)
         views = self.views(self.step, indices, recipe.view_count)
         pixels = torch.cat(views).contiguous(memory_format=torch.channels_last)
         labels = self._labels[torch.from_numpy(indices)].repeat(len(views) * recipe.regions)
@@ -162,8 +162,8 @@ class Trainer:
         """The pictures of a step: `count` times (batch x regions, 3, side, side) of 0 to 255."""
         chance = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + step)
         images = torch.from_numpy(self._cache.batch(indices)).float()
-        images = images.repeat(self.plan.recipe.regions, 1, 1, 1)
-        return make_views(images, self.plan.recipe.views, count, chance)
+        recipe = self.plan.recipe
+        return make_views(images, recipe.views, count, chance, recipe.regions)
 
     def validate(self) -> dict[str, float]:
         """Measure the run, log it, and keep the averaged weights if they are the best.
@@ -230,11 +230,16 @@ class Trainer:
             "images": len(self._labels),
         }
 
-    def _indices(self, step: int) -> NDArray[np.int64]:
-        """The images of a step: each epoch is a new order."""
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """The images of a step: each epoch is a new order, `alike` of a class together."""
         epoch, within = divmod(step, self.epoch_steps)
-        order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self._labels))
-        batch = self.plan.recipe.batch
+        batch, alike = self.plan.recipe.batch, self.plan.recipe.alike
+        chance = np.random.default_rng([self.plan.seed, epoch])
+        order = chance.permutation(len(self._labels))
+        if alike > 1:
+            by_class = order[np.argsort(self._labels.numpy()[order], kind="stable")]
+            groups = np.array_split(by_class, -(-len(by_class) // alike))
+            order = np.concatenate([groups[i] for i in chance.permutation(len(groups))])
         return order[within * batch : (within + 1) * batch].astype(np.int64)
 
     def _learning_rate(self) -> float:
@@ -266,14 +271,14 @@ class Trainer:
                 side=recipe.norms_side,
                 zoom=recipe.norms_zoom,
                 light=recipe.norms_light,
-                shift=0.0,
+                shift=(0.0, 0.0),
                 perspective=0.0,
                 parallax=0.0,
             )
         chance = torch.Generator().manual_seed(self.plan.seed)
-        indices = self._indices(0)
+        indices = self.indices(0)
         while len(indices) < min(_NORM_IMAGES, self.epoch_steps * recipe.batch):
-            indices = np.concatenate([indices, self._indices(len(indices) // recipe.batch)])
+            indices = np.concatenate([indices, self.indices(len(indices) // recipe.batch)])
         batches = []
         for part in np.array_split(indices, -(-len(indices) // 32)):
             images = torch.from_numpy(self._cache.batch(part)).float()

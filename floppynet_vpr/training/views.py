@@ -18,34 +18,70 @@ from floppynet_vpr.training.recipe import Views
 
 _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+_COLOUR_SWAY = 0.35
+_SWAY = 0.1  # of a region's side, to which a camera that goes ahead misses the middle
 
 
-def make_views(images: Tensor, recipe: Views, count: int, chance: Generator) -> list[Tensor]:
-    """Make `count` views of each image: (batch, 3, H, W) of 0 to 255 -> (batch, 3, side, side).
+def make_views(
+    images: Tensor, recipe: Views, count: int, chance: Generator, regions: int = 1
+) -> list[Tensor]:
+    """Make `count` views of each region: (n, 3, H, W) of 0 to 255 -> (regions n, 3, side, side).
 
-    All views of an image show the same part of it, mirrored or not alike; each has a viewpoint
-    and a light of its own. Pixels stay whole numbers, which bfloat16 holds exactly.
+    The first region of all images comes first. A further one is what a camera sees that went on
+    towards the middle of the one before. All views of a region show the same part of the image,
+    mirrored or not alike; each has a viewpoint and a light of its own. Pixels stay whole numbers,
+    which bfloat16 holds exactly.
     """
-    batch = len(images)
+    places = len(images)
     low, high = recipe.zoom
-    half = _uniform(chance, batch, low, high)
-    centre = (_uniform(chance, batch * 2, -1, 1).reshape(batch, 1, 2)) * (1 - half)[:, None, None]
-    mirror = torch.ones(batch)
+    half = _uniform(chance, places, low, high)
+    centre = _pairs(chance, places) * (1 - half)[:, None, None]
+    mirror = torch.ones(places)
     if recipe.flip:
-        mirror = torch.where(torch.rand(batch, generator=chance) < 0.5, 1.0, -1.0)
+        mirror = torch.where(torch.rand(places, generator=chance) < 0.5, 1.0, -1.0)
+    half, centre = _go_ahead(half, centre, regions, recipe.advance, chance)
+    mirror, images = mirror.repeat(regions), images.repeat(regions, 1, 1, 1)
+    batch = len(images)
+    shift = torch.tensor(recipe.shift)
     views = []
     for _ in range(count):
         corners = _CORNERS.expand(batch, 4, 2).clone()
         corners[..., 0] *= mirror[:, None]
         corners = corners * half[:, None, None]
-        moved = _uniform(chance, batch * 2, -1, 1).reshape(batch, 1, 2) * 2 * recipe.shift
+        moved = _pairs(chance, batch) * 2 * shift
         bent = _uniform(chance, batch * 8, -1, 1).reshape(batch, 4, 2) * 2 * recipe.perspective
         corners = centre + corners + (moved + bent) * half[:, None, None]
         view = _warp(images, corners, recipe.side, _parallax(half, recipe, chance))
         if recipe.light:
             view = change_light(view, recipe.light, chance)
+        if recipe.blur:
+            _lose_detail(view, recipe.blur, chance)
         views.append(view.round_().clamp_(0, 255))
     return views
+
+
+def _go_ahead(
+    half: Tensor, centre: Tensor, regions: int, advance: float, chance: Generator
+) -> tuple[Tensor, Tensor]:
+    """Half sides and centres of all regions of images, from those of the first, (n,), (n, 1, 2)."""
+    halves, centres = [half], [centre]
+    for _ in range(1, regions):
+        half = half * (1 - advance * _uniform(chance, len(half), 0.5, 1))
+        centre = centre + _pairs(chance, len(half)) * _SWAY * half[:, None, None]
+        halves.append(half)
+        centres.append(centre)
+    return torch.cat(halves), torch.cat(centres)
+
+
+def _lose_detail(views: Tensor, share: float, chance: Generator) -> None:
+    """Reduce some of the views, (batch, 3, H, W), to a half to a sixth of their size and back."""
+    height, width = views.shape[2:]
+    chosen = (torch.rand(len(views), generator=chance) < share).nonzero().flatten()
+    for part in chosen.split(8):
+        by = float(_uniform(chance, 1, 2, 6))
+        size = (round(height / by), round(width / by))
+        reduced = functional.interpolate(views[part], size, mode="area")
+        views[part] = spread(reduced, height, width)
 
 
 def _parallax(half: Tensor, recipe: Views, chance: Generator) -> Tensor | None:
@@ -103,7 +139,10 @@ def change_light(images: Tensor, strength: float, chance: Generator) -> Tensor:
         return (torch.rand(batch, generator=chance) < share).float().reshape(batch, 1, 1, 1)
 
     x = (images / 255).clamp_(1e-3, 1)
-    grey = (x * _LUMA).sum(1, keepdim=True)
+    # Another season turns the brightness of things round: leaves, grass, snow.
+    luma = _LUMA + torch.randn(batch, 3, 1, 1, generator=chance) * (_COLOUR_SWAY * strength)
+    luma = luma + (1 - luma.sum(1, keepdim=True)) / 3
+    grey = (x * luma).sum(1, keepdim=True).clamp_(1e-3, 1)
     x.lerp_(grey, each(0, strength)).pow_(torch.exp(each(-0.7, 1.1) * strength))
     # What comes to x -> gain * x + veil is gathered in coarse fields first: it is cheaper.
     gain = 1 + _uniform(chance, batch * 3, -0.35, 0.35).reshape(batch, 3, 1, 1) * strength
@@ -155,6 +194,11 @@ def _noise(shape: torch.Size, chance: Generator) -> Tensor:
 @lru_cache(4)
 def _noise_stock(count: int) -> Tensor:
     return torch.randn(count, generator=Generator().manual_seed(0))
+
+
+def _pairs(chance: Generator, count: int) -> Tensor:
+    """Draw (count, 1, 2) values of -1 to 1."""
+    return _uniform(chance, count * 2, -1, 1).reshape(count, 1, 2)
 
 
 def _uniform(chance: Generator, count: int, low: float, high: float) -> Tensor:
