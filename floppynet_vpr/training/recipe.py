@@ -45,6 +45,8 @@ class Views:
         low, high = self.zoom
         if self.side < 67 or not 0 < low <= high <= 1:
             raise TrainingError("views need a side of at least 67 pixels and 0 < zoom <= 1")
+        if not (0 <= self.light <= 1 and 0 <= self.blur <= 1 and 0 <= self.advance < 1):
+            raise TrainingError("views need light and blur of 0 to 1, and an advance below 1")
 
 
 @dataclass(frozen=True)
