@@ -135,24 +135,28 @@ def _open_tree(folder: Path) -> ImageTree:
 
 
 class PixelCache:
-    """Decoded images of one size; kept in memory while `limit_bytes` allows, else read again."""
+    """Decoded images of one size; kept in memory while `limit_bytes` allows, else read again.
+
+    They are kept in one array, of which the system gives what is filled. Each in a block of its own
+    would lie scattered between the arrays of the training steps, and the heap grow without end.
+    """
 
     def __init__(self, images: LabelledImages, side: int, limit_bytes: int) -> None:
         """Prepare for images of (side, side, 3), resized where a file has another size."""
         self.images, self.side = images, side
-        self._kept: dict[int, NDArray[np.uint8]] = {}
-        self._room = limit_bytes // (side * side * 3)
+        room = min(limit_bytes // (side * side * 3), len(images.labels))
+        self._kept = np.empty((room, side, side, 3), np.uint8)
+        self._rows: dict[int, int] = {}
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Give images as (n, 3, side, side) uint8 RGB; raises TrainingError naming a bad one."""
         pixels = np.empty((len(indices), self.side, self.side, 3), np.uint8)
         for row, index in enumerate(indices.tolist()):
-            image = self._kept.get(index)
-            if image is None:
-                image = self._decode(index)
-                if len(self._kept) < self._room:
-                    self._kept[index] = image
-            pixels[row] = image
+            kept = self._rows.get(index)
+            pixels[row] = self._decode(index) if kept is None else self._kept[kept]
+            if kept is None and len(self._rows) < len(self._kept):
+                self._kept[len(self._rows)] = pixels[row]
+                self._rows[index] = len(self._rows)
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
     def _decode(self, index: int) -> NDArray[np.uint8]:

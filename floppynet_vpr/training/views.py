@@ -196,11 +196,7 @@ def _noise_stock(count: int) -> Tensor:
 
 
 def _chosen(batch: int, share: float, chance: Generator) -> Tensor:
-    """Draw a share of the pictures of a batch.
-
-    Always the same number, for arrays whose sizes change from step to step break up the heap: a
-    run grew by half a gigabyte a minute.
-    """
+    """Draw a share of the pictures of a batch: (round(batch * share),) indices."""
     return torch.randperm(batch, generator=chance)[: round(batch * share)]
 
 
