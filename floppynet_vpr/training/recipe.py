@@ -59,11 +59,10 @@ class Recipe:
     the views of a place differ sideways and in light, the places of a way lengthwise.
     `classification` weighs the cross entropy of the head. `decay` averages the
     latent weights exponentially (0: none); what is validated and exported is the average.
-    `warm_latent` is the size that the latent weights of an older network start from. `norm_rate`
-    multiplies the learning rate of the features' BatchNorms, which become the thresholds.
-    `norms_side`, if not 0: before validation and export the features' BatchNorm statistics are
-    taken anew, on views of this size that show `norms_zoom` of the image's side, not moved, in
-    light changed by `norms_light`.
+    `warm_latent` is the size that the latent weights of an older network start from: from 0.1
+    hardly a sign changes in an hour. `norms_side`, if not 0: before validation and export the
+    features' BatchNorm statistics are taken anew, on views of this size that show `norms_zoom` of
+    the image's side, not moved, in light changed by `norms_light`.
     """
 
     batch: int = 24
@@ -77,8 +76,7 @@ class Recipe:
     temperature: float = 0.1
     regions: int = 1
     decay: float = 0.0
-    warm_latent: float = 0.1
-    norm_rate: float = 1.0
+    warm_latent: float = 0.02
     norms_side: int = 0
     norms_light: float = 0.0
     norms_zoom: tuple[float, float] = (0.5, 1.0)
@@ -102,26 +100,26 @@ PRESETS: dict[str, Recipe] = {
     "paper": Recipe(),
     "vpr": Recipe(
         batch=24,
+        alike=4,
         epochs=400.0,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
         final_rate=0.02,
         views=Views(
             side=115,
             zoom=(0.6, 1.0),
-            shift=(0.14, 0.07),
+            shift=(0.11, 0.06),
             perspective=0.06,
-            parallax=0.05,
+            parallax=0.04,
             advance=0.3,
-            light=0.9,
+            light=0.95,
             blur=0.25,
             flip=True,
         ),
-        classification=0.0,
+        classification=0.3,
         contrastive=1.0,
-        temperature=0.07,
+        temperature=0.08,
         regions=2,
-        decay=0.99,
-        norm_rate=2.0,
+        decay=0.997,
         norms_side=115,
         norms_light=1.0,
     ),

@@ -84,7 +84,8 @@ class Trainer:
             pixels = self.views(0, self.indices(0), 1)[0]
             warm_start(self.network.features, start, plan.recipe.warm_latent, pixels)
         self.average = copy.deepcopy(self.network)
-        self.optimiser = self._make_optimiser()
+        rate = plan.recipe.learning_rate
+        self.optimiser = torch.optim.Adam(self.network.parameters(), rate)
         self.step, self.seconds, self.best = 0, 0.0, -math.inf
         self._log = RunLog(plan.output / "log.csv")
         if self.checkpoint_file.is_file():
@@ -135,7 +136,7 @@ class Trainer:
         pixels = torch.cat(views).contiguous(memory_format=torch.channels_last)
         labels = self._labels[torch.from_numpy(indices)].repeat(len(views) * recipe.regions)
         for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate() * group["share"]
+            group["lr"] = self._learning_rate()
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             pool5, scores = self.network(pixels)
@@ -284,10 +285,3 @@ class Trainer:
             images = torch.from_numpy(self._cache.batch(part)).float()
             batches.append(make_views(images, views, 1, chance)[0])
         estimate_norms(self.average.features, batches)
-
-    def _make_optimiser(self) -> torch.optim.Adam:
-        recipe = self.plan.recipe
-        norms = list(self.network.features.norms.parameters())
-        others = [p for p in self.network.parameters() if all(p is not norm for norm in norms)]
-        groups = [{"params": others, "share": 1.0}, {"params": norms, "share": recipe.norm_rate}]
-        return torch.optim.Adam(groups, recipe.learning_rate)
