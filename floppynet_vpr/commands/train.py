@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="two traverses taken in step (folders, videos or bags) to measure S_P100 on: every "
         "EVERY-th of the first FRAMES, right within TOLERANCE frames. May be repeated; the best "
         "mean S_P100, with the synthetic route's, decides which weights are kept. Without any, "
-        "the accuracy on 'val' does where the recipe trains it",
+        "the accuracy on 'val' does where the recipe only classifies",
     )
     group.add_argument(
         "--synthetic-route",
@@ -196,8 +196,8 @@ def _validation(arguments: argparse.Namespace, recipe: Recipe) -> Validation:
     pairs = [open_pair(text) for text in arguments.traverses]
     if arguments.synthetic_route:
         pairs.append(synthetic_pair())
-    # The published recipe keeps the best accuracy; a network without a trained head has none.
-    by_places = bool(arguments.traverses) or not recipe.classification
+    # A recipe that only classifies, as the published one does, keeps the best accuracy.
+    by_places = bool(arguments.traverses or recipe.contrastive)
     return Validation(images, tuple(pairs), by_places=by_places)
 
 
