@@ -39,7 +39,10 @@ class PlaceFeatures:
                 self._rows.add(pack_features(found, self.slots)[None])
 
     def adopt(self, other: PlaceFeatures, ids: NDArray[np.int64]) -> None:
-        """Add the places `ids`, ascending, of a table with as many slots or fewer."""
+        """Add the places `ids`, ascending, of a table with as many slots or fewer.
+
+        Without slots nothing is taken over.
+        """
         if not other.slots:
             self.add([None] * len(ids))
         elif self.slots:

@@ -61,7 +61,7 @@ class Recipe:
     latent weights exponentially (0: none); what is validated and exported is the average.
     `warm_latent` is the size that the latent weights of an older network start from: from 0.1
     hardly a sign changes in an hour. `norms_side`, if not 0: before validation and export the
-    features' BatchNorm statistics are taken anew, on views of this size that show `norms_zoom` of
+    features' BatchNorm statistics are taken anew, on views of this size that show at least half of
     the image's side, not moved, in light changed by `norms_light`.
     """
 
@@ -79,7 +79,6 @@ class Recipe:
     warm_latent: float = 0.02
     norms_side: int = 0
     norms_light: float = 0.0
-    norms_zoom: tuple[float, float] = (0.5, 1.0)
     bfloat16: bool = True
 
     def __post_init__(self) -> None:

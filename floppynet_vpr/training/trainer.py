@@ -37,6 +37,7 @@ from floppynet_vpr.training.views import make_views
 
 CHECKPOINT_SECONDS = 50.0
 _NORM_IMAGES = 768
+_NORM_ZOOM = (0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ class Trainer:
             views = replace(
                 views,
                 side=recipe.norms_side,
-                zoom=recipe.norms_zoom,
+                zoom=_NORM_ZOOM,
                 light=recipe.norms_light,
                 shift=(0.0, 0.0),
                 perspective=0.0,
