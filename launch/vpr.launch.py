@@ -19,6 +19,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.network.weights import shipped_weights, weights_path
 
 NODE_NAME = "vpr"
 CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
@@ -53,6 +54,11 @@ def existing_file(text: str) -> str:
     return str(path)
 
 
+def weights_file(text: str) -> str:
+    """Read a weights file's name, or that of a network whose weights the package carries."""
+    return existing_file(str(weights_path(text)))
+
+
 def existing_files(text: str) -> str:
     """Read file names separated by ':', see `existing_file`."""
     return ":".join(existing_file(name) for name in text.split(":"))
@@ -65,7 +71,7 @@ OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "save_map_to": (new_file, "a file, new or existing"),
     "pose_source": (str, "text"),
     "map_frame": (str, "text"),
-    "weights": (existing_file, "an existing file"),
+    "weights": (weights_file, "an existing file, or a network whose weights the package carries"),
     "backend": (str, "text"),
     "threads": (int, "a whole number"),
     "image_transport": (str, "text"),
@@ -171,7 +177,8 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "weights",
             default_value="",
-            description=f"Weights file of the network. {in_params_file}",
+            description="Weights file, or a network whose weights the package carries: "
+            f"{', '.join(shipped_weights())}. {in_params_file}",
         ),
         DeclareLaunchArgument(
             "backend",

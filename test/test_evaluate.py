@@ -230,7 +230,7 @@ def record_answers(bags: dict[str, Path], result: dict[str, Any], out: Path) -> 
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--layer",
           "conv3"], "FloppyNet has no layer conv3: it has conv1, pool1"),
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--network",
-          "binarynet"], "no weights of binarynet: --weights names no folder"),
+          "floppynet-8"], "no weights of floppynet-8: --weights names no folder"),
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--network",
           "shipped,shipped"], "two networks are called shipped"),
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--answers",

@@ -25,6 +25,8 @@ from floppynet_vpr.network.weights import (
     WeightsError,
     load_weights,
     parse_weights,
+    shipped_weights,
+    weights_path,
 )
 
 PUBLISHED = ("floppynet", "shallownet", "binarynet")
@@ -112,6 +114,22 @@ def test_the_shipped_weights_are_as_small_as_the_paper_says() -> None:
     assert weights.spec.name == "floppynet"
     assert len(content) == HEADER_BYTES + 157_700
     assert len(content) <= 154.5 * 1024
+
+
+def test_the_networks_that_the_package_carries_are_found_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (Path(__file__).parent.parent / "docs" / "model_card.md").read_text("utf-8")
+    assert "floppynet" in shipped_weights()
+    for name, file in shipped_weights().items():
+        weights = load_weights(weights_path(name))
+        assert weights.spec is NETWORKS[name]
+        assert file.read_bytes() == weights.to_bytes()
+        assert file.name in card and weights.fingerprint[:12] in card
+    monkeypatch.chdir(tmp_path)
+    assert weights_path("./floppynet") == Path("floppynet")
+    with pytest.raises(WeightsError, match=r"No such file.* carries: floppynet"):
+        load_weights(Path("floppynet"))
 
 
 def test_a_weights_file_comes_back_bit_for_bit(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -109,6 +111,30 @@ def test_the_paper_preset_is_the_published_recipe() -> None:
     assert (recipe.final_rate, recipe.contrastive, recipe.views) == (1.0, 0.0, Views(227))
 
 
+def test_rate_shift_and_classification_fall_along_the_run(tree: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
+    from floppynet_vpr.training.validation import Validation
+    from floppynet_vpr.training.views import make_views
+
+    recipe = replace(RECIPE, final_rate=0.1, final_shift=0.5, final_classification=0.0)
+    images = open_images(tree, "train")
+    plan = RunPlan(trained_spec("floppynet"), recipe, tmp_path, image_side=72)
+    trainer = Trainer(plan, images, Validation(open_images(tree, "val"), ()))
+    pixels = torch.from_numpy(PixelCache(images, 72, 0).batch(np.arange(4))).float()
+    for step, rate, share in ((0, 1e-2, 1.0), (trainer.total_steps, 1e-3, 0.5)):
+        trainer.step = step
+        across, down = recipe.views.shift
+        expected = replace(recipe.views, shift=(across * share, down * share))
+        chance = torch.Generator().manual_seed(1_000_003)
+        views = make_views(pixels, expected, 2, chance, 2)
+        assert torch.equal(torch.cat(trainer.views(0, np.arange(4), 2)), torch.cat(views))
+        trainer.train_step()
+        assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(rate)
+    # In the last step nothing but the contrastive term has moved anything.
+    assert all(float(p.grad.abs().max()) == 0 for p in trainer.network.classifier.parameters())
+
+
 def test_without_torch_the_command_says_what_to_install(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +210,9 @@ def test_the_command_trains_validates_and_exports(
     start = tmp_path / "start.fnet"
     load_weights().save(start)
     assert main([*words, "--from", str(start)]) == 0, capsys.readouterr().err
-    assert "best mean 100.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "best mean 100.0" in printed
+    assert re.search(r"min, step 2: accuracy \d.*, S_P100 a/class_0 100\.0", printed)
     lines = (run / "log.csv").read_text().splitlines()
     assert lines[0].startswith("step,seconds,learning_rate,accuracy,S_P100 a/class_0")
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "2"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from floppynet_vpr.errors import VprError
 
@@ -72,6 +71,19 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
     return convert
 
 
+def add_weights_option(parser: argparse._ActionsContainer) -> None:
+    """Add --weights: a Path, or None for the default network that the package carries."""
+    from floppynet_vpr.network.weights import shipped_weights, weights_path
+
+    parser.add_argument(
+        "--weights",
+        type=weights_path,
+        metavar="FILE.fnet",
+        help=f"weights file, or one that the package carries: {', '.join(shipped_weights())} "
+        "(default: floppynet)",
+    )
+
+
 def add_extractor_options(
     parser: argparse.ArgumentParser, threads: int = 1, threads_help: str = "CPU threads"
 ) -> None:
@@ -79,12 +91,7 @@ def add_extractor_options(
     from floppynet_vpr.extraction import BACKENDS
 
     group = parser.add_argument_group("network")
-    group.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE.fnet",
-        help="weights file; without it the weights that the package carries",
-    )
+    add_weights_option(group)
     group.add_argument(
         "--backend",
         choices=BACKENDS,

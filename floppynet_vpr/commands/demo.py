@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import add_weights_option, at_least, make_parser, parse, run
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.traverses import (
     TraverseBag,
@@ -45,12 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE.fnet",
-        help="weights file; without it the weights that the package carries",
-    )
+    add_weights_option(parser)
     parser.add_argument(
         "--rate",
         type=at_least(0.1, float),

@@ -131,7 +131,8 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         "--weights",
         type=Path,
         metavar="DIR",
-        help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite",
+        help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite; "
+        "without it those that the package carries",
     )
     group.add_argument(
         "--layer",

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import add_weights_option, make_parser, parse, run
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.network.onnx_graph import onnx_model
 from floppynet_vpr.network.weights import load_weights
@@ -25,12 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr export_onnx --weights binarynet.fnet binarynet.onnx",
     )
     parser.add_argument("output", type=Path, metavar="OUT.onnx", help="the model to write")
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE.fnet",
-        help="weights file; without it the weights that the package carries",
-    )
+    add_weights_option(parser)
     return parser
 
 

@@ -52,18 +52,21 @@ def main(argv: list[str] | None = None) -> int:
 def _describe(path: Path, list_places: bool, plot: Path | None) -> int:
     from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place, ReferenceMap
-    from floppynet_vpr.network.weights import load_weights
+    from floppynet_vpr.network.weights import load_weights, shipped_weights
 
     set_threads(1)
     reference = ReferenceMap.load(path)
     places: Sequence[Place] = reference.places
-    shipped = reference.fingerprint == load_weights().fingerprint
+    own = {load_weights(file).fingerprint: name for name, file in shipped_weights().items()}
     size = path.stat().st_size
     print(f"{path}: sound, {len(places)} places, {size / 2**20:.1f} MiB", end="")
     print(f" ({size / len(places) / 1024:.1f} KiB a place)" if places else "")
     print(f"storage      {reference.storage}, {reference.bytes_per_place:,} bytes a descriptor")
     print(f"weights      {reference.network} {reference.fingerprint[:12]}", end="")
-    print(" (shipped with this package)" if shipped else " (pass the same file as 'weights')")
+    if reference.fingerprint in own:
+        print(f" (this package's {own[reference.fingerprint]})")
+    else:
+        print(" (pass the same file as 'weights')")
     if places:
         stamps = [place.stamp_ns / 1e9 for place in places]
         print(f"first place  {places[0].name}, {stamps[0]:.3f} s")

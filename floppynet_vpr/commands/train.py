@@ -243,8 +243,13 @@ def _run(
         bar.set_postfix(losses, refresh=False)
         bar.update(100 * trainer.progress - bar.n)
 
+    def validated(figures: dict[str, float]) -> None:
+        values = ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
+        bar.write(f"{trainer.seconds / 60:6.1f} min, step {trainer.step:,}: {values}")
+        sys.stdout.flush()
+
     with bar:
-        trainer.run(report)
+        trainer.run(report, validated)
     return trainer
 
 

@@ -17,7 +17,7 @@ from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
-from floppynet_vpr.network.weights import NetworkWeights, load_weights
+from floppynet_vpr.network.weights import NetworkWeights, load_weights, shipped_weights
 
 
 class Describer(Protocol):
@@ -111,8 +111,9 @@ def open_network(
     """Open what a user calls a network.
 
     Args:
-        text: `shipped`; a name of the family, whose weights lie in `folder` (`floppynet` without a
-            folder: the shipped ones); a .fnet, .tflite or .onnx file; or LABEL=FILE.
+        text: `shipped`, the package's FloppyNet; a name of the family, whose weights lie in
+            `folder` (without a folder: in the package, if it carries them); a .fnet, .tflite or
+            .onnx file; or LABEL=FILE.
         layers: the layers wanted, None for all. An .onnx file's are in the .yaml file beside it.
         folder: where the weights of named networks are, as NAME*.fnet or NAME*.tflite.
         backend: how pool5 is computed.
@@ -157,8 +158,8 @@ def _find_weights(named: str, folder: Path | None) -> tuple[NetworkWeights, str]
             weights = _read_weights(file)
             if weights.spec.name == named:
                 return weights, file.name
-    if named == "floppynet" and folder is None:
-        return load_weights(None), "shipped weights"
+    elif named in shipped_weights():
+        return load_weights(shipped_weights()[named]), "shipped weights"
     where = "--weights names no folder with them" if folder is None else f"{folder} has none"
     raise VprError(f"there are no weights of {named}: {where} ({named}*.fnet or {named}*.tflite)")
 

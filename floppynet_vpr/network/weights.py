@@ -58,7 +58,8 @@ STORED_BITS = (1, 2, 4, 8)
 LARGEST_NORM = float(2**20)
 """Largest BatchNorm value of a k-bit network; real ones are smaller by orders of magnitude."""
 
-SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "floppynet.fnet"
+_SHIPPED = Path(__file__).parent.parent / "weights"
+SHIPPED_WEIGHTS = _SHIPPED / "floppynet.fnet"
 """The weights that the package carries and uses by default."""
 
 
@@ -149,8 +150,23 @@ class NetworkWeights:
         write_atomically(path, (self.to_bytes(),))
 
 
+def shipped_weights() -> dict[str, Path]:
+    """The weights files that the package carries, by the name of their network."""
+    files = {name: _SHIPPED / f"{name}.fnet" for name in NETWORKS}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def weights_path(text: str) -> Path:
+    """The weights file that is meant: one the package carries, by its network's name, or a path.
+
+    `floppynet-4` is the package's own, `./floppynet-4` a file here. Whether a path is a file is
+    left to `load_weights`.
+    """
+    return shipped_weights().get(text, Path(text))
+
+
 def load_weights(path: Path | None = None) -> NetworkWeights:
-    """Read a weights file; None stands for the weights that the package carries.
+    """Read a weights file; None stands for FloppyNet's weights that the package carries.
 
     Raises `WeightsError` naming the file when it is missing, foreign, damaged or of another
     version. Only numpy is needed, nothing is executed.
@@ -159,7 +175,10 @@ def load_weights(path: Path | None = None) -> NetworkWeights:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read the weights file {path}: {error.strerror}") from None
+        raise WeightsError(
+            f"cannot read the weights file {path}: {error.strerror}; name a .fnet file, or one "
+            f"that the package carries: {', '.join(shipped_weights())}"
+        ) from None
     return parse_weights(content, str(path))
 
 

@@ -35,6 +35,7 @@ from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
 from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.network.weights import shipped_weights
 from floppynet_vpr.ros.processes import image_profile
 
 _LAST_ANSWERS_S = 2.0
@@ -65,8 +66,8 @@ def declared_arguments(dataset: str) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "weights",
             default_value="",
-            description="Weights file of the network. Empty: the one that comes with the package. "
-            "A map of its own is made for each file name.",
+            description="Weights file, or a network whose weights the package carries: "
+            f"{', '.join(shipped_weights())}. Empty: floppynet. A map of its own is made for each.",
         ),
         DeclareLaunchArgument(
             "backend",
@@ -122,7 +123,9 @@ class _Run:
         files = pair_files(self.folder, spec.name, spec.pairs[0])
         self.reference = files.reference
         self.query = _existing(given, "bag") or files.query
-        self.weights = _existing(given, "weights")
+        weights = given["weights"]
+        own = str(shipped_weights().get(weights, weights))
+        self.weights = _existing({"weights": own}, "weights")
         suffix = f"_{self.weights.stem}" if self.weights else ""
         default_map = self.folder / f"{files.reference.name}{suffix}.fvm"
         self.map = _existing(given, "map") or default_map

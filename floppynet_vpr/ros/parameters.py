@@ -134,7 +134,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Frame of the map's poses; empty: that of the messages with poses, else 'map'.",
     ),
     Setting("base_frame", "base_link", "Frame of the robot, for pose_source tf."),
-    Setting("weights", "", "Weights file (.fnet); empty: the weights that the package carries."),
+    Setting(
+        "weights",
+        "",
+        "Weights file (.fnet), or a network whose weights the package carries; empty: floppynet.",
+    ),
     Setting(
         "backend", "auto", "How to compute; auto takes the fastest that works.", choices=BACKENDS
     ),

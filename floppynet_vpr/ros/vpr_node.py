@@ -21,6 +21,7 @@ from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
 from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.health import facts, health
@@ -72,7 +73,7 @@ class VprNode(LifecycleNode):
         settings = self.settings
         self._close_mapping()  # of a configuration that failed half-way
         self._extractor = create_extractor(
-            Path(settings["weights"]) if settings["weights"] else None,
+            weights_path(settings["weights"]) if settings["weights"] else None,
             settings["backend"],
             settings["threads"],
         )

@@ -59,6 +59,8 @@ class Recipe:
     the views of a place differ sideways and in light, the places of a way lengthwise.
     `classification` weighs the cross entropy of the head. `decay` averages the
     latent weights exponentially (0: none); what is validated and exported is the average.
+    `final_rate`, `final_shift`, `final_classification`: the shares to which the learning rate, the
+    shift of views and the weight of classification fall by the end, along half a cosine.
     `warm_latent` is the size that the latent weights of an older network start from: from 0.1
     hardly a sign changes in an hour. `norms_side`, if not 0: before validation and export the
     features' BatchNorm statistics are taken anew, on views of this size that show at least half of
@@ -70,6 +72,8 @@ class Recipe:
     epochs: float = 150.0
     learning_rate: float = 5e-4
     final_rate: float = 1.0
+    final_shift: float = 1.0
+    final_classification: float = 1.0
     views: Views = Views()
     classification: float = 1.0
     contrastive: float = 0.0
@@ -99,14 +103,16 @@ PRESETS: dict[str, Recipe] = {
     "paper": Recipe(),
     "vpr": Recipe(
         batch=24,
-        alike=4,
+        alike=3,
         epochs=400.0,
         learning_rate=1e-3,
         final_rate=0.02,
+        final_shift=0.5,
+        final_classification=0.3,
         views=Views(
             side=115,
             zoom=(0.6, 1.0),
-            shift=(0.11, 0.06),
+            shift=(0.2, 0.06),
             perspective=0.06,
             parallax=0.04,
             advance=0.3,
@@ -114,7 +120,7 @@ PRESETS: dict[str, Recipe] = {
             blur=0.25,
             flip=True,
         ),
-        classification=0.3,
+        classification=1.0,
         contrastive=1.0,
         temperature=0.08,
         regions=2,

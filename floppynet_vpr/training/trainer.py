@@ -39,6 +39,8 @@ CHECKPOINT_SECONDS = 50.0
 _NORM_IMAGES = 768
 _NORM_ZOOM = (0.5, 1.0)
 
+Report = Callable[[dict[str, float]], None]
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -78,6 +80,7 @@ class Trainer:
                 f"{len(images.labels)} images are too few for batches of {plan.recipe.batch}"
             )
         self.total_steps = round(plan.recipe.epochs * self.epoch_steps)
+        self.step, self.seconds, self.best = 0, 0.0, -math.inf
         torch.manual_seed(plan.seed)
         network = Network(plan.spec, len(images.classes), plan.recipe.views.side)
         self.network = network.to(memory_format=torch.channels_last)
@@ -87,7 +90,6 @@ class Trainer:
         self.average = copy.deepcopy(self.network)
         rate = plan.recipe.learning_rate
         self.optimiser = torch.optim.Adam(self.network.parameters(), rate)
-        self.step, self.seconds, self.best = 0, 0.0, -math.inf
         self._log = RunLog(plan.output / "log.csv")
         if self.checkpoint_file.is_file():
             self._resume()
@@ -109,21 +111,21 @@ class Trainer:
             return 1.0
         return min(1.0, max(self.step / self.total_steps, self.seconds / 60 / self.plan.minutes))
 
-    def run(self, report: Callable[[dict[str, float]], None]) -> None:
-        """Train to the end; `report` gets the figures of each step."""
+    def run(self, report: Report, validated: Report) -> None:
+        """Train to the end; `report` gets the losses of each step, `validated` each measurement."""
         before = saved = time.monotonic()
-        validated = self.seconds
+        last = self.seconds
         if self.step == 0:
-            self.validate()
+            validated(self.validate())
         while self.progress < 1:
             figures = self.train_step()
             now = time.monotonic()
             self.seconds += now - before
             before = now
             report(figures)
-            if self.seconds - validated > self.plan.validate_seconds or self.progress >= 1:
-                self.validate()
-                validated = self.seconds
+            if self.seconds - last > self.plan.validate_seconds or self.progress >= 1:
+                validated(self.validate())
+                last = self.seconds
                 before = time.monotonic()
             if time.monotonic() - saved > CHECKPOINT_SECONDS or self.progress >= 1:
                 self.save()
@@ -145,7 +147,8 @@ class Trainer:
         figures = {}
         if recipe.classification:
             entropy = functional.cross_entropy(scores.float(), labels)
-            loss = loss + recipe.classification * entropy
+            weight = recipe.classification * self._falling(recipe.final_classification)
+            loss = loss + weight * entropy
             figures["classification"] = float(entropy.detach())
         if recipe.contrastive:
             first, second = pool5.chunk(2)
@@ -165,7 +168,9 @@ class Trainer:
         chance = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + step)
         images = torch.from_numpy(self._cache.batch(indices)).float()
         recipe = self.plan.recipe
-        return make_views(images, recipe.views, count, chance, recipe.regions)
+        (sideways, upwards), share = recipe.views.shift, self._falling(recipe.final_shift)
+        views = replace(recipe.views, shift=(sideways * share, upwards * share))
+        return make_views(images, views, count, chance, recipe.regions)
 
     def validate(self) -> dict[str, float]:
         """Measure the run, log it, and keep the averaged weights if they are the best.
@@ -245,10 +250,11 @@ class Trainer:
         return order[within * batch : (within + 1) * batch].astype(np.int64)
 
     def _learning_rate(self) -> float:
-        """Flat where `final_rate` is 1, else a cosine from the first rate down to that share."""
-        share = self.plan.recipe.final_rate
-        wave = (1 + math.cos(math.pi * self.progress)) / 2
-        return self.plan.recipe.learning_rate * (share + (1 - share) * wave)
+        return self.plan.recipe.learning_rate * self._falling(self.plan.recipe.final_rate)
+
+    def _falling(self, final: float) -> float:
+        """A share that goes from 1 to `final` over the run, along half a cosine."""
+        return final + (1 - final) * (1 + math.cos(math.pi * self.progress)) / 2
 
     def _update_average(self) -> None:
         decay = min(self.plan.recipe.decay, self.step / (self.step + 10))
