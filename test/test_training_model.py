@@ -24,7 +24,7 @@ from floppynet_vpr.training.export import (
     export_weights,
     warm_start,
 )
-from floppynet_vpr.training.losses import info_nce
+from floppynet_vpr.training.losses import distillation, info_nce
 from floppynet_vpr.training.model import Features, Network, pool5_side
 from floppynet_vpr.training.quantise import (
     quantise_activations,
@@ -291,6 +291,22 @@ def test_info_nce_is_smallest_when_each_view_finds_its_own() -> None:
     maps = torch.randn(6, 256, 2, 2, generator=torch.Generator().manual_seed(0))
     alike = info_nce(maps, 3 * maps, 0.1)
     assert float(alike) < 0.01 < float(info_nce(maps, maps.roll(1, 0), 0.1))
+
+
+def test_distillation_is_the_divergence_from_what_the_teacher_finds_alike() -> None:
+    chance = torch.Generator().manual_seed(3)
+    maps, wanted = (torch.randn(5, c, 2, 2, generator=chance) for c in (4, 7))
+    assert float(distillation(maps, 5 * maps, 0.1)) == pytest.approx(0, abs=1e-6)
+    shares = []
+    for values in (maps, wanted):
+        rows = values.flatten(1).double().numpy()
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        odds = np.exp(rows @ rows.T / 0.5)
+        np.fill_diagonal(odds, 0)
+        shares.append(odds / odds.sum(1, keepdims=True))
+    own, teacher = (share[~np.eye(5, dtype=bool)] for share in shares)
+    expected = float((teacher * np.log(teacher / own)).sum() / 5)
+    assert float(distillation(maps, wanted, 0.5)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_switches_of_figure_8_give_the_networks_between() -> None:

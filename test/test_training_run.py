@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) 
     assert [second.train_step() for _ in range(2)] == losses[2:]
     for a, b in zip(whole.average.parameters(), second.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(VprError, match="another network, recipe or seed"):
+    with pytest.raises(VprError, match="another network, recipe, teacher or seed"):
         trainer(tmp_path / "killed", seed=2)
     (tmp_path / "killed" / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(VprError, match=r"cannot read the checkpoint .*checkpoint\.pt"):
@@ -267,6 +267,34 @@ def test_networks_of_other_bits_are_exported_and_evaluated(
     expected = describe(trained.features, network_input(image)[None])[0]
     found = onnx.describe(image)["pool5"]
     np.testing.assert_allclose(found / np.linalg.norm(found), expected, atol=1e-5)
+
+
+def test_a_network_learns_from_that_of_an_earlier_run(
+    tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
+    from floppynet_vpr.training.trainer import RunPlan, Trainer, load_teacher
+    from floppynet_vpr.training.validation import Validation
+
+    words = [str(shards), "--preset", "vpr", "--image-side", "72", "--batch", "4", "--epochs"]
+    words += ["0.3", "--threads", "1", "--no-synthetic-route", "-o"]
+    larger = ["--network", "baseline", "--shallow", "--head-width", "8"]
+    teacher, taught = tmp_path / "teacher", tmp_path / "taught"
+    assert main([*words, str(teacher), *larger]) == 0, capsys.readouterr().err
+    assert main([*words, str(taught), "--teacher", str(teacher)]) == 0, capsys.readouterr().err
+    assert main([*words, str(taught)]) == 1
+    assert "another network, recipe, teacher or seed" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "new"), "--teacher", str(tree)]) == 1
+    assert "cannot read the checkpoint" in capsys.readouterr().err
+
+    plan = RunPlan(trained_spec("floppynet"), RECIPE, tmp_path / "by_hand", image_side=72)
+    validation = Validation(open_images(tree, "val"), ())
+    trainer = Trainer(plan, open_images(tree, "train"), validation, None, load_teacher(teacher))
+    assert trainer.teacher is not None
+    before = [values.clone() for values in trainer.teacher.parameters()]
+    assert trainer.train_step()["distillation"] > 0
+    for old, new in zip(before, trainer.teacher.parameters(), strict=True):
+        assert torch.equal(old, new) and new.grad is None
 
 
 def test_the_synthetic_route_decides_without_any_data(

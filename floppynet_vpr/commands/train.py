@@ -36,10 +36,13 @@ def build_parser() -> argparse.ArgumentParser:
         "pip install 'floppynet_vpr[train]'.",
         "  the published recipe, whole:\n"
         "    ros2 run floppynet_vpr train places365/ --output paper_run\n"
-        "  for recognising places, two hours from older weights, choosing by two traverses:\n"
-        "    ros2 run floppynet_vpr train miniplaces/ --output vpr_run --preset vpr \\\n"
-        "        --from floppynet.fnet --minutes 120 \\\n"
+        "  for recognising places, two hours, choosing by two traverses:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output run_4 --network floppynet-4 \\\n"
+        "        --preset vpr --minutes 120 \\\n"
         "        --traverses gardens_point/day_left,gardens_point/day_right,2\n"
+        "  a smaller network that learns from that one, too:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output run_1 --preset vpr \\\n"
+        "        --minutes 120 --teacher run_4\n"
         "  the eight bars of Figure 8 with the same small budget, and their table:\n"
         "    ros2 run floppynet_vpr train miniplaces/ --output bars --ablation --epochs 2\n"
         "  one of them, binary but neither shallow nor with a small head:\n"
@@ -106,6 +109,13 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE.fnet",
         help="start from these weights instead of random ones",
+    )
+    group.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="RUN",
+        help="learn, too, to find the same pictures alike as the network of an earlier run does, "
+        "one of more bits or layers; RUN is that run's folder",
     )
 
 
@@ -213,7 +223,7 @@ def _run(
 
     from floppynet_vpr.network.weights import load_weights
     from floppynet_vpr.training.images import open_images
-    from floppynet_vpr.training.trainer import RunPlan, Trainer
+    from floppynet_vpr.training.trainer import RunPlan, Trainer, load_teacher
 
     plan = RunPlan(
         spec,
@@ -226,7 +236,8 @@ def _run(
         cache_bytes=int(arguments.cache * 2**30),
     )
     start = load_weights(arguments.start) if arguments.start else None
-    trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start)
+    teacher = load_teacher(arguments.teacher) if arguments.teacher else None
+    trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start, teacher)
     print(
         f"{spec.title}, preset {arguments.preset}: {trainer.total_steps:,} steps of "
         f"{recipe.batch} images, {trainer.step:,} of them done"
@@ -254,13 +265,13 @@ def _run(
 
 
 def _check_ablation(arguments: argparse.Namespace) -> None:
-    switches = ("binarise", "shallow", "head_width", "head_bits", "start")
+    switches = ("binarise", "shallow", "head_width", "head_bits", "start", "teacher")
     if arguments.network != "floppynet" or any(
         getattr(arguments, name) is not None for name in switches
     ):
         raise TrainingError(
             "--ablation trains the networks of Figure 8, all from scratch: leave out --network, "
-            "its switches and --from"
+            "its switches, --from and --teacher"
         )
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, network_spec
 
+SHALLOW = "-shallow"
+"""Ends the name of a network without conv3 and conv4 that has no name in Table II."""
+
 
 class TrainingError(VprError):
     """A training run that cannot start or go on as it was asked to."""
@@ -176,7 +179,7 @@ def trained_spec(
             NETWORKS[base], layers=layers, head_units=spec.head_units, head_bits=spec.head_bits
         )
         if bits == 32 and reduced:
-            spec = replace(spec, name="baseline-shallow", title="Baseline without conv3, conv4")
+            spec = replace(spec, name=f"baseline{SHALLOW}", title="Baseline without conv3, conv4")
     if head_width is not None:
         spec = replace(spec, head_units=(head_width,) * len(spec.head_units))
     return spec if head_bits is None else replace(spec, head_bits=head_bits)

@@ -29,9 +29,9 @@ from floppynet_vpr.training.checkpoint import load_checkpoint, save_checkpoint
 from floppynet_vpr.training.export import estimate_norms, warm_start, write_network
 from floppynet_vpr.training.images import LabelledImages, PixelCache
 from floppynet_vpr.training.log import RunLog
-from floppynet_vpr.training.losses import info_nce
-from floppynet_vpr.training.model import Network
-from floppynet_vpr.training.recipe import Recipe, TrainingError
+from floppynet_vpr.training.losses import distillation, info_nce
+from floppynet_vpr.training.model import Features, Network
+from floppynet_vpr.training.recipe import SHALLOW, Recipe, TrainingError, trained_spec
 from floppynet_vpr.training.validation import Validation
 from floppynet_vpr.training.views import make_views
 
@@ -40,6 +40,25 @@ _NORM_IMAGES = 768
 _NORM_ZOOM = (0.5, 1.0)
 
 Report = Callable[[dict[str, float]], None]
+
+
+def load_teacher(run: Path) -> Features:
+    """The averaged features of an earlier run, of any network and precision.
+
+    They are in training mode, so that each batch is normalised by itself.
+
+    Raises:
+        TrainingError: `run` is not the folder of a run.
+    """
+    state = load_checkpoint(run / "checkpoint.pt")
+    if "network_name" not in state:
+        raise TrainingError(f"{run} is a run of an older release: go on with it once to update it")
+    name, shallow, _ = state["network_name"].partition(SHALLOW)
+    features = Features(trained_spec(name, shallow=True if shallow else None))
+    own = "features."
+    values = {k.removeprefix(own): v for k, v in state["average"].items() if k.startswith(own)}
+    features.load_state_dict(values)
+    return features.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -70,9 +89,13 @@ class Trainer:
         images: LabelledImages,
         validation: Validation,
         start: NetworkWeights | None = None,
+        teacher: Features | None = None,
     ) -> None:
-        """Make the network, from `start` where given; goes on from a checkpoint if there is one."""
-        self.plan, self.validation = plan, validation
+        """Make the network, from `start` where given; goes on from a checkpoint if there is one.
+
+        `teacher` adds `losses.distillation`, with the recipe's temperature, to the loss.
+        """
+        self.plan, self.validation, self.teacher = plan, validation, teacher
         self._cache = PixelCache(images, plan.image_side, plan.cache_bytes)
         self._labels = torch.from_numpy(images.labels)
         if len(images.labels) < plan.recipe.batch:
@@ -155,6 +178,12 @@ class Trainer:
             contrast = info_nce(first, second, recipe.temperature)
             loss = loss + recipe.contrastive * contrast
             figures["contrastive"] = float(contrast.detach())
+        if self.teacher is not None:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+                wanted = self.teacher(pixels)
+            likeness = distillation(pool5, wanted, recipe.temperature)
+            loss = loss + likeness
+            figures["distillation"] = float(likeness.detach())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -205,6 +234,7 @@ class Trainer:
             "best": self.best,
             "judges": self.validation.judges,
             "plan": self._fixed(),
+            "network_name": self.plan.spec.name,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -215,8 +245,8 @@ class Trainer:
         state = load_checkpoint(self.checkpoint_file)
         if state["plan"] != self._fixed():
             raise TrainingError(
-                f"{self.plan.output} holds a run of another network, recipe or seed: go on with "
-                "the same, or choose another folder"
+                f"{self.plan.output} holds a run of another network, recipe, teacher or seed: "
+                "go on with the same, or choose another folder"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -230,7 +260,8 @@ class Trainer:
     def _fixed(self) -> dict[str, Any]:
         """What must not change within a run; its length may."""
         recipe = {k: v for k, v in asdict(self.plan.recipe).items() if k != "epochs"}
-        return {
+        taught = {"teacher": self.teacher.spec.name} if self.teacher is not None else {}
+        return taught | {
             "spec": repr(self.plan.spec),
             "recipe": repr(recipe),
             "seed": self.plan.seed,
