@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from floppynet_vpr.errors import VprError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -44,16 +46,23 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130.
+    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130, and a reader that went away,
+    such as `head`, 141.
     """
     try:
-        return body()
+        status = body()
+        sys.stdout.flush()
+        return status
     except VprError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on: what Python still holds back for stdout goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
 
 
 def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
