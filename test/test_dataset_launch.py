@@ -87,6 +87,9 @@ def test_every_dataset_has_a_thin_documented_launch_file() -> None:
     [
         ({}, "there are no bags of nordland in .*: name the dataset's folder once, root:=DIR"),
         ({"bag": "/no/such/bag"}, "bag:=/no/such/bag must be an existing file or bag"),
+        ({"weights": "floppynet-9"}, "weights:=floppynet-9 must be an existing file or bag"),
+        # A network that the package carries is taken: what is missing is the bags.
+        ({"weights": "floppynet-4"}, "there are no bags of nordland in .*"),
         ({"rate": "fast"}, "rate:=fast must be a positive number"),
         ({"rate": "0"}, "rate:=0 must be a positive number"),
         pytest.param(

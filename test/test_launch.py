@@ -27,6 +27,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
+from floppynet_vpr.network.weights import shipped_weights
+
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "vpr.launch.py"
 ANSWER_S = 60.0
 """Longest wait for a node that is starting."""
@@ -125,6 +127,9 @@ def test_only_given_arguments_override_the_parameter_file() -> None:
     values = module.overrides(some)
     assert values == {"top_k": 3, "threshold": 1.0, "autostart": False}
     assert isinstance(values["threshold"], float)
+    assert module.overrides(none_given | {"weights": "binarynet"}) == {
+        "weights": str(shipped_weights()["binarynet"])
+    }
 
 
 def test_the_node_starts_with_the_parameters_of_file_and_arguments(
