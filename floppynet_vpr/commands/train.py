@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
+from floppynet_vpr.network.weights import load_weights, weights_path
 from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
 from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
 
@@ -106,9 +107,10 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--from",
         dest="start",
-        type=Path,
+        type=weights_path,
         metavar="FILE.fnet",
-        help="start from these weights instead of random ones",
+        help="start from these weights, or those that the package carries by their network's name, "
+        "instead of random ones",
     )
     group.add_argument(
         "--teacher",
@@ -221,7 +223,6 @@ def _run(
     """Train one network to the end, with a bar."""
     from tqdm import tqdm
 
-    from floppynet_vpr.network.weights import load_weights
     from floppynet_vpr.training.images import open_images
     from floppynet_vpr.training.trainer import RunPlan, Trainer, load_teacher
 
