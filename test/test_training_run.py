@@ -273,7 +273,8 @@ def test_a_network_learns_from_that_of_an_earlier_run(
     tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
-    from floppynet_vpr.training.trainer import RunPlan, Trainer, load_teacher
+    from floppynet_vpr.training.checkpoint import load_teacher
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
     from floppynet_vpr.training.validation import Validation
 
     words = [str(shards), "--preset", "vpr", "--image-side", "72", "--batch", "4", "--epochs"]

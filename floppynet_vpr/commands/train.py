@@ -223,8 +223,9 @@ def _run(
     """Train one network to the end, with a bar."""
     from tqdm import tqdm
 
+    from floppynet_vpr.training.checkpoint import load_teacher
     from floppynet_vpr.training.images import open_images
-    from floppynet_vpr.training.trainer import RunPlan, Trainer, load_teacher
+    from floppynet_vpr.training.trainer import RunPlan, Trainer
 
     plan = RunPlan(
         spec,

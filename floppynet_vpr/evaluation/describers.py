@@ -17,7 +17,12 @@ from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
-from floppynet_vpr.network.weights import NetworkWeights, load_weights, shipped_weights
+from floppynet_vpr.network.weights import (
+    NetworkWeights,
+    load_weights,
+    shipped_weights,
+    weights_path,
+)
 
 
 class Describer(Protocol):
@@ -159,7 +164,7 @@ def _find_weights(named: str, folder: Path | None) -> tuple[NetworkWeights, str]
             if weights.spec.name == named:
                 return weights, file.name
     elif named in shipped_weights():
-        return load_weights(shipped_weights()[named]), "shipped weights"
+        return load_weights(weights_path(named)), "shipped weights"
     where = "--weights names no folder with them" if folder is None else f"{folder} has none"
     raise VprError(f"there are no weights of {named}: {where} ({named}*.fnet or {named}*.tflite)")
 

@@ -122,13 +122,12 @@ class _Run:
         spec = load_dataset(dataset)
         files = pair_files(self.folder, spec.name, spec.pairs[0])
         self.reference = files.reference
-        self.query = _existing(given, "bag") or files.query
+        self.query = _existing("bag", given["bag"]) or files.query
         weights = given["weights"]
-        own = str(shipped_weights().get(weights, weights))
-        self.weights = _existing({"weights": own}, "weights")
+        self.weights = _existing("weights", str(shipped_weights().get(weights, weights)))
         suffix = f"_{self.weights.stem}" if self.weights else ""
         default_map = self.folder / f"{files.reference.name}{suffix}.fvm"
-        self.map = _existing(given, "map") or default_map
+        self.map = _existing("map", given["map"]) or default_map
         for name in ("rate", "delay"):
             try:
                 positive = float(given[name]) > 0
@@ -260,10 +259,10 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def _existing(given: dict[str, str], name: str) -> Path | None:
-    if not given[name]:
+def _existing(name: str, value: str) -> Path | None:
+    if not value:
         return None
-    path = _path(given[name])
+    path = _path(value)
     if not path.exists():
-        raise RuntimeError(f"{name}:={given[name]} must be an existing file or bag")
+        raise RuntimeError(f"{name}:={value} must be an existing file or bag")
     return path

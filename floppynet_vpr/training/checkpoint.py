@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from floppynet_vpr.files import write_atomically
-from floppynet_vpr.training.recipe import TrainingError
+from floppynet_vpr.training.model import Features
+from floppynet_vpr.training.recipe import SHALLOW, TrainingError, trained_spec
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -34,3 +35,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "step" not in state:
         raise TrainingError(f"{path} is no checkpoint of a training run: choose another folder")
     return state
+
+
+def load_teacher(run: Path) -> Features:
+    """The averaged features of an earlier run, of any network and precision.
+
+    They are in training mode, so that each batch is normalised by itself.
+
+    Raises:
+        TrainingError: `run` is not the folder of a run.
+    """
+    state = load_checkpoint(run / "checkpoint.pt")
+    if "network_name" not in state:
+        raise TrainingError(f"{run} is a run of an older release: go on with it once to update it")
+    name, shallow, _ = state["network_name"].partition(SHALLOW)
+    features = Features(trained_spec(name, shallow=True if shallow else None))
+    own = "features."
+    values = {k.removeprefix(own): v for k, v in state["average"].items() if k.startswith(own)}
+    features.load_state_dict(values)
+    return features.to(memory_format=torch.channels_last)

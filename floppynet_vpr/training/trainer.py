@@ -31,7 +31,7 @@ from floppynet_vpr.training.images import LabelledImages, PixelCache
 from floppynet_vpr.training.log import RunLog
 from floppynet_vpr.training.losses import distillation, info_nce
 from floppynet_vpr.training.model import Features, Network
-from floppynet_vpr.training.recipe import SHALLOW, Recipe, TrainingError, trained_spec
+from floppynet_vpr.training.recipe import Recipe, TrainingError
 from floppynet_vpr.training.validation import Validation
 from floppynet_vpr.training.views import make_views
 
@@ -40,25 +40,6 @@ _NORM_IMAGES = 768
 _NORM_ZOOM = (0.5, 1.0)
 
 Report = Callable[[dict[str, float]], None]
-
-
-def load_teacher(run: Path) -> Features:
-    """The averaged features of an earlier run, of any network and precision.
-
-    They are in training mode, so that each batch is normalised by itself.
-
-    Raises:
-        TrainingError: `run` is not the folder of a run.
-    """
-    state = load_checkpoint(run / "checkpoint.pt")
-    if "network_name" not in state:
-        raise TrainingError(f"{run} is a run of an older release: go on with it once to update it")
-    name, shallow, _ = state["network_name"].partition(SHALLOW)
-    features = Features(trained_spec(name, shallow=True if shallow else None))
-    own = "features."
-    values = {k.removeprefix(own): v for k, v in state["average"].items() if k.startswith(own)}
-    features.load_state_dict(values)
-    return features.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
