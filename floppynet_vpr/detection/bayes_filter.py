@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import exp
 from floppynet_vpr.detection.sequences import velocities
 from floppynet_vpr.mapping.sessions import spans
 
@@ -62,7 +63,7 @@ class BayesFilter:
             self._move(borders)
         if count > self._prior.shape[1]:
             self._grow(count)
-        self._likelihood = np.exp(log_odds).astype(np.float32)
+        self._likelihood = exp(log_odds).astype(np.float32)
         belief = self._prior.sum(0) * self._likelihood
         return belief / np.float32(belief.sum() + self._prior_nowhere)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import products
 from floppynet_vpr.detection.background import Background, robust_spread
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
@@ -128,7 +129,7 @@ def _centred(
     For a query q and places p of mean m, with q.p = (q.q + 1 - d^2) / 2 known from a search,
     cos(q, p - m) = (q.p - q.m) / (|q| |p - m|).
     """
-    square = float(query @ query)
-    products = (square + 1 - distances**2) / 2 - query @ background.mean
-    cosines = products / (np.float32(max(square, 1e-12) ** 0.5) * background.sizes(ids))
+    square = float(products(query, query))
+    likeness = (square + 1 - distances**2) / 2 - products(query, background.mean)
+    cosines = likeness / (np.float32(max(square, 1e-12) ** 0.5) * background.sizes(ids))
     return np.sqrt(np.maximum(2 - 2 * cosines, 0)).astype(np.float32)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import exp
 from floppynet_vpr.detection.sequences import velocities
 from floppynet_vpr.mapping.sessions import spans
 
@@ -48,8 +49,9 @@ class LineSearch:
             evidence = [seen[first:last] for seen in self._evidence]
             scores[first:last] = self._scores(last - first, evidence)
         highest = max(0.0, float(scores.max(initial=0)))
-        weights = np.exp(scores - np.float32(highest))
-        return weights / np.float32(weights.sum() + len(weights) * np.exp(-highest))
+        powers = exp(np.append(scores, np.float32(0)) - np.float32(highest))
+        weights, nowhere = powers[:-1], powers[-1]
+        return weights / np.float32(weights.sum() + len(weights) * nowhere)
 
     def _scores(self, count: int, seen: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """The best sum of evidence along any line that ends at each place, (count,) float32."""

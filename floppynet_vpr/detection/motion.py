@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import length
+
 _SHARE = 0.7
 
 
@@ -39,7 +41,7 @@ class MotionGate:
         in, computed when it matters, `belief` (0 to 1) the belief in being in the map.
         """
         if self._last is not None:
-            change = float(np.linalg.norm(descriptor - self._last))
+            change = length(descriptor - self._last)
             if change < _SHARE * usual_step:
                 step = usual_step + belief * (min(step_here(), usual_step) - usual_step)
                 if change < _SHARE * step:

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import log
 from floppynet_vpr.mapping.sessions import spans
 
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
@@ -54,8 +55,9 @@ def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
     less than two that have nothing in common.
     """
     x = np.maximum(standing - np.float32(_MIDDLE), np.float32(_LEAST))
-    beyond = np.maximum(x - np.float32(_MOST), 0)
-    return np.float32(_WEIGHT) * (np.minimum(x, np.float32(_MOST)) + np.log1p(beyond))
+    beyond = np.flatnonzero(x > np.float32(_MOST))
+    x[beyond] = np.float32(_MOST) + log(1 + x[beyond] - np.float32(_MOST))
+    return np.float32(_WEIGHT) * x
 
 
 def within_window(belief: NDArray[np.float32], borders: Sequence[int] = ()) -> NDArray[np.float32]:

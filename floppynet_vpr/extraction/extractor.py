@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import length
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.layers import INPUT_SHAPE
@@ -64,7 +65,7 @@ def normalise(pool5: NDArray[Any]) -> NDArray[np.float32]:
     zeros stays zeros.
     """
     integers = pool5.reshape(-1).astype(np.float64)
-    norm = np.sqrt(integers @ integers)
+    norm = length(integers)
     return (integers / norm if norm else integers).astype(np.float32)
 
 

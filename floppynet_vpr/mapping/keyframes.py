@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import length
 from floppynet_vpr.mapping.places import Pose
 
 _NANOSECONDS = 1_000_000_000
@@ -60,7 +61,7 @@ class KeyframeGate:
         pose: Pose | None,
     ) -> bool:
         limits = self.limits
-        if np.linalg.norm(descriptor - last) < limits.distance:
+        if length(descriptor - last) < limits.distance:
             return False
         if abs(stamp_ns - last_ns) < limits.seconds * _NANOSECONDS:
             return False

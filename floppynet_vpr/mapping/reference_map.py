@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import products
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping.blocks import Blocks
@@ -152,7 +153,7 @@ class ReferenceMap:
         rows = _as_rows(descriptors)
         if [place.id for place in places] != list(range(len(self), len(self) + len(rows))):
             raise MapError(f"the places' ids must count on from {len(self)}, one per descriptor")
-        squares = np.einsum("rd,rd->r", rows, rows)
+        squares = products(rows, rows)
         if not (np.abs(squares - 1) <= 1e-3).all():
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
         if features and len(features) != len(rows):

@@ -59,8 +59,7 @@ def rotate(descriptors: NDArray[np.float32]) -> Rotated:
     rest = values[:, 1:] + ((values[:, 0] - means) / np.float32(POSITIONS**0.5 - 1))[:, None]
     rest = rest.reshape(-1, REST)
     for order, signs in _shuffles():
-        rest = (rest[:, order] * signs).reshape(-1, CHANNELS) @ _hadamard()
-        rest = rest.reshape(-1, REST)
+        rest = _hadamard(rest[:, order] * signs)
     return Rotated(means, rest)
 
 
@@ -68,7 +67,7 @@ def rotate_back(rotated: Rotated) -> NDArray[np.float32]:
     """Undo `rotate`: (n, 9216) float32."""
     rest = rotated.rest
     for order, signs in reversed(_shuffles()):
-        turned = (rest.reshape(-1, CHANNELS) @ _hadamard()).reshape(-1, REST) * signs
+        turned = _hadamard(rest) * signs
         rest = np.empty_like(turned)
         rest[:, order] = turned
     values = np.empty((len(rest), POSITIONS, CHANNELS), np.float32)
@@ -82,13 +81,21 @@ def rotate_back(rotated: Rotated) -> NDArray[np.float32]:
     return values.reshape(-1, DESCRIPTOR_SIZE)
 
 
-@lru_cache(maxsize=1)
-def _hadamard() -> NDArray[np.float32]:
-    """Sylvester's matrix of order 256, orthonormal and symmetric."""
-    matrix = np.ones((1, 1), np.float32)
-    while len(matrix) < CHANNELS:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix / np.float32(CHANNELS**0.5)
+def _hadamard(rest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply each 256 values of (n, 8960) by Sylvester's matrix, orthonormal and symmetric.
+
+    In 8 rounds of sums and differences of neighbours, which go to the front and to the back: after
+    the last one each value is where it belongs. Every row is computed by itself.
+    """
+    values = rest.reshape(-1, CHANNELS)
+    half = CHANNELS // 2
+    for _ in range(CHANNELS.bit_length() - 1):
+        left, right = values[:, 0::2], values[:, 1::2]
+        values = np.empty_like(values)
+        np.add(left, right, out=values[:, :half])
+        np.subtract(left, right, out=values[:, half:])
+    values /= np.float32(CHANNELS**0.5)
+    return values.reshape(-1, REST)
 
 
 @lru_cache(maxsize=1)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import products
 from floppynet_vpr.mapping.blocks import Blocks
-from floppynet_vpr.mapping.ranking import products, smallest
+from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.rotation import Rotated
 
 SKETCH_BITS = 1024

@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.arithmetic import products
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.mapping.ranking import products
 from floppynet_vpr.mapping.rotation import CHANNELS, REST, Batch, Rotated, rotate_back
 
 DEFAULT_STORAGE = "pq"
@@ -222,10 +222,14 @@ def _factor(
     descriptors: NDArray[np.float32], coded: NDArray[np.float32] | NDArray[np.int8]
 ) -> NDArray[np.float32]:
     """Scale `coded` so that its product with what it was made from is exact; 0 for zeros."""
-    exact = np.einsum("rd,rd->r", descriptors, descriptors, dtype=np.float64)
-    product = np.einsum("rd,rd->r", descriptors, coded, dtype=np.float64)
+    exact = np.array([_product(row, row) for row in descriptors])
+    product = np.array([_product(*both) for both in zip(descriptors, coded, strict=True)])
     factor = np.divide(exact, product, out=np.zeros_like(exact), where=product > 0)
     return factor[:, None].astype(np.float32)
+
+
+def _product(one: NDArray[np.float32], other: NDArray[np.float32] | NDArray[np.int8]) -> np.float64:
+    return np.multiply(one, other, dtype=np.float64).sum()
 
 
 def _squares(query: Batch, likeness: NDArray[np.float32]) -> NDArray[np.float32]:
