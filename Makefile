@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env train-env demo test test-training lint clean
+.PHONY: help env train-env demo test test-processors test-training lint clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
@@ -28,6 +28,17 @@ demo: env ## Map a route, drive it again, find the loop closures
 
 test: lint ## Check style, types and behaviour
 	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
+
+# What numpy, OpenBLAS and faiss choose on lesser processors. Numpy warns of what this one lacks.
+AVX512 := X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR
+EXACT_TESTS := test/test_arithmetic.py $(wildcard test/test_mapping*.py test/test_detection*.py) \
+	test/test_sessions.py test/test_verification.py test/test_extraction.py
+
+test-processors: env ## Check what must be exact as on processors with AVX2, and with SSE only
+	@$(IN_ENV) OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="$(AVX512)" FAISS_OPT_LEVEL=generic \
+	    python -W ignore::ImportWarning -m pytest -q $(PYTEST_OPTIONS) $(EXACT_TESTS)
+	@$(IN_ENV) OPENBLAS_CORETYPE=Prescott NPY_DISABLE_CPU_FEATURES="AVX2 FMA3 X86_V3 $(AVX512)" \
+	    FAISS_OPT_LEVEL=generic python -W ignore::ImportWarning -m pytest -q $(PYTEST_OPTIONS) $(EXACT_TESTS)
 
 train-env: env ## Add PyTorch (CPU) to .venv, for the train command
 	@tools/add_training.sh
