@@ -13,7 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_extractor_options,
+    add_force_option,
+    at_least,
+    make_parser,
+    parse,
+    require_new,
+    run,
+)
 
 if TYPE_CHECKING:
     from floppynet_vpr.evaluation.storage import Accuracy, Growth, SyntheticPlaces, Traverses
@@ -72,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw search time over size (png, svg, pdf)"
     )
+    add_force_option(parser)
     add_extractor_options(parser)
     return parser
 
@@ -86,6 +95,9 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.storage import accuracy
     from floppynet_vpr.mapping import ReferenceMap
 
+    for output in (arguments.json, arguments.figure):
+        if output is not None:
+            require_new(output, arguments.force)
     sets, real = _descriptors(arguments)
     growth = _grow(arguments, real)
     report = []

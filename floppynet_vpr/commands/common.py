@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from floppynet_vpr.errors import VprError
 
@@ -73,11 +75,31 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-        if not value >= minimum:
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text} is no finite number")
+        if value < minimum:
             raise argparse.ArgumentTypeError(f"{text} is too small: at least {minimum}")
         return value
 
     return convert
+
+
+def add_force_option(parser: argparse.ArgumentParser) -> None:
+    """Add --force, for `require_new`."""
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def require_new(output: Path, force: bool) -> None:
+    """Raise VprError unless `output` can be written: its folder is there, and no file or `force`.
+
+    To be called before the work whose result is written there.
+    """
+    if output.is_dir() or (output.exists() and not force):
+        raise VprError(f"{output} exists: choose another name, or --force to replace a file")
+    if not output.parent.is_dir():
+        raise VprError(f"cannot write {output}: there is no folder {output.parent}; make it first")
+    if not os.access(output.parent, os.W_OK):
+        raise VprError(f"cannot write {output}: no permission to write to {output.parent}")
 
 
 def add_weights_option(parser: argparse._ActionsContainer) -> None:

@@ -8,7 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from floppynet_vpr.commands.common import add_weights_option, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_force_option,
+    add_weights_option,
+    make_parser,
+    parse,
+    require_new,
+    run,
+)
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.network.onnx_graph import onnx_model
 from floppynet_vpr.network.weights import load_weights
@@ -25,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr export_onnx --weights binarynet.fnet binarynet.onnx",
     )
     parser.add_argument("output", type=Path, metavar="OUT.onnx", help="the model to write")
+    add_force_option(parser)
     add_weights_option(parser)
     return parser
 
@@ -32,10 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = parse(build_parser(), argv)
-    return run(lambda: _export(arguments.weights, arguments.output))
+    return run(lambda: _export(arguments.weights, arguments.output, arguments.force))
 
 
-def _export(weights_file: Path | None, output: Path) -> int:
+def _export(weights_file: Path | None, output: Path, force: bool) -> int:
+    require_new(output, force)
     weights = load_weights(weights_file)
     write_atomically(output, (onnx_model(weights),))
     print(f"wrote {output}: {weights.spec.title}, {output.stat().st_size:,} bytes")

@@ -8,7 +8,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_force_option,
+    make_parser,
+    parse,
+    require_new,
+    run,
+)
 from floppynet_vpr.network.tflite_import import import_tflite
 
 
@@ -25,16 +31,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", type=Path, metavar="FILE.tflite", help="the published network")
     parser.add_argument("output", type=Path, metavar="OUT.fnet", help="the weights file to write")
+    add_force_option(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = parse(build_parser(), argv)
-    return run(lambda: _import(arguments.source, arguments.output))
+    return run(lambda: _import(arguments.source, arguments.output, arguments.force))
 
 
-def _import(source: Path, output: Path) -> int:
+def _import(source: Path, output: Path, force: bool) -> int:
+    require_new(output, force)
     weights = import_tflite(source)
     weights.save(output)
     print(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import add_force_option, make_parser, parse, require_new, run
 from floppynet_vpr.errors import VprError
 
 if TYPE_CHECKING:
@@ -40,20 +40,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE.png",
         help="draw the map: which places look alike, the steps between them, poses if it has any",
     )
+    add_force_option(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = parse(build_parser(), argv)
-    return run(lambda: _describe(arguments.map, arguments.places, arguments.plot))
+    return run(lambda: _describe(arguments))
 
 
-def _describe(path: Path, list_places: bool, plot: Path | None) -> int:
+def _describe(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place, ReferenceMap
     from floppynet_vpr.network.weights import load_weights, shipped_weights
 
+    path: Path = arguments.map
+    plot: Path | None = arguments.plot
+    if plot is not None:
+        require_new(plot, arguments.force)
     set_threads(1)
     reference = ReferenceMap.load(path)
     places: Sequence[Place] = reference.places
@@ -87,7 +92,7 @@ def _describe(path: Path, list_places: bool, plot: Path | None) -> int:
             f"10 % {low:.3f}, 90 % {high:.3f}"
         )
     aliasing = _print_aliasing(reference)
-    if list_places:
+    if arguments.places:
         for place in places:
             print(
                 f"{place.id:>7} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  "

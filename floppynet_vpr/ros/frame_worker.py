@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class FrameWorker:
         self._logger = logger
         self._running = running
         self._threads = threads
+        self._told: set[str] = set()
         self._arrivals: FrameQueue[tuple[Any, float]] = FrameQueue(queue_size)
         self._thread = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         self._thread.start()
@@ -68,5 +70,17 @@ class FrameWorker:
             except Exception as error:
                 if not self._running():
                     return  # shut down while this image was on its way
-                if self._statistics.image_bad("internal error"):
-                    self._logger.error(f"an image could not be processed: {error!r}")
+                self._statistics.image_bad("internal error")
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Log an error that nobody foresaw, with its traceback, once for each place in the code."""
+        steps = traceback.extract_tb(error.__traceback__)
+        where = f"{type(error).__name__} at {steps[-1].filename}:{steps[-1].lineno}"
+        if where not in self._told:
+            self._told.add(where)
+            told = "".join(traceback.format_exception(error))
+            self._logger.error(
+                f"an image could not be processed, please report this: {error!r} (further ones of "
+                f"this kind are counted in /diagnostics)\n{told}"
+            )

@@ -87,13 +87,15 @@ class MapSaver:
     def _save(self) -> None:
         if self._map.version[1] == self._saved_version:
             return
-        version, content = self._map.content()
         try:
+            version, content = self._map.content()
             write_map(self.path, content)
-        except VprError as error:
-            if str(error) != self.error:
-                self._warn(f"the map is not saved: {error}")
-            self.error = str(error)
+        except Exception as error:
+            # Also what nobody foresaw, such as a lack of memory: the next saving may succeed.
+            reason = str(error) if isinstance(error, VprError) else repr(error)
+            if reason != self.error:
+                self._warn(f"the map is not saved, which is tried again: {reason}")
+            self.error = reason
             return
         self.error = ""
         self._saved_version, self._saved_places = version, len(content.places)
