@@ -30,7 +30,7 @@ from sensor_msgs.msg import Image
 
 from floppynet_vpr_msgs.msg import LoopClosure
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 NODE_MODULE = "floppynet_vpr.ros.vpr_node"
 
 

@@ -15,6 +15,7 @@ import yaml
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from node_harness import Client, NodeProcess
+from rclpy.node import NodeNameNonExistentError
 
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
 
@@ -46,14 +47,22 @@ def shown_topics() -> tuple[set[str], set[str]]:
     return {text.split(".")[0] for text in named}, {text for text in named if "." in text}
 
 
+def published(client: Client) -> set[str]:
+    """The topics that the node publishes, as far as discovery has come."""
+    try:
+        found = client.node.get_publisher_names_and_types_by_node("vpr", "/")
+    except NodeNameNonExistentError:
+        return set()
+    return {name for name, _ in found}
+
+
 def test_the_layouts_show_what_the_node_has(ros_domain: int, tmp_path: Path) -> None:
     topics, _ = shown_topics()
     client = Client(ros_domain)
     node = NodeProcess(tmp_path, ros_domain)
     try:
         client.image_publisher()
-        owned = client.node.get_publisher_names_and_types_by_node("vpr", "/")
-        assert topics <= {name for name, _ in owned} | {"/image"}
+        client.wait_for(lambda: topics <= published(client) | {"/image"}, f"{topics} of the node")
         assert {"/image", "/vpr/loop_closure", "/vpr/markers", "/vpr/matched_pose"} <= topics
     finally:
         node.stop()
