@@ -78,7 +78,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            f"vpr_node = {PACKAGE}.ros.vpr_node:main",
+            f"vpr_node = {PACKAGE}.ros.start_node:main",
             *(f"{name} = {PACKAGE}.commands.{name}:main" for name in COMMANDS),
         ],
     },

@@ -76,6 +76,7 @@ OVERRIDES: dict[str, tuple[Callable[[str], Any], str]] = {
     "threads": (int, "a whole number"),
     "image_transport": (str, "text"),
     "qos": (str, "text"),
+    "queue_size": (int, "a whole number"),
     "top_k": (int, "a whole number"),
     "threshold": (number, "a number"),
     "sequence": (str, "text"),
@@ -148,6 +149,12 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
             choices=["", "auto", "sensor_data", "reliable"],
             description="Quality of service of the image subscription; auto follows the "
             f"publisher. {in_params_file}",
+        ),
+        DeclareLaunchArgument(
+            "queue_size",
+            default_value="",
+            description="Images that may wait, 1 to 1000; 1 keeps to the newest, more suits "
+            f"replays. {in_params_file}",
         ),
         DeclareLaunchArgument(
             "threshold",

@@ -113,7 +113,7 @@ def test_what_cannot_be_is_said_before_anything_starts(
 def test_a_failed_step_ends_the_launch(tmp_path: Path) -> None:
     (tmp_path / "street.yaml").write_text(DATASET)
     description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
-    run_launch(description, {"root": str(tmp_path), "folder": str(tmp_path / "kept")})
+    assert run_launch(description, {"root": str(tmp_path), "folder": str(tmp_path / "kept")}) != 0
     assert not list(tmp_path.glob("kept/*.fvm"))
 
 

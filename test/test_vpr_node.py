@@ -198,6 +198,15 @@ def test_compressed_images_are_taken(start_node: StartNode, client: Client, map_
     assert answer.candidates[0].distance < 0.05
 
 
+def test_remapping_the_base_topic_moves_its_compressed_form(
+    start_node: StartNode, client: Client, map_file: Path
+) -> None:
+    node = start_node(
+        *("-r", "image:=/camera/image_raw"), map=map_file, image_transport="compressed"
+    )
+    node.wait_for_log("waiting for images on /camera/image_raw/compressed")
+
+
 def test_under_load_the_newest_image_wins_and_drops_are_counted(
     start_node: StartNode, client: Client, map_file: Path
 ) -> None:

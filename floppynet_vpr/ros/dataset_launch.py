@@ -31,12 +31,14 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
 from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.network.weights import shipped_weights
 from floppynet_vpr.ros.processes import image_profile
+from floppynet_vpr.ros.replay import KEEP_EVERY_IMAGE, after_exit, how_long
 
 _LAST_ANSWERS_S = 2.0
 """After the last image the node has this long to answer."""
@@ -160,9 +162,11 @@ class _Run:
 
     def _node_and_bag(self) -> list[Action]:
         """Start the node and play the query drive to it; both end with the drive."""
-        topic = str(getattr(open_source(self.query), "topic", ""))
-        compressed = topic.endswith("/compressed")
-        image = topic.removesuffix("/compressed")
+        source = open_source(self.query)
+        if not isinstance(source, BagFrames):
+            raise RuntimeError(f"{self.query} must be a rosbag2, to be played")
+        compressed = source.topic.endswith("/compressed")
+        image = source.topic.removesuffix("/compressed")
         share = Path(get_package_share_directory("floppynet_vpr"))
         node = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(share / "launch" / "vpr.launch.py")),
@@ -173,19 +177,21 @@ class _Run:
                 ("weights", str(self.weights or "")),
                 ("backend", self.given["backend"]),
                 ("use_sim_time", "true"),
+                ("queue_size", str(KEEP_EVERY_IMAGE)),
             ],
         )
         player = _player(self.query, self.given["rate"], self.given["delay"])
+        length = how_long(source.stamps_ns(), float(self.given["rate"]))
         ended = EmitEvent(event=Shutdown(reason="the drive has been played"))
         return [
             node,
             *([_rviz(share, image)] if self.given["rviz"] == "true" else []),
-            LogInfo(msg=f"playing {self.query}; the answers are on /vpr/loop_closure"),
-            RegisterEventHandler(
-                OnProcessExit(
-                    target_action=player,
-                    on_exit=[TimerAction(period=_LAST_ANSWERS_S, actions=[ended])],
-                )
+            LogInfo(
+                msg=f"playing {self.query} ({length}, see rate:=); "
+                "the answers are on /vpr/loop_closure"
+            ),
+            _when_done(
+                player, "the replay", [TimerAction(period=_LAST_ANSWERS_S, actions=[ended])]
             ),
             player,
         ]
@@ -201,9 +207,7 @@ def _one_after_the_other(steps: Sequence[tuple[str, ExecuteProcess]], last: Acti
 
 def _when_done(process: ExecuteProcess, text: str, then: list[Action]) -> RegisterEventHandler:
     def decide(event: object, context: LaunchContext) -> list[Action]:
-        if getattr(event, "returncode", 1) == 0:
-            return then
-        return [EmitEvent(event=Shutdown(reason=f"{text} failed"))]
+        return after_exit(text, getattr(event, "returncode", 1), context.is_shutdown, then)
 
     return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=decide))
 

@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from floppynet_vpr.imaging.payload import decode_compressed, decode_image
 
@@ -44,20 +43,27 @@ class ImageSubscriber:
     ) -> None:
         """Subscribe to `image` (raw) or `image/compressed`; `received` gets every message.
 
+        As with image_transport, remapping `image` moves its compressed form along.
+
         DDS keeps the last `depth` messages, and a few in any case.
 
         With `qos` "auto" the subscription is best effort, which every publisher can serve, until
         `follow_publishers` finds that all publishers are reliable.
         """
         self._node = node
-        self._type = CompressedImage if transport == "compressed" else Image
-        self._name = "image/compressed" if transport == "compressed" else "image"
+        compressed = transport == "compressed"
+        self._type = CompressedImage if compressed else Image
+        self._other_type = Image if compressed else CompressedImage
+        self._other_transport = "raw" if compressed else "compressed"
+        self._name = _compressed_of(node.resolve_topic_name("image")) if compressed else "image"
         self._auto = qos == "auto"
         self._depth = max(depth, _LEAST_DEPTH)
         self._received = received
         self._retiring: Any = None
         self._generation = 0
-        self._last_header: Header | None = None
+        self._last_published = 0
+        self._handing_over = 0
+        self._any_came = False
         self._subscribe(_FIXED.get(qos, ReliabilityPolicy.BEST_EFFORT))
 
     @property
@@ -98,25 +104,51 @@ class ImageSubscriber:
         """Say in one sentence why no image may be coming, and what to do."""
         publishers = self._publishers()
         if not publishers:
+            name = f"nobody publishes {self.topic} ({_type_name(self._type)})"
+            sibling = self._sibling()
+            if sibling:
+                return (
+                    f"{name}, but {sibling} ({_type_name(self._other_type)}) is there: "
+                    f"set image_transport:={self._other_transport}"
+                )
             others = self._other_image_topics()
             hint = (
                 f"topics that carry such images: {', '.join(others)} (remap with image:=<topic>)"
                 if others
                 else "no other topic carries such images: is the camera driver or the bag running?"
             )
-            return f"nobody publishes {self.topic} ({self._type_name()}); {hint}"
+            return f"{name}; {hint}"
         offers = ", ".join(
             f"{_full_name(publisher)} [{_words(self._offered(publisher))}, {publisher.topic_type}]"
             for publisher in publishers
         )
         text = f"{self.topic} has publishers but sends nothing: {offers}; "
-        if any(publisher.topic_type != self._type_name() for publisher in publishers):
-            return text + f"this node expects {self._type_name()}: see image_transport"
+        if any(publisher.topic_type != _type_name(self._type) for publisher in publishers):
+            return text + (
+                f"this node expects {_type_name(self._type)}: set image_transport, "
+                "and image:=<topic> without /compressed"
+            )
         if self._reliability == ReliabilityPolicy.RELIABLE and any(
             self._offered(publisher) == ReliabilityPolicy.BEST_EFFORT for publisher in publishers
         ):
             return text + "the node asks for reliable, which they do not offer: set qos:=auto"
-        return text + f"the QoS fits ({self.reliability} asked for): is the camera paused?"
+        return text + f"the QoS fits ({self.reliability} asked for): {self._likely_causes()}"
+
+    def _likely_causes(self) -> str:
+        """What keeps images away although publishers are there and fit."""
+        paused = "is the camera paused?"
+        if self._any_came:
+            return f"images came before, {paused}"
+        if any(
+            DurabilityPolicy(publisher.qos_profile.durability) == DurabilityPolicy.TRANSIENT_LOCAL
+            for publisher in self._publishers()
+        ):
+            paused = "was a latched still sent before this node came (send it again)? " + paused
+        return (
+            f"nothing ever came; {paused} Or does the publisher run as another user or in another "
+            "container, whose shared memory this node cannot read? Then run both as one user with "
+            "a common /dev/shm, or both with FASTDDS_BUILTIN_TRANSPORTS=UDPv4"
+        )
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         self._reliability = reliability
@@ -128,15 +160,27 @@ class ImageSubscriber:
             self._type, self._name, partial(self._deliver, self._generation), profile
         )
 
-    def _deliver(self, generation: int, message: Any) -> None:
-        """Pass a message on; the first of a new subscription may have come by the old one."""
+    def _deliver(self, generation: int, message: Any, info: Mapping[str, Any]) -> None:
+        """Pass a message on, unless the hand-over from one subscription to the next forbids it.
+
+        From the first message of the new subscription on, the old one is not listened to any more.
+        The new one may still hold what came by the old one, or was sent before that; the time of
+        publication tells, also where cameras stamp nothing.
+        """
+        self._any_came = True
+        if generation != self._generation and self._retiring is None:
+            return
         if generation == self._generation and self._retiring is not None:
             self._retire()
-            if message.header == self._last_header:
+            # No more can be waiting: a clock that was set back costs this many images at most.
+            self._handing_over = self._depth
+        published = int(info["source_timestamp"])
+        if self._handing_over:
+            if 0 < published <= self._last_published:
+                self._handing_over -= 1
                 return
-        elif generation != self._generation and self._retiring is None:
-            return
-        self._last_header = message.header
+            self._handing_over = 0
+        self._last_published = published
         self._received(message)
 
     def _retire(self) -> None:
@@ -145,23 +189,41 @@ class ImageSubscriber:
             self._retiring = None
 
     def _publishers(self) -> list[Any]:
-        return list(self._node.get_publishers_info_by_topic(self.topic))
+        return self._publishers_of(self.topic)
+
+    def _publishers_of(self, topic: str) -> list[Any]:
+        return list(self._node.get_publishers_info_by_topic(topic))
 
     @staticmethod
     def _offered(publisher: Any) -> ReliabilityPolicy:
         return ReliabilityPolicy(publisher.qos_profile.reliability)
 
-    def _type_name(self) -> str:
-        return f"sensor_msgs/msg/{self._type.__name__}"
+    def _sibling(self) -> str:
+        """The same camera's topic of the other transport, if somebody publishes it."""
+        name = (
+            self.topic.removesuffix("/compressed")
+            if self._type is CompressedImage
+            else _compressed_of(self.topic)
+        )
+        carried = {publisher.topic_type for publisher in self._publishers_of(name)}
+        return name if _type_name(self._other_type) in carried else ""
 
     def _other_image_topics(self) -> list[str]:
         return sorted(
             name
             for name, types in self._node.get_topic_names_and_types()
-            if self._type_name() in types
+            if _type_name(self._type) in types
             and name != self.topic
             and self._node.count_publishers(name)
         )
+
+
+def _compressed_of(topic: str) -> str:
+    return f"{topic}/compressed"
+
+
+def _type_name(kind: type) -> str:
+    return f"sensor_msgs/msg/{kind.__name__}"
 
 
 def _words(reliability: ReliabilityPolicy) -> str:

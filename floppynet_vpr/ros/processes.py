@@ -20,8 +20,10 @@ from types import TracebackType
 
 from floppynet_vpr.errors import VprError
 
-# Fast DDS reads the second name before ROS 2 Kilted and the first from then on.
+# Fast DDS reads the second name before ROS 2 Kilted, from then on the first, and warns of the
+# second.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+_BEFORE_KILTED = ("humble", "iron", "jazzy")
 _DOMAINS = range(101, 0, -1)
 """Those whose ports stay clear of Linux's ephemeral ones; 0 is everybody's."""
 
@@ -118,7 +120,10 @@ def image_profile() -> dict[str, str]:
     except PackageNotFoundError:
         return {}
     profile = share / "config" / "fastdds_large_images.xml"
-    return dict.fromkeys(_PROFILE_VARIABLES, str(profile)) if profile.is_file() else {}
+    distro = os.environ.get("ROS_DISTRO", "")
+    new, old = _PROFILE_VARIABLES
+    names = _PROFILE_VARIABLES if not distro else (old if distro in _BEFORE_KILTED else new,)
+    return dict.fromkeys(names, str(profile)) if profile.is_file() else {}
 
 
 class ModuleProcess:

@@ -268,7 +268,12 @@ class VprNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
+        reason = " ".join(str(error).split(", at ")[0].split())
+        print(f"error: the node cannot start: {reason}", file=sys.stderr)
+        return 1
     node: VprNode | None = None
     try:
         node = VprNode()
