@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,35 +14,61 @@ from pathlib import Path
 from floppynet_vpr.errors import VprError
 
 
+def user_path(text: str) -> Path:
+    """Take a path as people write it: a leading ~ or ~name is a home folder.
+
+    Raises VprError where there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise VprError(f"cannot use the path {text}: no such user, so no home folder") from None
+
+
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write `parts` to `path` so that a crash at any moment leaves the old file or the new one.
 
     The bytes go to a temporary file beside `path`, are flushed to the disk, and take the name in
-    one step; missing folders are made. Raises VprError naming the file when the disk does not
-    take it, in which case an older file is untouched.
+    one step; missing folders are made. A link stays and the file it leads to is replaced; the
+    access mode of an older file is kept. Raises VprError naming the file and telling what is
+    there now when the disk does not take it.
     """
-    path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # A saving replaces a file: of a link, the one that it leads to.
+        target = Path(path).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
+            os.fchmod(file.fileno(), _mode_for(target))
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
         temporary = None
-        _flush_directory(path.parent)
-    except OSError as error:
-        raise VprError(
-            f"cannot write {path}: {error.strerror}; an older file there is untouched"
-        ) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise VprError(f"cannot write {path}: {reason}; an older file there is untouched") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+    try:
+        _flush_directory(target.parent)
+    except OSError as error:
+        raise VprError(
+            f"{path} is written, but its folder could not be flushed ({error.strerror}): after a "
+            "power failure the older file may be back"
+        ) from None
+
+
+def _mode_for(path: Path) -> int:
+    """Give the access mode that the file has, or that a new one gets."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0o666 & ~_umask()
 
 
 def _umask() -> int:

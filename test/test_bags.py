@@ -75,7 +75,7 @@ def test_messages_have_header_frame_id_and_the_humble_layout(tmp_path: Path) -> 
     write_bag(lap(2), tmp_path / "bag", start_ns=START_NS)
     with Reader(tmp_path / "bag") as reader:
         (connection,) = reader.connections
-        assert (connection.topic, connection.msgtype) == ("/camera/image", RAW)
+        assert (connection.topic, connection.msgtype) == ("/camera/image_raw", RAW)
         (_, received_ns, data), _ = reader.messages()
         message = STORE.deserialize_cdr(data, RAW)
     assert received_ns == START_NS
@@ -86,9 +86,9 @@ def test_messages_have_header_frame_id_and_the_humble_layout(tmp_path: Path) -> 
 
 
 def test_default_topics_are_those_of_image_transport(tmp_path: Path) -> None:
-    assert write_bag(lap(1), tmp_path / "raw").topic == "/camera/image"
+    assert write_bag(lap(1), tmp_path / "raw").topic == "/camera/image_raw"
     assert write_bag(lap(1), tmp_path / "packed", encoding="png").topic == (
-        "/camera/image/compressed"
+        "/camera/image_raw/compressed"
     )
     assert write_bag(lap(1), tmp_path / "own", topic="front/image_raw").topic == "/front/image_raw"
 

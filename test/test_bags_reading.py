@@ -112,7 +112,7 @@ def test_bags_that_rosbag2_compressed_are_read(
     packed = Writer(tmp_path / "packed", version=8, storage_plugin=storage)
     packed.set_compression(mode, CompressionFormat.ZSTD)
     with Reader(tmp_path / "plain") as reader, packed as writer:
-        connection = writer.add_connection("/camera/image", RAW, typestore=STORE)
+        connection = writer.add_connection("/camera/image_raw", RAW, typestore=STORE)
         for _, received_ns, data in reader.messages():
             writer.write(connection, received_ns, data)
     read = list(open_source(tmp_path / "packed"))

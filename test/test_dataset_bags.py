@@ -61,7 +61,7 @@ def test_both_drives_become_bags_with_gps_and_truth(street: Path) -> None:
     files = pair_files(street / "bags", "street", Pair("evening", "morning"))
     for bag, start_ns in ((files.reference, 10**12), (files.query, 10**12 + DAY_NS)):
         source = open_source(bag)
-        assert isinstance(source, BagFrames) and source.topic == "/camera/image/compressed"
+        assert isinstance(source, BagFrames) and source.topic == "/camera/image_raw/compressed"
         stamps = source.stamps_ns()
         assert stamps == [start_ns + i * 500_000_000 for i in range(FRAMES)]
         assert [frame.stamp_ns for frame in source] == stamps
@@ -97,7 +97,9 @@ def test_bags_are_evaluated_like_the_folders(street: Path) -> None:
 def test_fewer_frames_are_spread_over_the_drive(street: Path) -> None:
     assert make(street, "--frames", "3", "--encoding", "mono8") == 0
     source = open_source(street / "bags" / "street_morning")
-    assert isinstance(source, BagFrames) and source.topic == "/camera/image" and len(source) == 3
+    assert (
+        isinstance(source, BagFrames) and source.topic == "/camera/image_raw" and len(source) == 3
+    )
 
 
 @pytest.mark.parametrize(

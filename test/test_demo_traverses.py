@@ -69,7 +69,7 @@ def test_the_bag_of_a_folder_holds_its_images_and_stamps(tmp_path: Path) -> None
     folder = make_drive(tmp_path / "data" / "day")
     bag = folder_bag(folder, "reference", tmp_path / "day", no_progress)
     frames = list(open_source(bag.path))
-    assert bag.made and bag.compressed and bag.topic == "/camera/image/compressed"
+    assert bag.made and bag.compressed and bag.topic == "/camera/image_raw/compressed"
     assert bag.traverse.names == ("image8.jpg", "image9.jpg", "image10.jpg")
     assert bag.traverse.positions == (0.0, 1.0, 2.0) and bag.traverse.unit == "frames"
     assert tuple(frame.stamp_ns for frame in frames) == bag.traverse.stamps_ns
@@ -81,7 +81,7 @@ def test_the_bag_of_a_folder_holds_its_images_and_stamps(tmp_path: Path) -> None
 def test_images_that_are_not_all_jpeg_become_raw(tmp_path: Path) -> None:
     folder = make_drive(tmp_path / "data" / "mixed", suffix=".bmp")
     bag = folder_bag(folder, "query", tmp_path / "mixed", no_progress)
-    assert not bag.compressed and bag.topic == "/camera/image"
+    assert not bag.compressed and bag.topic == "/camera/image_raw"
 
 
 def test_a_bag_is_made_again_only_when_its_images_change(tmp_path: Path) -> None:

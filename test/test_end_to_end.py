@@ -40,7 +40,7 @@ def test_gardens_point_through_bag_and_node(
     assert build_map.main([str(folders / "day_right"), "-o", str(map_file), *exact]) == 0
 
     client = Client(ros_domain)
-    remap = ("-r", "image:=/camera/image")
+    remap = ("-r", "image:=/camera/image_raw")
     node = NodeProcess(
         tmp_path,
         ros_domain,

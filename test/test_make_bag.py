@@ -38,7 +38,7 @@ def test_a_folder_becomes_a_bag_in_natural_order(
     stamps = [frame.stamp_ns for frame in open_source(bag)]
     assert stamps == [100_500_000_000 + 250_000_000 * index for index in range(12)]
     printed = capsys.readouterr().out
-    for fact in (str(bag), "12 messages", "/camera/image", "2.8 s", "MiB"):
+    for fact in (str(bag), "12 messages", "/camera/image_raw", "2.8 s", "MiB"):
         assert fact in printed
     assert f"ros2 bag play {bag}" in printed and f"play_bag {bag}" in printed
 
@@ -52,7 +52,7 @@ def test_compressed_bags_in_either_storage(
     options = ["--storage", storage, "--compressed", codec, "--every", "5"]
     assert main([str(folder), str(bag), *options]) == 0
     assert (bag / f"day{suffix}").is_file()
-    assert BagFrames(bag).topic == "/camera/image/compressed"
+    assert BagFrames(bag).topic == "/camera/image_raw/compressed"
     assert np.abs(np.array(order(bag)) - [0, 5, 10]).max() <= (0 if codec == "png" else 2)
 
 

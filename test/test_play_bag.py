@@ -132,7 +132,7 @@ def stamp_ns(message: Any) -> int:
 def test_every_raw_frame_arrives_equal_to_its_source(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
-    listener.subscribe(Image, "/camera/image")
+    listener.subscribe(Image, "/camera/image_raw")
     player = play(raw_bag)
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
     for message, frame in zip(listener.messages, lap(), strict=True):
@@ -150,7 +150,7 @@ def test_compressed_frames_arrive_equal_on_a_remapped_topic(
     listener.subscribe(CompressedImage, "/front/compressed")
     play(
         *(packed_bag, "--rate", "5"),
-        *("--ros-args", "-r", "/camera/image/compressed:=/front/compressed"),
+        *("--ros-args", "-r", "/camera/image_raw/compressed:=/front/compressed"),
     )
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
     for message, frame in zip(listener.messages, open_source(packed_bag), strict=True):
@@ -161,7 +161,7 @@ def test_compressed_frames_arrive_equal_on_a_remapped_topic(
 def test_the_player_is_never_faster_than_the_recording_times_the_rate(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
-    listener.subscribe(Image, "/camera/image")
+    listener.subscribe(Image, "/camera/image_raw")
     player = play(raw_bag, "--rate", "2")
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
     expected_s = (FRAMES - 1) * PERIOD_NS / 1e9 / 2
@@ -175,10 +175,10 @@ def test_the_player_is_never_faster_than_the_recording_times_the_rate(
 def test_a_best_effort_player_reaches_a_best_effort_subscriber(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
-    listener.subscribe(Image, "/camera/image", "BEST_EFFORT")
+    listener.subscribe(Image, "/camera/image_raw", "BEST_EFFORT")
     play(raw_bag, "--qos", "sensor_data", "--loop", "--rate", "4")
     listener.spin_until(lambda: len(listener.messages) >= 3)
-    (publisher,) = listener.node.get_publishers_info_by_topic("/camera/image")
+    (publisher,) = listener.node.get_publishers_info_by_topic("/camera/image_raw")
     assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 
@@ -186,7 +186,7 @@ def test_the_clock_follows_the_bag_and_is_never_behind_a_stamp(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
     listener.subscribe(Clock, "/clock")
-    listener.subscribe(Image, "/camera/image")
+    listener.subscribe(Image, "/camera/image_raw")
     play(raw_bag, "--clock", "--rate", "0.5", "--delay", "1")
 
     def images() -> list[Any]:
@@ -203,7 +203,7 @@ def test_the_clock_follows_the_bag_and_is_never_behind_a_stamp(
 def test_stamp_now_replaces_the_stamp_and_nothing_else(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
-    listener.subscribe(Image, "/camera/image")
+    listener.subscribe(Image, "/camera/image_raw")
     before = time.time_ns()
     play(raw_bag, "--stamp-now", "--rate", "5")
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
@@ -217,7 +217,7 @@ def test_stamp_now_replaces_the_stamp_and_nothing_else(
 def test_a_looping_player_ends_cleanly_with_ctrl_c(
     raw_bag: Path, listener: Listener, play: Play
 ) -> None:
-    listener.subscribe(Image, "/camera/image")
+    listener.subscribe(Image, "/camera/image_raw")
     player = play(raw_bag, "--loop", "--rate", "10")
     listener.spin_until(lambda: len(listener.messages) > FRAMES)
     player.send_signal(signal.SIGINT)

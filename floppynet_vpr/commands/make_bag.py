@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     messages = parser.add_argument_group("messages")
     messages.add_argument(
         "--topic",
-        help="name of the topic; without it /camera/image, or /camera/image/compressed",
+        help="name of the topic; without it /camera/image_raw, or /camera/image_raw/compressed",
     )
     how = messages.add_mutually_exclusive_group()
     how.add_argument(

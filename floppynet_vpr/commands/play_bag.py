@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         "small player is for machines that have rclpy but not rosbag2; where `ros2 bag play` "
         "exists, use that. Topics whose message type is not installed are left out and named.",
         "  ros2 run floppynet_vpr play_bag bags/day\n"
-        "  ros2 run floppynet_vpr play_bag day --rate 2 --ros-args -r /front/image:=/camera/image"
+        "  ros2 run floppynet_vpr play_bag day --rate 2 --ros-args -r /image:=/camera/image_raw"
         "\n  ros2 run floppynet_vpr play_bag day --loop --stamp-now --qos sensor_data",
     )
     parser.add_argument("bag", type=Path, metavar="BAG", help="the bag's folder, or a file in it")

@@ -61,8 +61,8 @@ class WrittenBag:
 
 
 def default_topic(encoding: str) -> str:
-    """Return /camera/image, or image_transport's name for it when compressed."""
-    return "/camera/image/compressed" if encoding in ("jpeg", "png") else "/camera/image"
+    """Return /camera/image_raw, or image_transport's name for it when compressed."""
+    return "/camera/image_raw/compressed" if encoding in ("jpeg", "png") else "/camera/image_raw"
 
 
 def write_bag(

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr_msgs.srv import ForgetPlaces, MapFile
@@ -43,7 +44,7 @@ class MapServices:
         try:
             if not request.path:
                 raise VprError("give the path of the map file to write")
-            response.message = self._map.save(Path(request.path))
+            response.message = self._map.save(user_path(request.path))
             response.success = True
         except VprError as error:
             response.message = str(error)
@@ -56,7 +57,7 @@ class MapServices:
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
-            response.message = self._map.load(Path(request.path))
+            response.message = self._map.load(user_path(request.path))
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:

@@ -19,7 +19,7 @@ from floppynet_vpr.ros.processes import (
 )
 from floppynet_vpr.ros.recorder import LoopClosureRecorder
 
-_CAMERA = "/camera/image"
+_CAMERA = "/camera/image_raw"
 _START_PATIENCE_S = 60.0
 _SILENCE_S = 4.0
 """After the player has ended, so long without an answer means that no more will come."""
