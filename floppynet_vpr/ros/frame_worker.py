@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.ros.frame_queue import FrameQueue
+from floppynet_vpr.ros.guard import UnforeseenErrors
 from floppynet_vpr.ros.statistics import FrameStatistics
 
 
@@ -41,7 +41,7 @@ class FrameWorker:
         self._logger = logger
         self._running = running
         self._threads = threads
-        self._told: set[str] = set()
+        self._errors = UnforeseenErrors(logger)
         self._arrivals: FrameQueue[tuple[Any, float]] = FrameQueue(queue_size)
         self._thread = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         self._thread.start()
@@ -71,16 +71,4 @@ class FrameWorker:
                 if not self._running():
                     return  # shut down while this image was on its way
                 self._statistics.image_bad("internal error")
-                self._tell(error)
-
-    def _tell(self, error: Exception) -> None:
-        """Log an error that nobody foresaw, with its traceback, once for each place in the code."""
-        steps = traceback.extract_tb(error.__traceback__)
-        where = f"{type(error).__name__} at {steps[-1].filename}:{steps[-1].lineno}"
-        if where not in self._told:
-            self._told.add(where)
-            told = "".join(traceback.format_exception(error))
-            self._logger.error(
-                f"an image could not be processed, please report this: {error!r} (further ones of "
-                f"this kind are counted in /diagnostics)\n{told}"
-            )
+                self._errors.tell("an image could not be processed", error)

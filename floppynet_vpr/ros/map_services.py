@@ -46,6 +46,7 @@ class MapServices:
                 raise VprError("give the path of the map file to write")
             response.message = self._map.save(user_path(request.path))
             response.success = True
+            self._node.get_logger().info(response.message)
         except VprError as error:
             response.message = str(error)
         return response
@@ -69,6 +70,7 @@ class MapServices:
         response.success, response.message = True, "the map is empty now"
         if self._written is not None:
             response.message += f", and {self._written} will be with the next saving"
+        self._node.get_logger().info(response.message)
         return response
 
     def _forget(self, request: Any, response: Any) -> Any:

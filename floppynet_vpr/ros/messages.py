@@ -66,12 +66,18 @@ def _pose(pose: MapPose) -> Pose:
 
 
 def diagnostics_message(
-    stamp: Time, name: str, level: bytes, summary: str, values: Mapping[str, object]
+    stamp: Time,
+    name: str,
+    hardware: str,
+    level: bytes,
+    summary: str,
+    values: Mapping[str, object],
 ) -> DiagnosticArray:
-    """Make a diagnostics message with one status."""
+    """Make a diagnostics message with one status, of the robot `hardware`."""
     status = DiagnosticStatus(
         level=level,
         name=name,
+        hardware_id=hardware,
         message=summary,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )

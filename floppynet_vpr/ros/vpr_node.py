@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
 from floppynet_vpr.ros.frame_worker import FrameWorker
+from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
 from floppynet_vpr.ros.health import facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.map_in_use import MapInUse
@@ -55,7 +57,10 @@ class VprNode(LifecycleNode):
 
     def __init__(self) -> None:
         """Declare the parameters; nothing is loaded before the node is configured."""
+        # Before the rest: rclpy makes services and subscriptions of its own.
+        self._errors = UnforeseenErrors(rclpy.logging.get_logger(NODE_NAME))
         super().__init__(NODE_NAME)
+        self._configured = False
         self._mapping: MappingMode | None = None
         self._last: Detection | None = None
         self._paused = False
@@ -64,6 +69,24 @@ class VprNode(LifecycleNode):
         self._images: ImageSubscriber | None = None
         self._worker: FrameWorker | None = None
         self.settings = NodeParameters(self)
+
+    # Callbacks, of which none may end the node
+
+    def create_service(self, *arguments: Any, **options: Any) -> Any:
+        """Offer a service; see `rclpy.node.Node`."""
+        kind, name, callback, *rest = arguments
+        return super().create_service(kind, name, guarded(callback, self._errors), *rest, **options)
+
+    def create_subscription(self, *arguments: Any, **options: Any) -> Any:
+        """Subscribe to a topic; see `rclpy.node.Node`."""
+        kind, topic, callback, *rest = arguments
+        guard = guarded(callback, self._errors)
+        return super().create_subscription(kind, topic, guard, *rest, **options)
+
+    def create_timer(self, *arguments: Any, **options: Any) -> Any:
+        """Start a timer; see `rclpy.node.Node`."""
+        period, callback, *rest = arguments
+        return super().create_timer(period, guarded(callback, self._errors), *rest, **options)
 
     # Life cycle
 
@@ -107,6 +130,7 @@ class VprNode(LifecycleNode):
             self.create_timer(_FOLLOW_PERIOD_S, self._follow_publishers, clock=steady),
         ]
         settings.locked = True
+        self._configured = True
         return TransitionCallbackReturn.SUCCESS
 
     @explained
@@ -115,6 +139,7 @@ class VprNode(LifecycleNode):
         self._statistics = FrameStatistics()
         self._silence = SilenceWatch(self.get_logger())
         self._last = None
+        self._paused = False
         super().on_activate(state)
         self._worker = FrameWorker(
             self._process,
@@ -143,7 +168,22 @@ class VprNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Drop the network, the map, the topics and the services."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop whatever runs, and drop what cleanup drops."""
+        self._stop_work()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _release(self) -> None:
+        """Drop all that was made when the node was configured."""
+        self._close_mapping()
         self.settings.locked = False
+        if not self._configured:
+            return
+        self._configured = False
         for timer in self._timers_running:
             self.destroy_timer(timer)
         self._map_services.close()
@@ -151,14 +191,8 @@ class VprNode(LifecycleNode):
         self._answers.close()
         self._poses.close()
         self.destroy_publisher(self._diagnostics)
-        self._close_mapping()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop whatever runs."""
-        self._stop_work()
-        self._close_mapping()
-        return TransitionCallbackReturn.SUCCESS
+        # With them go the network and the map.
+        del self._recognition, self._map_services, self._answers, self._map, self._extractor
 
     def start(self) -> bool:
         """Configure and activate; returns whether that worked."""
@@ -223,7 +257,8 @@ class VprNode(LifecycleNode):
         self._diagnostics.publish(
             diagnostics_message(
                 self.get_clock().now().to_msg(),
-                f"{self.get_name()}: place recognition",
+                f"{self.get_fully_qualified_name().lstrip('/')}: place recognition",
+                socket.gethostname(),
                 level,
                 summary,
                 facts(seen, parts, self._images, self._last),
@@ -263,6 +298,7 @@ class VprNode(LifecycleNode):
         self._paused = request.data
         response.success = True
         response.message = "images are ignored" if self._paused else "images are processed"
+        self.get_logger().info(response.message)
         return response
 
 

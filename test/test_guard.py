@@ -1,0 +1,59 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""What nobody foresaw in a callback is told, and ends no node."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from lifecycle_msgs.msg import Transition
+from node_harness import Client, StartNode, change_state
+from std_srvs.srv import SetBool
+
+from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
+from floppynet_vpr_msgs.srv import MapFile
+
+
+def test_an_error_in_a_callback_is_told_once_and_answered() -> None:
+    log: list[str] = []
+
+    def fail(_request: object, _response: object) -> None:
+        raise OSError("the disk is gone")
+
+    callback = guarded(fail, UnforeseenErrors(SimpleNamespace(error=log.append)))
+    for _ in range(3):
+        response = SimpleNamespace(success=True, message="")
+        assert callback(None, response) is response
+        assert not response.success and "the disk is gone" in response.message
+    assert len(log) == 1 and "Traceback" in log[0] and "test_guard.py" in log[0]
+
+
+@pytest.mark.parametrize("path", ["/" + "x" * 300, "/proc/1/mem/none"])
+def test_load_map_survives_every_path(start_node: StartNode, client: Client, path: str) -> None:
+    node = start_node()
+    answer = client.call(MapFile, "/vpr/load_map", path=path)
+    assert not answer.success and answer.message
+    assert client.call(SetBool, "/vpr/pause", data=False).success
+    assert node.stop() == 0
+
+
+def test_a_pause_ends_with_the_node_s_activity_and_is_logged(
+    start_node: StartNode, client: Client
+) -> None:
+    node = start_node(mode="mapping")
+    assert client.call(SetBool, "/vpr/pause", data=True).success
+    client.wait_for_diagnostics(lambda values: values["summary"] == "paused")
+    node.wait_for_log("images are ignored")
+    for transition in (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    ):
+        change_state(client, transition)
+    client.wait_for_diagnostics(lambda values: values["summary"] not in ("paused", "inactive"))
+    assert node.stop() == 0
