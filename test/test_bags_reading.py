@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
@@ -161,3 +162,28 @@ def test_an_undecodable_message_is_named_with_its_topic(tmp_path: Path) -> None:
         writer.write(connection, received_ns, STORE.serialize_cdr(message, RAW))
     with pytest.raises(VprError, match=r"message 0 of topic /cam of .*32FC1"):
         list(open_source(tmp_path / "bag"))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_messages_are_read_whatever_qos_the_metadata_notes(tmp_path: Path, storage: str) -> None:
+    """An edited metadata.yaml is the usual way around a QoS that another distribution wrote."""
+    write_bag(lap(), tmp_path / "bag", storage=storage)
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    facts = yaml.safe_load(metadata.read_text())
+    (topic,) = facts["rosbag2_bagfile_information"]["topics_with_message_count"]
+    policy = {"sec": 1, "nsec": 0}
+    profile = {
+        **{"history": 1, "depth": 10, "reliability": 2, "durability": 2, "liveliness": 1},
+        **{key: policy for key in ("deadline", "lifespan", "liveliness_lease_duration")},
+        "avoid_ros_namespace_conventions": False,
+    }
+    topic["topic_metadata"]["offered_qos_profiles"] = yaml.safe_dump([profile])
+    metadata.write_text(yaml.safe_dump(facts))
+    assert len(list(open_source(tmp_path / "bag"))) == 5
+
+
+def test_a_split_bag_whose_files_differ_in_qos_is_read_whole(data_dir: Path) -> None:
+    bag = data_dir / "field" / "split_qos_differs"
+    if not bag.is_dir():
+        pytest.skip(f"there is no {bag}")
+    assert len(list(open_source(bag))) == 8

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from floppynet_vpr import files
+from floppynet_vpr.commands import export_onnx
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path, write_atomically
+from floppynet_vpr.mapping import MapError, load_maps
+from floppynet_vpr.network.weights import weights_path
 
 
 def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
@@ -62,3 +65,18 @@ def test_home_folders_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert user_path("x~.fvm") == Path("x~.fvm")
     with pytest.raises(VprError, match="no such user"):
         user_path("~nosuchuser/x.fvm")
+
+
+def test_maps_and_weights_take_home_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights_path("~/w.fnet") == tmp_path / "w.fnet"
+    with pytest.raises(MapError, match=str(tmp_path / "a.fvm")):
+        load_maps("~/a.fvm:~/b.fvm")
+
+
+def test_an_unknown_home_in_an_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        export_onnx.main(["out.onnx", "--weights", "~nosuchuser/w.fnet"])
+    assert "no such user" in capsys.readouterr().err

@@ -137,3 +137,9 @@ def test_a_cut_jpeg_is_refused_though_its_thumbnail_is_whole() -> None:
 def test_padding_behind_a_jpeg_does_no_harm() -> None:
     data = encode(".jpg", BGR)
     assert np.array_equal(decode_compressed(data + bytes(64)), decode_compressed(data))
+
+
+def test_a_video_behind_a_jpeg_does_no_harm() -> None:
+    """Motion Photos are such files; the video's bytes may look like markers."""
+    data = encode(".jpg", BGR)
+    assert np.array_equal(decode_compressed(data + b"ftyp\xff\xda"), decode_compressed(data))

@@ -42,7 +42,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     words = list(sys.argv[1:] if argv is None else argv)
     if "--ros-args" in words:
         words = words[: words.index("--ros-args")]
-    return parser.parse_args(words)
+    try:
+        return parser.parse_args(words)
+    except VprError as error:  # an argument's own, such as a path of an unknown user
+        parser.error(str(error))
 
 
 def run(body: Callable[[], int]) -> int:

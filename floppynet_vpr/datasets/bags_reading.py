@@ -40,6 +40,7 @@ def open_bag(path: Path) -> "Iterator[Reader]":
     with _blaming(path):
         reader = Reader(_readable_part(path))
         reader.open()
+        _ignore_recorded_qos(reader)
     try:
         yield reader
     finally:
@@ -215,6 +216,20 @@ def _choose_topic(
     if wanted not in topics:
         raise VprError(f"the bag {path} has no image topic {wanted}; it has: {listing}")
     return [c for c in images if c.topic == wanted]
+
+
+def _ignore_recorded_qos(reader: "Reader") -> None:
+    """Give the storages' topics the QoS that metadata.yaml notes.
+
+    The library takes a storage's topic for another one, and drops its messages, where the two
+    differ: after an edit of metadata.yaml, or where a split bag's files were recorded differently.
+    QoS says how a message was sent, not which topic it is of.
+    """
+    noted = {(c.topic, c.msgtype): c.ext for c in reader.connections}
+    for storage in getattr(reader.storage, "storages", ()):  # a single file has no metadata.yaml
+        storage.connections[:] = [
+            c._replace(ext=noted.get((c.topic, c.msgtype), c.ext)) for c in storage.connections
+        ]
 
 
 def _readable_part(path: Path) -> Path:

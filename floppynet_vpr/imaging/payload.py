@@ -85,6 +85,8 @@ ENCODINGS: Final[tuple[str, ...]] = (*_INTERLEAVED, *_SEMI_PLANAR)
 """Every value of sensor_msgs/Image.encoding that `decode_image` reads."""
 
 _MEASUREMENT: Final = re.compile(r"(8S|16S|32S|32F|64F)C\d+")
+# In a JPEG's scan, 00 follows an FF that is data, and D0 to D7 are restarts within it.
+_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _SMALLEST_MOSAIC: Final = 3  # OpenCV silently paints anything smaller black
 
 
@@ -178,13 +180,20 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
 
 
 def _is_cut_off(payload: NDArray[np.uint8]) -> bool:
-    """Tell whether a JPEG's last scan has no end marker; older OpenCV would paint the rest grey.
+    """Tell whether a JPEG has no end marker; older OpenCV would paint the rest grey.
 
-    The last one counts: a thumbnail in front of the picture has both markers, too.
+    Segments are followed from the start: a thumbnail in one of them has an end marker of its own,
+    and what lies behind the picture's (a Motion Photo's video) may hold any bytes.
     """
     data = payload.tobytes()
-    is_jpeg = data.startswith(b"\xff\xd8\xff")
-    return is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if not data.startswith(b"\xff\xd8\xff"):
+        return False
+    at = 2
+    while marker := _MARKER.search(data, at):
+        if marker[1] == b"\xd9":
+            return False
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return True
 
 
 def _mosaic(format: str) -> str | None:

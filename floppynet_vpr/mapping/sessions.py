@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping.map_file import MapError
 from floppynet_vpr.mapping.reference_map import ReferenceMap
 
@@ -24,8 +25,10 @@ def load_maps(text: str) -> ReferenceMap:
     Of several, places that have no session get the name of their file, without its suffix. Raises
     MapError when one cannot be loaded or they do not go together.
     """
-    names = [text] if Path(text).is_file() else [name for name in text.split(SEPARATOR) if name]
-    return join_files([Path(name) for name in names or [text]])
+    names = (
+        [text] if user_path(text).is_file() else [name for name in text.split(SEPARATOR) if name]
+    )
+    return join_files([user_path(name) for name in names or [text]])
 
 
 def join_files(paths: Sequence[Path]) -> ReferenceMap:

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.network.bits import (
     highest_level,
     pack_weights,
@@ -162,7 +162,7 @@ def weights_path(text: str) -> Path:
     `floppynet-4` is the package's own, `./floppynet-4` a file here. Whether a path is a file is
     left to `load_weights`.
     """
-    return shipped_weights().get(text, Path(text))
+    return shipped_weights().get(text) or user_path(text)
 
 
 def load_weights(path: Path | None = None) -> NetworkWeights:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
+from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping.map_file import write_map
 from floppynet_vpr.ros.map_in_use import MapInUse
 
@@ -35,7 +36,7 @@ class MapSaver:
         map could not be saved.
         """
         # Of a link, the file it leads to: a saving replaces a file, and all its names share a lock.
-        self.path = path.expanduser().resolve()
+        self.path = user_path(str(path)).resolve()
         self.error = ""
         """Why the last saving failed; empty: it did not."""
         self._lock = FileLock(self.path)

@@ -58,7 +58,7 @@ class MapServices:
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
-            response.message = self._map.load(user_path(request.path))
+            response.message = self._map.load(Path(request.path))
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:

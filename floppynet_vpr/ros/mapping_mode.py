@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.detection import LoopClosureDetector
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import extract_features
+from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.ros.map_in_use import MapInUse
@@ -109,7 +110,7 @@ class MappingMode:
                 self._map.load(Path(source))
             return
         path = self._saver.path
-        if source and Path(source).expanduser().resolve() != path:
+        if source and user_path(source).resolve() != path:
             raise VprError(
                 f"save_map_to is {path}, which exists and would be gone on with, but map is "
                 f"{source}: leave one of them empty, or save to a file that does not exist"
