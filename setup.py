@@ -58,7 +58,8 @@ setup(
         "onnxruntime>=1.16",
         "opencv-python-headless>=4.5",
         "PyYAML>=5.4",
-        "rosbags>=0.10",
+        # Before 0.11, single storage files could not be opened.
+        "rosbags>=0.11",
         "scikit-learn>=1.2",
         "threadpoolctl>=3.0",
         "tqdm>=4.57",

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from floppynet_vpr.commands.common import (
+    UnusableFrames,
     add_extractor_options,
+    add_strict_option,
     at_least,
     make_parser,
     parse,
@@ -79,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="skip a frame whose descriptor is closer than this (0 to 2) to the last place, so "
         "that standing still adds nothing; 0 keeps all",
     )
+    add_strict_option(frames)
     add_extractor_options(
         parser, len(os.sched_getaffinity(0)), "frames worked on at once; without it one per core"
     )
@@ -121,11 +124,18 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{arguments.threads} at once"
     )
     start = time.perf_counter()
-    described = describe_frames(source.pending(), extractors, arguments.features)
+    unusable = UnusableFrames()
+    described = describe_frames(
+        source.pending(),
+        extractors,
+        arguments.features,
+        skipped=None if arguments.strict else unusable,
+    )
     frames = tqdm(described, total=len(source), unit="frame", disable=None)
     reference = build_map(
         frames, weights, arguments.min_distance, arguments.storage, arguments.features
     )
+    unusable.tell()
     if not len(reference):
         raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
     seconds = time.perf_counter() - start

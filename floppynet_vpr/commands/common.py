@@ -17,6 +17,8 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
+_NAMED_FRAMES = 5
+
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults where there are some and leaves the examples' line breaks alone."""
@@ -85,6 +87,41 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
         return value
 
     return convert
+
+
+class UnusableFrames:
+    """Counts the frames that cannot be decoded, and names the first of them."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._count = 0
+
+    def __call__(self, error: VprError) -> None:
+        """Take one in."""
+        from tqdm import tqdm
+
+        self._count += 1
+        if self._count <= _NAMED_FRAMES:
+            tqdm.write(f"warning: frame skipped: {error}", file=sys.stderr)
+
+    def tell(self) -> None:
+        """Say how many there were, if any."""
+        if self._count:
+            print(
+                f"warning: frames skipped because they could not be used: {self._count} (--strict "
+                "ends at the first instead)",
+                file=sys.stderr,
+            )
+
+
+def add_strict_option(parser: argparse._ActionsContainer) -> None:
+    """Add --strict, for commands that leave out frames that cannot be decoded."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="end at the first frame that cannot be decoded; without it such frames are skipped "
+        "and counted",
+    )
 
 
 def add_force_option(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    UnusableFrames,
+    add_strict_option,
+    at_least,
+    make_parser,
+    parse,
+    run,
+)
 from floppynet_vpr.datasets.bags import STORAGES, WrittenBag
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
@@ -86,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="write sensor_msgs/CompressedImage; files of that kind are stored as they are, others "
         "encoded (jpeg with quality 95, png without loss)",
     )
+    add_strict_option(how)
     messages.add_argument(
         "--storage",
         choices=STORAGES,
@@ -111,13 +119,15 @@ def _make(arguments: argparse.Namespace) -> int:
 
 def _make_one(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.bags import write_bag
-    from floppynet_vpr.datasets.frames import looks_like_bag, open_source
+    from floppynet_vpr.datasets.frames import looks_like_bag, open_source, usable
 
     if looks_like_bag(arguments.source):
         raise VprError(f"{arguments.source} is a rosbag2 already: name a folder or a video")
     source = open_source(arguments.source, rate_hz=arguments.rate, every=arguments.every)
+    unusable = UnusableFrames()
+    frames = source if arguments.strict else usable(source.pending(), unusable)
     bag = write_bag(
-        _progress(source, len(source), source.label),
+        _progress(frames, len(source), source.label),
         arguments.out,
         topic=arguments.topic,
         encoding=arguments.compressed or arguments.encoding or "bgr8",
@@ -125,6 +135,7 @@ def _make_one(arguments: argparse.Namespace) -> int:
         start_ns=_start_ns(arguments),
         force=arguments.force,
     )
+    unusable.tell()
     print(_summary(bag, arguments.out))
     return 0
 

@@ -9,7 +9,7 @@ video takes no more memory than a second of it.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.payload import ImageError
 
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 """Suffixes of the files inside a rosbag2."""
@@ -97,6 +98,19 @@ def open_source(
     if path.is_dir():
         return ImageFolder(path, rate_hz=rate_hz, every=every)
     return VideoFile(path, rate_hz=rate_hz, every=every)
+
+
+def usable(
+    pending: Iterable[Callable[[], Frame]], skipped: Callable[[ImageError], object]
+) -> Iterator[Frame]:
+    """Decode the frames in order; those that cannot be are told to `skipped` and left out."""
+    for load in pending:
+        try:
+            frame = load()
+        except ImageError as error:
+            skipped(error)
+        else:
+            yield frame
 
 
 def looks_like_bag(path: Path) -> bool:

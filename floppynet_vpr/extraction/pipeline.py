@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.extraction.extractor import Extractor
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.extraction.threads import set_threads
+from floppynet_vpr.imaging.payload import ImageError
 
 _AHEAD = 2
 """Frames in hand per extractor: one being worked on, one ready."""
@@ -52,13 +53,15 @@ def describe_frames(
     pending: Iterable[Callable[[], NamedImage]],
     extractors: Sequence[Extractor],
     features: int = 0,
+    skipped: Callable[[ImageError], object] | None = None,
 ) -> Iterator[DescribedFrame]:
     """Load and describe frames, as many at once as there are extractors, and yield them in order.
 
     `pending` gives for each frame the function that loads it; that runs in a thread, since
     decoding an image often takes longer than its descriptor. Only a few frames are in memory at
     any time. With `features` above 0 up to so many local features of each are found, too. Errors of
-    loading are raised when the frame's turn comes.
+    loading are raised when the frame's turn comes; those of pictures that cannot be decoded are
+    told to `skipped` instead, where it is given, and the next frame follows.
     """
     idle: SimpleQueue[Extractor] = SimpleQueue()
     for extractor in extractors:
@@ -74,15 +77,23 @@ def describe_frames(
         finally:
             idle.put(extractor)
 
+    def result(described: Future[DescribedFrame]) -> Iterator[DescribedFrame]:
+        try:
+            yield described.result()
+        except ImageError as error:
+            if skipped is None:
+                raise
+            skipped(error)
+
     under_way: deque[Future[DescribedFrame]] = deque()
     with ThreadPoolExecutor(len(extractors), "describe", set_threads, (1,)) as workers:
         try:
             for load in pending:
                 under_way.append(workers.submit(work, load))
                 if len(under_way) == _AHEAD * len(extractors):
-                    yield under_way.popleft().result()
+                    yield from result(under_way.popleft())
             while under_way:
-                yield under_way.popleft().result()
+                yield from result(under_way.popleft())
         finally:
             for future in under_way:
                 future.cancel()
