@@ -3,6 +3,8 @@
 """Bags of every kind are read frame by frame, and what is wrong with one is said with its name."""
 
 import os
+import shutil
+import sqlite3
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -187,3 +189,34 @@ def test_a_split_bag_whose_files_differ_in_qos_is_read_whole(data_dir: Path) -> 
     if not bag.is_dir():
         pytest.skip(f"there is no {bag}")
     assert len(list(open_source(bag))) == 8
+
+
+def test_messages_in_the_log_of_a_sqlite_file_are_read(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    write_bag(lap(8), whole, storage="sqlite3")
+    expected = [frame.stamp_ns for frame in open_source(whole)]
+    database = sqlite3.connect(whole / "whole.db3", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA wal_autocheckpoint=0")
+    last = database.execute("SELECT * FROM messages ORDER BY id DESC LIMIT 3").fetchall()
+    database.execute("DELETE FROM messages WHERE id > 5")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    places = ",".join("?" * len(last[0]))
+    database.executemany(f"INSERT INTO messages VALUES ({places})", last)
+    shutil.copytree(whole, killed)
+    database.close()
+    before = {file.name: file.read_bytes() for file in killed.iterdir()}
+    assert len(before["whole.db3-wal"]) > 0
+    for source in (killed, killed / "whole.db3"):
+        assert [frame.stamp_ns for frame in open_source(source)] == expected
+    assert {file.name: file.read_bytes() for file in killed.iterdir()} == before
+
+
+def test_a_topic_may_be_named_without_slash_or_by_its_base(data_dir: Path, tmp_path: Path) -> None:
+    bare = data_dir / "field" / "topic_noslash"
+    for topic in (None, "cam/image", "/cam/image"):
+        assert len(list(open_source(bare, topic=topic)))
+    write_bag(lap(3), tmp_path / "bag", encoding="jpeg", topic="/x/image/compressed")
+    assert len(list(open_source(tmp_path / "bag", topic="/x/image"))) == 3
+    with pytest.raises(VprError, match="no image topic /x; it has: /x/image/compressed"):
+        open_source(tmp_path / "bag", topic="x")

@@ -6,10 +6,13 @@ mcap and sqlite3, raw and compressed image topics, and rosbag2's own zstd compre
 the two image messages is the same in every ROS 2 distribution, so one type store reads them all.
 """
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame
@@ -37,14 +40,13 @@ def open_bag(path: Path) -> "Iterator[Reader]":
     """
     from rosbags.rosbag2 import Reader
 
-    with _blaming(path):
-        reader = Reader(_readable_part(path))
-        reader.open()
-        _ignore_recorded_qos(reader)
-    try:
+    with ExitStack() as stack:
+        with _blaming(path):
+            reader = Reader(_with_logs_merged(_readable_part(path), stack))
+            reader.open()
+            stack.callback(reader.close)
+            _ignore_recorded_qos(reader)
         yield reader
-    finally:
-        reader.close()
 
 
 def read_messages(
@@ -212,10 +214,48 @@ def _choose_topic(
         if len(topics) > 1:
             raise VprError(f"the bag {path} has several image topics, name one of: {listing}")
         topic = topics[0]
-    wanted = "/" + topic.lstrip("/")
-    if wanted not in topics:
-        raise VprError(f"the bag {path} has no image topic {wanted}; it has: {listing}")
+    # Bags of other makes name topics without the slash; and image_transport's users name the base
+    # topic of a compressed one.
+    named = {name.lstrip("/"): name for name in topics}
+    bare = topic.lstrip("/")
+    wanted = named.get(bare) or named.get(f"{bare}/compressed")
+    if wanted is None:
+        raise VprError(f"the bag {path} has no image topic /{bare}; it has: {listing}")
     return [c for c in images if c.topic == wanted]
+
+
+def _with_logs_merged(part: Path, stack: ExitStack) -> Path:
+    """Return a bag whose sqlite files hold all that was written to them.
+
+    Beside a file whose recorder was killed, or that was copied while it was written, sqlite's log
+    (-wal) still has the last messages, and the library does not look there. Such files are copied,
+    and the logs merged into the copies, which go with `stack`; the bag itself is not touched.
+    """
+    files = sorted(part.iterdir()) if part.is_dir() else [part]
+    logged = [file for file in files if file.suffix == ".db3" and _log_bytes(file)]
+    if not logged:
+        return part
+    try:
+        copy = Path(stack.enter_context(TemporaryDirectory(prefix="floppynet_vpr_bag_")))
+        for file in files:
+            if file not in logged and not file.name.endswith(("-wal", "-shm")):
+                (copy / file.name).symlink_to(file.absolute())
+        for file in logged:
+            for name in (file.name, f"{file.name}-wal"):
+                copyfile(file.with_name(name), copy / name)
+            with closing(sqlite3.connect(copy / file.name)) as database:
+                database.execute("PRAGMA journal_mode=DELETE")
+    except (OSError, sqlite3.Error) as error:
+        raise VprError(
+            f"the bag {part} has messages in sqlite's log, which could not be merged in a copy: "
+            f"{error}. Make room in {gettempdir()}, or name another folder in TMPDIR"
+        ) from error
+    return copy if part.is_dir() else copy / part.name
+
+
+def _log_bytes(file: Path) -> int:
+    log = file.with_name(f"{file.name}-wal")
+    return log.stat().st_size if log.is_file() else 0
 
 
 def _ignore_recorded_qos(reader: "Reader") -> None:
