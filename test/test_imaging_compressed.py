@@ -3,6 +3,7 @@
 """Compressed images decode to the pixels that were stored, and damage is noticed."""
 
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -143,3 +144,24 @@ def test_a_video_behind_a_jpeg_does_no_harm() -> None:
     """Motion Photos are such files; the video's bytes may look like markers."""
     data = encode(".jpg", BGR)
     assert np.array_equal(decode_compressed(data + b"ftyp\xff\xda"), decode_compressed(data))
+
+
+def test_a_jpeg_that_lacks_only_its_end_marker_is_whole() -> None:
+    data = encode(".jpg", BGR)
+    assert np.array_equal(decode_compressed(data[:-2]), decode_compressed(data))
+
+
+@pytest.mark.parametrize("missing", [*range(4, 40), 100, 300])
+def test_a_jpeg_that_lacks_more_is_refused_unless_it_makes_no_difference(missing: int) -> None:
+    data = encode(".jpg", BGR)
+    try:
+        decoded = decode_compressed(data[:-missing])
+    except ImageError as error:
+        assert error.kind == "compressed"
+    else:
+        assert np.array_equal(decoded, decode_compressed(data))
+
+
+def test_a_picture_from_the_field_without_end_marker_is_decoded(data_dir: Path) -> None:
+    data = (data_dir / "field" / "trunc_eoi_missing.jpg").read_bytes()
+    assert decode_compressed(data).shape[2] == 3

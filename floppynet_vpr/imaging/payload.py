@@ -161,7 +161,8 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
     if payload.size == 0:
         raise ImageError("empty", "the compressed image has no data")
     try:
-        pixels = None if _is_cut_off(payload) else cv2.imdecode(payload, cv2.IMREAD_UNCHANGED)
+        decode = _decode_without_end if _lacks_its_end(payload) else _decode_file
+        pixels = decode(payload)
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -179,8 +180,29 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
     return to_rgb8(pixels, _mosaic(format) or order if order == "mono" else order)
 
 
-def _is_cut_off(payload: NDArray[np.uint8]) -> bool:
-    """Tell whether a JPEG has no end marker; older OpenCV would paint the rest grey.
+def _decode_file(payload: NDArray[np.uint8]) -> NDArray[Any] | None:
+    return cv2.imdecode(payload, cv2.IMREAD_UNCHANGED)
+
+
+def _decode_without_end(payload: NDArray[np.uint8]) -> NDArray[Any] | None:
+    """Decode a JPEG without end marker, or return None where more than that is missing.
+
+    Nothing is missing when what follows makes no difference: a decoder that still waits for pixels
+    would take them from there, and without anything it would paint the rest grey.
+    """
+    endings = (b"", 64 * b"\x00", 64 * b"\x55", 64 * b"\xb7\x6d\xda")
+    decoded = [
+        _decode_file(np.concatenate([payload, np.frombuffer(ending + b"\xff\xd9", np.uint8)]))
+        for ending in endings
+    ]
+    first = decoded[0]
+    if first is None or any(other is None or (other != first).any() for other in decoded[1:]):
+        return None
+    return first
+
+
+def _lacks_its_end(payload: NDArray[np.uint8]) -> bool:
+    """Tell whether a JPEG has no end marker.
 
     Segments are followed from the start: a thumbnail in one of them has an end marker of its own,
     and what lies behind the picture's (a Motion Photo's video) may hold any bytes.
