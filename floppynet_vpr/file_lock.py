@@ -16,7 +16,10 @@ class FileLock:
     """The sole right to write a file, from construction until `release` or the process's end.
 
     It is a lock on the file `<name>.lock` beside it. The system takes the lock back when the
-    process ends, even by kill -9, so that nobody is ever locked out by the dead.
+    process ends, even by kill -9, so that nobody is ever locked out by the dead. All names of a
+    file, links to it, share one lock.
+
+    As a context (`with FileLock(path):`) it is released at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,6 +28,7 @@ class FileLock:
         Raises VprError when another process has the lock, with its number, or when the folder
         takes no files.
         """
+        path = path.resolve()
         self._path = path.with_name(f"{path.name}.lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +50,12 @@ class FileLock:
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             raise VprError(f"cannot write {self._path}: {error.strerror}") from None
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others write the file."""

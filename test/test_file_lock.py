@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from floppynet_vpr.commands import build_map, calibrate, merge_maps
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 
@@ -54,3 +57,34 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(VprError, match="file"):
         FileLock(tmp_path / "file" / "home.fvm")
+
+
+def test_all_names_of_a_file_share_one_lock(tmp_path: Path) -> None:
+    link = tmp_path / "link.fvm"
+    link.symlink_to(tmp_path / "home.fvm")
+    with FileLock(tmp_path / "home.fvm"), pytest.raises(VprError, match="being written"):
+        FileLock(link)
+
+
+@pytest.mark.parametrize("command", ["build_map", "merge_maps", "calibrate"])
+def test_no_command_writes_a_map_that_another_process_writes(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 256, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(images / f"{index}.png"), noise)
+    one, two = tmp_path / "one.fvm", tmp_path / "two.fvm"
+    for path in (one, two):
+        assert build_map.main([str(images), "-o", str(path)]) == 0
+    before = one.read_bytes()
+    main, words = {
+        "build_map": (build_map.main, [str(images), "-o", str(one), "--force"]),
+        "merge_maps": (merge_maps.main, [str(one), str(two), "-o", str(one), "--force"]),
+        "calibrate": (calibrate.main, [str(one), str(images)]),
+    }[command]
+    with FileLock(one):
+        assert main(words) == 1
+    assert "being written by another process" in capsys.readouterr().err
+    assert one.read_bytes() == before

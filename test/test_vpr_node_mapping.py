@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.mapping import Pose, ReferenceMap
 
 pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
@@ -265,3 +266,15 @@ def test_pictures_that_have_nothing_in_common_do_not_stop_a_growing_map(
     assert len(client.answers[-1].candidates) == 5
     values = seen_places(client, 60)
     assert values["images unusable"] == "0"
+
+
+def test_save_map_leaves_a_file_that_another_process_writes(
+    start_node: StartNode, client: Client, tmp_path: Path
+) -> None:
+    node = start_node(mode="mapping", save_map_to=str(tmp_path / "own.fvm"))
+    with FileLock(tmp_path / "others.fvm"):
+        refused = client.call(MapFile, "/vpr/save_map", path=str(tmp_path / "others.fvm"))
+    assert not refused.success and "being written by another process" in refused.message
+    assert not (tmp_path / "others.fvm").exists()
+    assert client.call(MapFile, "/vpr/save_map", path=str(tmp_path / "own.fvm")).success
+    assert node.stop() == 0

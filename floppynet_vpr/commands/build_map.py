@@ -108,6 +108,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
     from floppynet_vpr.datasets.frames import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
     from floppynet_vpr.network.weights import load_weights
 
@@ -123,27 +124,28 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "
         f"{arguments.threads} at once"
     )
-    start = time.perf_counter()
-    unusable = UnusableFrames()
-    described = describe_frames(
-        source.pending(),
-        extractors,
-        arguments.features,
-        skipped=None if arguments.strict else unusable,
-    )
-    frames = tqdm(described, total=len(source), unit="frame", disable=None)
-    reference = build_map(
-        frames, weights, arguments.min_distance, arguments.storage, arguments.features
-    )
-    unusable.tell()
-    if not len(reference):
-        raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
-    seconds = time.perf_counter() - start
-    reference.save(output)
-    print(
-        f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
-        f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
-    )
+    with FileLock(output):  # before all the work: whether the map can be written at all
+        start = time.perf_counter()
+        unusable = UnusableFrames()
+        described = describe_frames(
+            source.pending(),
+            extractors,
+            arguments.features,
+            skipped=None if arguments.strict else unusable,
+        )
+        frames = tqdm(described, total=len(source), unit="frame", disable=None)
+        reference = build_map(
+            frames, weights, arguments.min_distance, arguments.storage, arguments.features
+        )
+        unusable.tell()
+        if not len(reference):
+            raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
+        seconds = time.perf_counter() - start
+        reference.save(output)
+        print(
+            f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
+            f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
+        )
     return 0
 
 

@@ -95,23 +95,25 @@ def main(argv: list[str] | None = None) -> int:
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
+    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import ReferenceMap
 
     if arguments.precision > 1:
         raise VprError(f"--precision {arguments.precision:g} is no share: at most 1")
-    reference = ReferenceMap.load(arguments.map)
-    reference.calibrations.clear()
-    frames = _describe(arguments, reference)
-    truth = _truth(arguments, [frame.name for frame in frames], reference)
-    print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
-    for sequence, subtract_mean in product(SEQUENCE_CHOICES, (False, True)):
-        options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
-        _learn(reference, options, frames, truth, arguments.precision)
-    if not reference.calibrations:
-        raise VprError(f"nothing was learned, {arguments.map} stays as it is")
     output = arguments.output or arguments.map
-    reference.save(output)
-    print(f"\nwrote {output}")
+    with FileLock(output):  # what another process adds to the map meanwhile must not be lost
+        reference = ReferenceMap.load(arguments.map)
+        reference.calibrations.clear()
+        frames = _describe(arguments, reference)
+        truth = _truth(arguments, [frame.name for frame in frames], reference)
+        print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
+        for sequence, subtract_mean in product(SEQUENCE_CHOICES, (False, True)):
+            options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+            _learn(reference, options, frames, truth, arguments.precision)
+        if not reference.calibrations:
+            raise VprError(f"nothing was learned, {arguments.map} stays as it is")
+        reference.save(output)
+        print(f"\nwrote {output}")
     return 0
 
 

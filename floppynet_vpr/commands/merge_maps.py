@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
+    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError
     from floppynet_vpr.mapping.sessions import join_files, spans
 
@@ -47,8 +48,9 @@ def _merge(arguments: argparse.Namespace) -> int:
         raise MapError(f"{output} exists: choose another name, or --force to replace a map")
     if len(arguments.maps) < 2:
         raise MapError(f"{arguments.maps[0]} alone needs no merging: name two maps or more")
-    joined = join_files(arguments.maps)
-    joined.save(output)
+    with FileLock(output):
+        joined = join_files(arguments.maps)
+        joined.save(output)
     for first, last in spans(joined.borders, len(joined)):
         if first < last:
             print(f"{joined.places[first].session}: places {first} to {last - 1}")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.ros.map_in_use import MapInUse
@@ -44,7 +46,11 @@ class MapServices:
         try:
             if not request.path:
                 raise VprError("give the path of the map file to write")
-            response.message = self._map.save(user_path(request.path))
+            path = user_path(request.path)
+            own = self._written is not None and path.resolve() == self._written.resolve()
+            # The node has the lock on the file that it writes by itself.
+            with nullcontext() if own else FileLock(path):
+                response.message = self._map.save(path)
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:
