@@ -46,12 +46,13 @@ def test_a_picture_is_replaced_only_by_force(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_missing_folder_is_said_before_the_work(
+def test_a_folder_that_cannot_be_is_said_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert benchmark_map.main(["--figure", str(tmp_path / "none" / "growth.png")]) == 1
+    (tmp_path / "file").write_text("in the way")
+    assert benchmark_map.main(["--figure", str(tmp_path / "file" / "growth.png")]) == 1
     said = capsys.readouterr()
-    assert "there is no folder" in said.err
+    assert "cannot write" in said.err and "growth.png" in said.err
     assert not said.out
 
 

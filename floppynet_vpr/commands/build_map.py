@@ -17,6 +17,7 @@ from floppynet_vpr.commands.common import (
     at_least,
     make_parser,
     parse,
+    require_new,
     run,
 )
 
@@ -113,8 +114,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
-    if output.is_dir() or (output.exists() and not arguments.force):
-        raise MapError(f"{output} exists: choose another name, or --force to replace a map")
+    require_new(output, arguments.force)
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )

@@ -130,14 +130,16 @@ def add_force_option(parser: argparse.ArgumentParser) -> None:
 
 
 def require_new(output: Path, force: bool) -> None:
-    """Raise VprError unless `output` can be written: its folder is there, and no file or `force`.
+    """Raise VprError where a file exists and is not to be replaced, or its folder takes none.
 
-    To be called before the work whose result is written there.
+    To be called before the work whose result is written there; a missing folder is made.
     """
     if output.is_dir() or (output.exists() and not force):
         raise VprError(f"{output} exists: choose another name, or --force to replace a file")
-    if not output.parent.is_dir():
-        raise VprError(f"cannot write {output}: there is no folder {output.parent}; make it first")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VprError(f"cannot write {output}: {error.strerror}") from None
     if not os.access(output.parent, os.W_OK):
         raise VprError(f"cannot write {output}: no permission to write to {output.parent}")
 

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import make_parser, parse, require_new, run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,8 +44,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.mapping.sessions import join_files, spans
 
     output: Path = arguments.output
-    if output.is_dir() or (output.exists() and not arguments.force):
-        raise MapError(f"{output} exists: choose another name, or --force to replace a map")
+    require_new(output, arguments.force)
     if len(arguments.maps) < 2:
         raise MapError(f"{arguments.maps[0]} alone needs no merging: name two maps or more")
     with FileLock(output):

@@ -63,7 +63,7 @@ class BayesFilter:
             self._move(borders)
         if count > self._prior.shape[1]:
             self._grow(count)
-        self._likelihood = exp(log_odds).astype(np.float32)
+        self._likelihood = exp(log_odds)
         belief = self._prior.sum(0) * self._likelihood
         return belief / np.float32(belief.sum() + self._prior_nowhere)
 
