@@ -39,23 +39,12 @@ class NativeCode:
 @cache
 def native_code(cpu: str = "", features: str = "") -> NativeCode:
     """Compile, once a process, for this CPU or for the less that is named (as LLVM names it)."""
-    with contextlib.suppress(RuntimeError):
-        llvm.initialize()  # raises where it is no longer needed
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    triple = llvm.get_process_triple()
-    features = features or llvm.get_host_cpu_features().flatten()
-    machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
+    _initialise()
+    target = vector_target(
+        llvm.get_process_triple(), features or llvm.get_host_cpu_features().flatten()
     )
-    target = vector_target(triple, features)
     address = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
-    module = llvm.parse_assembly(network_code(target, address or 0))
-    module.verify()
-    optimise(module, machine)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    _let_compiler_go()
+    engine = compile_code(network_code(target, address or 0), cpu, features)
     begin = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     run = ctypes.CFUNCTYPE(
         None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64
@@ -66,6 +55,32 @@ def native_code(cpu: str = "", features: str = "") -> NativeCode:
         run(engine.get_function_address(RUN_TASKS)),
         engine,
     )
+
+
+def compile_code(code: str, cpu: str = "", features: str = "") -> Any:
+    """Compile LLVM instructions for this CPU, or less; what is returned owns the functions."""
+    _initialise()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(
+        cpu=cpu or llvm.get_host_cpu_name(),
+        features=features or llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+    module = llvm.parse_assembly(code)
+    module.verify()
+    optimise(module, machine)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _let_compiler_go()
+    return engine
+
+
+def _initialise() -> None:
+    with contextlib.suppress(RuntimeError):
+        llvm.initialize()  # raises where it is no longer needed
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
 
 
 def _let_compiler_go() -> None:

@@ -1,0 +1,96 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compares a query with places, both less the mean of their drive, with shifts.
+
+For a query q and a place p, less the mean m of its drive, the likeness at a shift is the cosine of
+the parts that meet,
+
+    sum over pairs of q_i . (p_j - m_j)  /  (|q over the pairs| |p - m over the pairs|),
+
+and the squared distance the least of 2 (1 - cosine) over all shifts, times 1.05 for each step. The
+place being known by its signs, q_i . p_j is estimated from them (`cells`), q_i . m_j is exact, and
+so is |p_j - m_j|^2 = |p_j|^2 - 2 p_j . m_j + |m_j|^2 but for p_j . m_j, estimated as well.
+
+Query and means are rounded to integers, so all products are sums of integers, exact in whatever
+way they are computed; what follows is element by element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.mapping.cell_products import best_products
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Codes, Rounded, round_cells
+from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
+
+_LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing n places: squared distances, (n,) float32 from 0 to 4, and shifts.
+
+    `shifts` (n,) int64 are indices of the shifts at which the places are nearest.
+    """
+
+    squares: NDArray[np.float32]
+    shifts: NDArray[np.int64]
+
+
+class Means:
+    """Means of drives, to be subtracted, rounded to 8 bits a value."""
+
+    def __init__(self, turned: NDArray[np.float32]) -> None:
+        """Take (drives, 36, 256) float32 turned feature maps."""
+        self._rounded = [round_cells(mean, 8) for mean in turned]
+        values = [mean.values() for mean in self._rounded]
+        self._whole = np.concatenate([np.empty((0, CHANNELS), np.float32), *values])
+        self._steps = np.array([mean.steps for mean in self._rounded]).reshape(-1, CELLS)
+
+    def remainders(self, codes: Codes, drive: int) -> NDArray[np.float32]:
+        """Estimate the squared norms of n places' cells less the mean of their drive, (n, 36)."""
+        mean = self._rounded[drive]
+        met = best_products().products(mean, codes.signs, UNSHIFTED) * mean.steps * codes.factors
+        squares = np.square(codes.norms)
+        return np.maximum(squares - 2 * met + mean.squares, np.float32(_LEAST_SHARE) * squares)
+
+    def products(self, query: Rounded, shifts: Shifts) -> NDArray[np.float32]:
+        """Multiply a query's cells with the means', summed over the pairs of each shift.
+
+        Returns (drives, shifts) float32.
+        """
+        # Integers below 2^24: exact, however a product of matrices adds them up.
+        whole = (self._whole @ query.values().T).reshape(-1, CELLS, CELLS)
+        met = whole[:, shifts.place_cells, shifts.query_cells]
+        met *= self._steps[:, shifts.place_cells]
+        met *= query.steps[shifts.query_cells]
+        return np.add.reduceat(met, shifts.first[:-1], axis=1)
+
+
+def compare(
+    query: Rounded,
+    codes: Codes,
+    remainders: NDArray[np.float32],
+    mean_products: NDArray[np.float32],
+    shifts: Shifts,
+) -> Comparison:
+    """Compare a query with n places.
+
+    `remainders` are the places' `Means.remainders`; `mean_products` (n, shifts) or (shifts,)
+    `Means.products` of the query with the means of their drives.
+    """
+    products = best_products().products(query, codes.signs, shifts).astype(np.float32)
+    products *= query.steps[shifts.query_cells]
+    products *= codes.factors[:, shifts.place_cells]
+    starts = shifts.first[:-1]
+    likeness = np.add.reduceat(products, starts, axis=1) - mean_products
+    ours = np.add.reduceat(query.squares[shifts.query_cells], starts)
+    theirs = np.add.reduceat(remainders[:, shifts.place_cells], starts, axis=1)
+    sizes = np.sqrt(ours * theirs)
+    cosines = np.divide(likeness, sizes, out=np.zeros_like(likeness), where=sizes > 0)
+    squares = 2 * (1 - cosines) * shifts.costs
+    best = squares.argmin(axis=1)
+    return Comparison(np.clip(squares[np.arange(len(best)), best], 0, 4), best)
