@@ -125,10 +125,10 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
     from tqdm import tqdm
 
     from floppynet_vpr.datasets.frames import open_source
-    from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SyntheticRoute
     from floppynet_vpr.errors import VprError
     from floppynet_vpr.evaluation.storage import Traverses
     from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.synthetic.route import FIRST_LAP, SyntheticRoute
 
     extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
 

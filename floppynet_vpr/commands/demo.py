@@ -20,7 +20,6 @@ from floppynet_vpr.datasets.traverses import (
     TraverseBag,
     choose_traverses,
     folder_bag,
-    synthetic_bag,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answer, Trial
@@ -158,7 +157,8 @@ def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, Tra
             folder_bag(reference, "reference", output / reference.name, _progress),
             folder_bag(query, "query", output / query.name, _progress),
         )
-    from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+    from floppynet_vpr.synthetic.lap_bags import synthetic_bag
+    from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 
     route = SyntheticRoute(seed=arguments.seed, length_m=arguments.length)
     return (
