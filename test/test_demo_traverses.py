@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.datasets.traverses import choose_traverses, folder_bag
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.synthetic.lap_bags import synthetic_bag

@@ -124,7 +124,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
     import numpy as np
     from tqdm import tqdm
 
-    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.errors import VprError
     from floppynet_vpr.evaluation.storage import Traverses
     from floppynet_vpr.extraction import create_extractor

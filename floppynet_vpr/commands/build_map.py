@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map

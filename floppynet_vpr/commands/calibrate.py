@@ -120,7 +120,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[DescribedFrame]:
     from tqdm import tqdm
 
-    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.network.weights import load_weights
 

@@ -119,7 +119,9 @@ def _make(arguments: argparse.Namespace) -> int:
 
 def _make_one(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.bags import write_bag
-    from floppynet_vpr.datasets.frames import looks_like_bag, open_source, usable
+    from floppynet_vpr.datasets.bags_reading import looks_like_bag
+    from floppynet_vpr.datasets.frames import usable
+    from floppynet_vpr.datasets.sources import open_source
 
     if looks_like_bag(arguments.source):
         raise VprError(f"{arguments.source} is a rosbag2 already: name a folder or a video")

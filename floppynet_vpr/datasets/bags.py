@@ -19,8 +19,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.bags_reading import COMPRESSED, FIX, RAW
-from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame, looks_like_bag
+from floppynet_vpr.datasets.bags_reading import (
+    COMPRESSED,
+    FIX,
+    RAW,
+    STORAGE_SUFFIXES,
+    looks_like_bag,
+)
+from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from floppynet_vpr.datasets.bags import default_topic, write_bag
 from floppynet_vpr.datasets.folder import list_images
-from floppynet_vpr.datasets.frames import Frame, natural_key, open_source
+from floppynet_vpr.datasets.frames import Frame, natural_key
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 
 RATE_HZ = 10.0

@@ -18,7 +18,7 @@ import numpy as np
 
 from floppynet_vpr.datasets.bags_reading import BagFrames, open_bag, read_messages
 from floppynet_vpr.datasets.drives import Drive
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
 from floppynet_vpr.evaluation.retrieval import Retrieval

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.evaluation.measures import s_p100
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.extractor import normalise
