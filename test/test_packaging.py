@@ -169,6 +169,8 @@ def test_launch_files_configuration_and_weights_are_installed() -> None:
     weights = [path.name for path in (ROOT / "floppynet_vpr" / "weights").iterdir()]
     assert weights
     assert all(name.endswith(".fnet") for name in weights)
+    # Of setuptools before 69, only what is named here is installed: py.typed, too.
+    assert arguments["package_data"] == {"floppynet_vpr": ["py.typed", "weights/*.fnet"]}
     assert set(arguments["packages"]) == {
         str(path.parent.relative_to(ROOT)).replace("/", ".")
         for path in ROOT.glob("floppynet_vpr/**/__init__.py")
