@@ -28,6 +28,7 @@ from floppynet_vpr.datasets.bags_reading import (
 )
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Writer
@@ -42,7 +43,7 @@ CAMERA_FRAME: Final = "camera_optical_frame"
 
 _TOPIC: Final = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 _JPEG_QUALITY: Final = 95
-_LAST_STAMP_NS: Final = (2**31 - 1) * 1_000_000_000  # builtin_interfaces/Time counts int32 seconds
+_LAST_STAMP_NS: Final = (2**31 - 1) * SECOND_NS  # builtin_interfaces/Time counts int32 seconds
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _message_adder(
     connection = writer.add_connection(topic, msgtype, typestore=store)
 
     def add(frame: Frame, stamp_ns: int) -> None:
-        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
         header = types["std_msgs/msg/Header"](stamp, frame_id)
         if msgtype == COMPRESSED:
             message = types[msgtype](header, encoding, _encode(frame, encoding))
@@ -204,7 +205,7 @@ def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
     status = types["sensor_msgs/msg/NavSatStatus"](status=0, service=1)
 
     def add(position: tuple[float, float], stamp_ns: int) -> None:
-        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
         message = types[FIX](
             header=types["std_msgs/msg/Header"](stamp, "gps"),
             status=status,

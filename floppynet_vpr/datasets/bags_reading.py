@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image
+from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -191,8 +192,7 @@ def read_fixes(path: Path) -> list[tuple[int, float, float]]:
 
 
 def _stamp_ns(message: Any, received_ns: int) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or received_ns
+    return nanoseconds(message.header.stamp) or received_ns
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import RoutePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
-DAY_NS = 86_400 * 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
 """The query starts a day after the reference, so that no two frames share a stamp."""
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
