@@ -33,7 +33,10 @@ from floppynet_vpr.stamps import SECOND_NS
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Writer
 
-ENCODINGS: Final = ("bgr8", "rgb8", "mono8", "jpeg", "png")
+CODECS: Final = ("jpeg", "png")
+"""How compressed images are written."""
+
+ENCODINGS: Final = ("bgr8", "rgb8", "mono8", *CODECS)
 """Raw pixel encodings, then the codecs of compressed images."""
 STORAGES: Final = ("sqlite3", "mcap")
 GPS_TOPIC: Final = "/gps/fix"
@@ -69,7 +72,7 @@ class WrittenBag:
 
 def default_topic(encoding: str) -> str:
     """Return /camera/image_raw, or image_transport's name for it when compressed."""
-    return "/camera/image_raw/compressed" if encoding in ("jpeg", "png") else "/camera/image_raw"
+    return "/camera/image_raw/compressed" if encoding in CODECS else "/camera/image_raw"
 
 
 def write_bag(
@@ -116,7 +119,7 @@ def write_bag(
     topic = default_topic(encoding) if topic is None else "/" + topic.removeprefix("/")
     if not _TOPIC.fullmatch(topic):
         raise VprError(f"{topic} is no topic name: letters, digits, _ and / only")
-    msgtype = COMPRESSED if encoding in ("jpeg", "png") else RAW
+    msgtype = COMPRESSED if encoding in CODECS else RAW
     try:
         with _appearing_when_complete(out) as unfinished:
             first_ns, last_ns, messages = 0, 0, 0

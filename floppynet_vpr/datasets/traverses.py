@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from floppynet_vpr.datasets.bags import default_topic, write_bag
+from floppynet_vpr.datasets.bags import CODECS, default_topic, write_bag
 from floppynet_vpr.datasets.folder import list_images
 from floppynet_vpr.datasets.frames import Frame, natural_key
 from floppynet_vpr.datasets.sources import open_source
@@ -63,7 +63,7 @@ class TraverseBag:
     @property
     def compressed(self) -> bool:
         """Whether the images are sensor_msgs/CompressedImage."""
-        return self.encoding in ("jpeg", "png")
+        return self.encoding in CODECS
 
 
 def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> TraverseBag:
