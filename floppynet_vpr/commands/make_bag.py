@@ -18,7 +18,7 @@ from floppynet_vpr.commands.common import (
     progress,
     run,
 )
-from floppynet_vpr.datasets.bags import STORAGES, WrittenBag
+from floppynet_vpr.datasets.bags import CODECS, RAW_ENCODINGS, STORAGES, WrittenBag
 from floppynet_vpr.errors import VprError
 
 
@@ -83,12 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     how = messages.add_mutually_exclusive_group()
     how.add_argument(
         "--encoding",
-        choices=("bgr8", "rgb8", "mono8"),
+        choices=RAW_ENCODINGS,
         help="encoding of raw images; without it bgr8, or of a dataset the image files as they are",
     )
     how.add_argument(
         "--compressed",
-        choices=("jpeg", "png"),
+        choices=CODECS,
         help="write sensor_msgs/CompressedImage; files of that kind are stored as they are, others "
         "encoded (jpeg with quality 95, png without loss)",
     )

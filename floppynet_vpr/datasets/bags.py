@@ -33,11 +33,11 @@ from floppynet_vpr.stamps import SECOND_NS
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Writer
 
+RAW_ENCODINGS: Final = ("bgr8", "rgb8", "mono8")
+"""The pixel encodings written in raw images."""
 CODECS: Final = ("jpeg", "png")
-"""How compressed images are written."""
-
-ENCODINGS: Final = ("bgr8", "rgb8", "mono8", *CODECS)
-"""Raw pixel encodings, then the codecs of compressed images."""
+"""The codecs of compressed images."""
+ENCODINGS: Final = (*RAW_ENCODINGS, *CODECS)
 STORAGES: Final = ("sqlite3", "mcap")
 GPS_TOPIC: Final = "/gps/fix"
 """Where GPS positions are in a bag."""
@@ -68,6 +68,14 @@ class WrittenBag:
     messages: int
     duration_ns: int
     size_bytes: int
+
+
+def natural_encoding(names: Iterable[str]) -> str:
+    """The encoding that keeps files of these names as they are; bgr8 where none does."""
+    suffixes = {Path(name).suffix.lower() for name in names}
+    if suffixes <= {".jpg", ".jpeg"}:
+        return "jpeg"
+    return "png" if suffixes == {".png"} else "bgr8"
 
 
 def default_topic(encoding: str) -> str:
