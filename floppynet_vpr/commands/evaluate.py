@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
@@ -280,9 +280,7 @@ def _print_paper(results: Sequence[Result]) -> None:
 
 
 def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="image", disable=None, leave=False)
+    return progress(frames, total, label, unit="image", leave=False)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.datasets.traverses import TraverseBag
 from floppynet_vpr.evaluation.answers import Outcome, Trial
 from floppynet_vpr.evaluation.figures import (
