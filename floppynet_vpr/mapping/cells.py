@@ -75,7 +75,7 @@ def turn(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn the cells of (n, 9216) float32 descriptors: (n, 36, 256) float32; lengths stay."""
     columns = descriptors.reshape(-1, CHANNELS).T
     for signs in _signs():
-        columns = _hadamard(columns * signs)
+        columns = hadamard(columns * signs)
     return np.ascontiguousarray(columns.T).reshape(-1, CELLS, CHANNELS)
 
 
@@ -83,7 +83,7 @@ def turn_back(turned: NDArray[np.float32]) -> NDArray[np.float32]:
     """Undo `turn`: (n, 9216) float32."""
     columns = turned.reshape(-1, CHANNELS).T
     for signs in reversed(_signs()):
-        columns = _hadamard(columns) * signs
+        columns = hadamard(columns) * signs
     return np.ascontiguousarray(columns.T).reshape(-1, DESCRIPTOR_SIZE)
 
 
@@ -130,7 +130,7 @@ def round_cells(turned: NDArray[np.float32], bits: int) -> Rounded:
     return Rounded(np.ascontiguousarray(np.stack(planes, axis=1)), steps, squares)
 
 
-def _hadamard(columns: NDArray[np.float32]) -> NDArray[np.float32]:
+def hadamard(columns: NDArray[np.float32]) -> NDArray[np.float32]:
     """Multiply Sylvester's matrix, orthonormal and symmetric, with (256, n) columns.
 
     In 8 rounds of sums and differences of the two halves, which are interleaved: after the last

@@ -6,24 +6,35 @@ The `.fvm` file, all values little-endian:
 
     offset  bytes  content
          0      8  magic: 89 46 56 4D 0D 0A 1A 0A (\x89 FVM CR LF \x1a LF)
-         8      2  format version, uint16: 1
+         8      2  format version, uint16: 2
         10      6  reserved, 0
         16      8  bytes of the JSON text, uint64, a multiple of 64
         24      8  bytes of the tables, uint64
         32     32  SHA-256 of bytes 0 to 31 and of everything from byte 64 on
-        64         JSON text, UTF-8, padded with spaces:
+        64         JSON text, ASCII, padded with spaces:
                      network, fingerprint  the weights that made the descriptors
                      storage               how they are kept, a name in `storages.STORAGES`
                      dimension             values in a descriptor
-                     tables                the tables that follow: name and bytes in a row
-                     names, stamps_ns      one each per place, in the order of their ids
-                     poses                 per place [x, y, z, qx, qy, qz, qw] or null
-                     calibrations          may be missing: see `calibration`
-                     sessions              one per place; missing where no place has one
-                   the tables, one row per place in the order of their ids:
-                     rows      the descriptors as `storages` describes them
-                     sketches  the bits of the coarse stage (`sketches`), unless "float32"
+                     tables                in their order: [name, bytes of a row, rows]
+                     sessions              in the order of their places, of each uid, name, robot,
+                                           start_ns, frame, frame_uid (`places.Session`), places
+                                           (how many are here), added and weight
+                                           (`session_means.SessionContent`)
+                     names                 of the places
+                     calibrations          see `calibration`
+                   the tables:
+                     means     a row for each session: float32 (36, 256), its mean turned map
+                   and with a row for each place:
+                     numbers   uint32, its number in its session
+                     stamps    int64, nanoseconds
+                     poses     float64: x, y, z, qx, qy, qz, qw; not a number where unknown
+                     codes     its bits (`cells`)
+                     vectors   float32: the descriptor; with the storage float32
                      features  local features (`extraction.local_features`), if there are any
+
+Files of version 1 had stamps, poses and one text for the session of each place in the JSON text,
+and the tables rows, sketches (`version1`) and features, with {name: bytes of a row} for `tables`.
+They are read; their sessions get new numbers, the same each time.
 """
 
 from __future__ import annotations
@@ -35,6 +46,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,12 +57,27 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.files import write_atomically
+from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.calibration import Calibration
-from floppynet_vpr.mapping.places import Place, Pose
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS, encode, turn
+from floppynet_vpr.mapping.places import (
+    MOST_PLACES,
+    Place,
+    Pose,
+    Session,
+    place_id,
+    session_uid,
+)
+from floppynet_vpr.mapping.session_means import SessionContent, SessionMeans
+from floppynet_vpr.mapping.storages import CODES, STORAGES, VECTORS
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 FEATURES = "features"
+_MEANS = "means"
+_POSE_VALUES = 7
+_PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * _POSE_VALUES}
+_SESSION_FACTS = ("uid", "name", "robot", "start_ns", "frame", "frame_uid")
 _HEAD = struct.Struct("<8sH6xQQ")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = _HEAD.size + _DIGEST_BYTES
@@ -69,26 +96,52 @@ class MapError(VprError):
 
 @dataclass(frozen=True)
 class MapContent:
-    """Everything a map file holds; each table has one row per place."""
+    """Everything a map file holds.
+
+    `tables` are those of the places' bits, descriptors and local features, a row for each place;
+    `sessions` are in the order of their places.
+    """
 
     network: str
     fingerprint: str
     storage: str
     places: Sequence[Place]
+    sessions: Sequence[SessionContent]
     tables: Mapping[str, Table]
     calibrations: Sequence[Calibration] = ()
+
+    def all_tables(self) -> dict[str, Table]:
+        """The tables of the file, those of facts first."""
+        means = [one.mean for one in self.sessions]
+        known = [astuple(place.pose) if place.pose else _NO_POSE for place in self.places]
+        return {
+            _MEANS: [_bytes(np.array(means, "<f4"), len(means))],
+            "numbers": [_bytes(np.array([p.number for p in self.places], "<u4"), len(known))],
+            "stamps": [_bytes(np.array([p.stamp_ns for p in self.places], "<i8"), len(known))],
+            "poses": [_bytes(np.array(known, "<f8"), len(known))],
+            **self.tables,
+        }
+
+
+_NO_POSE = (float("nan"),) * _POSE_VALUES
+
+
+def _bytes(values: NDArray[Any], rows: int) -> NDArray[np.uint8]:
+    """See an array as `rows` rows of bytes."""
+    return np.frombuffer(values.tobytes(), np.uint8).reshape(rows, -1 if rows else 0)
 
 
 def write_map(path: Path, content: MapContent) -> None:
     """Write a map file, atomically; raises VprError when the disk does not take it."""
-    text = _to_json(content)
-    size = sum(rows.nbytes for table in content.tables.values() for rows in table)
+    tables = content.all_tables()
+    text = _to_json(content, tables)
+    size = sum(rows.nbytes for table in tables.values() for rows in table)
     head = _HEAD.pack(MAGIC, VERSION, len(text), size)
     digest = hashlib.sha256(head)
     digest.update(text)
-    for piece in _pieces(content.tables):
+    for piece in _pieces(tables):
         digest.update(piece)
-    write_atomically(path, _parts(head, digest.digest(), text, content.tables))
+    write_atomically(path, _parts(head, digest.digest(), text, tables))
 
 
 def _parts(
@@ -102,17 +155,16 @@ def _pieces(tables: Mapping[str, Table]) -> Iterator[memoryview]:
     return (np.ascontiguousarray(rows).data for table in tables.values() for rows in table)
 
 
-def read_map(path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent:
+def read_map(path: Path) -> MapContent:
     """Read a map file.
 
-    `layouts` holds for every storage its tables and their bytes per row. Sizes and checksum are
-    checked before anything is used. Raises MapError with one sentence that names the file:
-    missing, foreign, of another version, truncated or damaged.
+    Sizes and checksum are checked before anything is used. Raises MapError with one sentence that
+    names the file: missing, foreign, of another version, truncated or damaged.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            return _read(file, path, layouts)
+            return _read(file, path)
     except OSError as error:
         raise MapError(
             f"cannot read the map {path}: {error.strerror}; build one with "
@@ -120,7 +172,7 @@ def read_map(path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent
         ) from None
 
 
-def _read(file: BinaryIO, path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent:
+def _read(file: BinaryIO, path: Path) -> MapContent:
     header = file.read(_HEADER_BYTES)
     if header[: len(MAGIC)] != MAGIC:
         raise MapError(f"{path} is not a map of floppynet_vpr: give a file made by build_map")
@@ -128,9 +180,9 @@ def _read(file: BinaryIO, path: Path, layouts: Mapping[str, Mapping[str, int]]) 
     if len(header) < _HEADER_BYTES:
         raise MapError(f"{path} is cut off after {actual} bytes: copy or build it again")
     _, version, text_bytes, table_bytes = _HEAD.unpack_from(header)
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise MapError(
-            f"{path} has map format {version}, this release reads format {VERSION}: "
+            f"{path} has map format {version}, this release reads formats up to {VERSION}: "
             "update floppynet_vpr or build the map again"
         )
     expected = _HEADER_BYTES + text_bytes + table_bytes
@@ -147,24 +199,52 @@ def _read(file: BinaryIO, path: Path, layouts: Mapping[str, Mapping[str, int]]) 
     if digest.digest() != header[_HEAD.size :]:
         raise MapError(f"{path} is damaged (its checksum does not match): copy or build it again")
     file.seek(_HEADER_BYTES + text_bytes)
-    return _content(text, file, table_bytes, path, layouts)
+    return _content(text, _Tables(file, table_bytes), path, version)
 
 
-def _to_json(content: MapContent) -> bytes:
-    places = content.places
+class _Tables:
+    """The bytes of the tables, taken one after the other."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def take(self, rows: int, row_bytes: int) -> NDArray[np.uint8]:
+        """Read the next table, (rows, row_bytes); ValueError where there is not so much."""
+        self._left -= rows * row_bytes
+        if self._left < 0:
+            raise ValueError("its tables do not fit")
+        return np.fromfile(self._file, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
+
+    def end(self) -> None:
+        """Check that nothing is left."""
+        if self._left:
+            raise ValueError("its tables do not fit")
+
+
+def _to_json(content: MapContent, tables: Mapping[str, Table]) -> bytes:
+    counts = [count for _, count in _firsts(content.places)]
     facts = {
         "network": content.network,
         "fingerprint": content.fingerprint,
         "storage": content.storage,
         "dimension": DESCRIPTOR_SIZE,
-        "tables": {name: rows[0].shape[1] for name, rows in content.tables.items() if rows},
-        "names": [place.name for place in places],
-        "stamps_ns": [place.stamp_ns for place in places],
-        "poses": [None if place.pose is None else astuple(place.pose) for place in places],
+        "tables": [
+            [name, rows[0].shape[1] if rows else 0, sum(len(part) for part in rows)]
+            for name, rows in tables.items()
+        ],
+        "sessions": [
+            {
+                **{fact: getattr(one.session, fact) for fact in _SESSION_FACTS},
+                "places": count,
+                "added": one.added,
+                "weight": one.weight,
+            }
+            for one, count in zip(content.sessions, counts, strict=True)
+        ],
+        "names": [place.name for place in content.places],
         "calibrations": [asdict(calibration) for calibration in content.calibrations],
     }
-    if any(place.session for place in places):
-        facts["sessions"] = [place.session for place in places]
     text = _dump(facts).encode()
     return text + b" " * (-len(text) % _ALIGNMENT)
 
@@ -184,52 +264,169 @@ def _value(value: Any) -> str:
     return f"[{', '.join(pieces)}]"
 
 
-def _content(
-    text: bytes,
-    file: BinaryIO,
-    table_bytes: int,
-    path: Path,
-    layouts: Mapping[str, Mapping[str, int]],
-) -> MapContent:
+def _content(text: bytes, tables: _Tables, path: Path, version: int) -> MapContent:
     """Take the checked bytes apart, as a map of this package."""
     try:
         facts = _Facts(json.loads(text))
-        network, fingerprint = facts.one("network", str), facts.one("fingerprint", str)
-        storage, dimension = facts.one("storage", str), facts.one("dimension", int)
-        places = _places(facts)
-        calibrations = _calibrations(facts.get("calibrations"))
+        dimension, storage = facts.one("dimension", int), facts.one("storage", str)
+        if dimension != DESCRIPTOR_SIZE:
+            raise MapError(
+                f"{path} holds descriptors of {dimension} values, not {DESCRIPTOR_SIZE}: "
+                "build the map again"
+            )
+        known = storage in STORAGES if version == VERSION else version1.tables(storage)
+        if not known:
+            raise MapError(
+                f"{path} keeps descriptors as '{storage}', which this release does not know: "
+                "update floppynet_vpr or build the map again"
+            )
+        content = (_current if version == VERSION else _former)(facts, storage, tables)
+        tables.end()
     except (ValueError, RecursionError) as error:
         raise MapError(f"{path} is not a sound map ({error}): build it again") from None
-    if dimension != DESCRIPTOR_SIZE:
-        raise MapError(
-            f"{path} holds descriptors of {dimension} values, not {DESCRIPTOR_SIZE}: "
-            "build the map again"
-        )
-    tables = layouts.get(storage)
-    if tables is None:
-        raise MapError(
-            f"{path} keeps descriptors as '{storage}', which this release does not know: "
-            "update floppynet_vpr or build the map again"
-        )
-    tables = {**tables, **_features(facts.get("tables"))}
-    if (places and facts.get("tables") != tables) or table_bytes != len(places) * sum(
-        tables.values()
-    ):
-        raise MapError(f"{path} is not a sound map (its tables do not fit): build it again")
-    content = {
-        name: [np.fromfile(file, np.uint8, len(places) * size).reshape(-1, size)]
-        for name, size in tables.items()
-    }
-    return MapContent(network, fingerprint, storage, places, content, calibrations)
+    return content
 
 
-def _features(tables: Any) -> dict[str, int]:
-    """The table that a map may have beside those of its storage, whose rows differ in size."""
-    size = tables.get(FEATURES) if isinstance(tables, dict) else None
+def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
+    """Read what a file of this version holds; ValueError where it is not sound."""
+    names = facts.many("names", str)
+    described = [_Facts(one) for one in facts.many("sessions", dict)]
+    sessions = [
+        Session(*(one.one(fact, int if fact in _INTEGERS else str) for fact in _SESSION_FACTS))
+        for one in described
+    ]
+    counts = [one.one("places", int) for one in described]
+    if sum(counts) != len(names) or any(count < 1 for count in counts):
+        raise ValueError("sessions is wrong")
+    if len({session.uid for session in sessions}) < len(sessions):
+        raise ValueError("sessions is wrong")
+    layout = _layout(facts, storage, len(sessions), len(names))
+    found = {name: source.take(rows, row_bytes) for name, row_bytes, rows in layout}
+    means = found.pop(_MEANS).view("<f4").reshape(-1, CELLS, CHANNELS)
+    numbers, stamps, poses = (
+        found.pop(name).view(kind) for name, kind in zip(_PLACE_TABLES, _KINDS, strict=True)
+    )
+    if len(numbers) and int(numbers.max()) >= MOST_PLACES:
+        raise ValueError("numbers is wrong")
+    of_place = [session for session, count in zip(sessions, counts, strict=True) for _ in range(count)]
+    places = [
+        Place(place_id(session, number), name, stamp, session, _pose(values))
+        for session, number, name, stamp, values in zip(
+            of_place,
+            numbers[:, 0].tolist(),
+            names,
+            stamps[:, 0].tolist(),
+            poses.tolist(),
+            strict=True,
+        )
+    ]
+    if len({place.id for place in places}) < len(places):
+        raise ValueError("numbers is wrong")
+    if not np.isfinite(means).all():
+        raise ValueError("means is wrong")
+    return MapContent(
+        facts.one("network", str),
+        facts.one("fingerprint", str),
+        storage,
+        places,
+        [
+            SessionContent(session, one.one("added", int), mean, one.one("weight", int))
+            for session, one, mean in zip(sessions, described, means, strict=True)
+        ],
+        {name: [rows] for name, rows in found.items()},
+        _calibrations(facts.get("calibrations")),
+    )
+
+
+_INTEGERS = ("uid", "start_ns", "frame_uid")
+_KINDS = ("<u4", "<i8", "<f8")
+
+
+def _layout(facts: _Facts, storage: str, sessions: int, places: int) -> list[tuple[str, int, int]]:
+    """The tables of the file in their order, checked against what they have to be."""
+    layout = [tuple(one) for one in facts.many("tables", list)]
+    expected = [
+        (_MEANS, 4 * DESCRIPTOR_SIZE, sessions),
+        *((name, size, places) for name, size in _PLACE_TABLES.items()),
+        *((name, size, places) for name, size in STORAGES[storage].tables.items()),
+    ]
+    more = layout[len(expected) :]
+    # An empty table has no row to tell its size by.
+    expected = [(name, size if rows else 0, rows) for name, size, rows in expected]
+    if layout[: len(expected)] != expected or len(more) > 1:
+        raise ValueError("its tables do not fit")
+    for name, size, rows in more:
+        if name != FEATURES or rows != places or (rows and not _are_features(size)):
+            raise ValueError("its tables do not fit")
+    return layout if places else expected
+
+
+def _are_features(row_bytes: Any) -> bool:
     try:
-        return {FEATURES: size} if type(size) is int and slots_of(size) else {}
+        return type(row_bytes) is int and slots_of(row_bytes) > 0
     except VprError:
-        return {}
+        return False
+
+
+def _former(facts: _Facts, storage: str, source: _Tables) -> MapContent:
+    """Read what a file of version 1 holds; ValueError where it is not sound."""
+    names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
+    poses = facts.one("poses", list)
+    texts = [""] * len(names) if facts.get("sessions") is None else facts.many("sessions", str)
+    if not len(names) == len(stamps) == len(poses) == len(texts):
+        raise ValueError("names, stamps, poses and sessions are not equally many")
+    layout = version1.tables(storage) or {}
+    given = facts.get("tables")
+    size = given.get(FEATURES) if isinstance(given, dict) else None
+    if names and size is not None and _are_features(size):
+        layout = {**layout, FEATURES: size}
+    if names and given != layout:
+        raise ValueError("its tables do not fit")
+    found = {name: source.take(len(names), size) for name, size in layout.items()}
+    rows = found["rows"]
+    fingerprint = facts.one("fingerprint", str)
+    places: list[Place] = []
+    means, codes = SessionMeans(), []
+    added: dict[int, int] = {}
+    for count, (name, stamp, values, text) in enumerate(
+        zip(names, stamps, poses, texts, strict=True)
+    ):
+        turned = turn(version1.descriptors(storage, rows[count : count + 1]))
+        code = encode(turned)
+        if not places or places[-1].session.name != text:
+            uid = session_uid(fingerprint, len(added), text, name, stamp, code.tobytes())
+            session = Session(uid, text, "", stamp, "", uid)
+        number = added.get(session.uid, 0)
+        added[session.uid] = number + 1
+        means.add(session.uid, turned[0])
+        codes.append(code)
+        pose = None if values is None else _pose(_typed(values, list, "poses"))
+        places.append(Place(place_id(session, number), name, stamp, session, pose))
+    tables: dict[str, Table] = {CODES: codes}
+    if codes:
+        tables[CODES] = [np.concatenate(codes)]
+    else:
+        tables[CODES] = [np.empty((0, STORAGES["binary"].tables[CODES]), np.uint8)]
+    if storage == "float32":
+        tables[VECTORS] = [rows]
+    if FEATURES in found:
+        tables[FEATURES] = [found[FEATURES]]
+    return MapContent(
+        facts.one("network", str),
+        fingerprint,
+        "float32" if storage == "float32" else "binary",
+        places,
+        means.content([first.session for first, _ in _firsts(places)], added),
+        tables,
+        _calibrations(facts.get("calibrations")),
+    )
+
+
+def _firsts(places: Sequence[Place]) -> Iterator[tuple[Place, int]]:
+    """The first place of each session, and how many it has."""
+    for _, group in groupby(places, lambda place: place.session.uid):
+        members = list(group)
+        yield members[0], len(members)
 
 
 class _Facts:
@@ -259,27 +456,11 @@ def _typed(value: Any, kind: type, key: str) -> Any:
     return value
 
 
-def _places(facts: _Facts) -> list[Place]:
-    names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
-    poses = facts.one("poses", list)
-    sessions = [""] * len(names) if facts.get("sessions") is None else facts.many("sessions", str)
-    if not len(names) == len(stamps) == len(poses) == len(sessions):
-        raise ValueError("names, stamps, poses and sessions are not equally many")
-    return [
-        Place(index, name, stamp, _pose(pose), session)
-        for index, (name, stamp, pose, session) in enumerate(
-            zip(names, stamps, poses, sessions, strict=True)
-        )
-    ]
-
-
-def _pose(values: Any) -> Pose | None:
-    if values is None:
+def _pose(values: list[Any]) -> Pose | None:
+    if len(values) != _POSE_VALUES or not all(type(value) in (int, float) for value in values):
+        raise ValueError("poses is wrong")
+    if any(value != value for value in values):
         return None
-    if len(_typed(values, list, "poses")) != 7:
-        raise ValueError("poses is wrong")
-    if not all(type(value) in (int, float) for value in values):
-        raise ValueError("poses is wrong")
     return Pose(*values)
 
 

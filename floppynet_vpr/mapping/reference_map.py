@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,27 +16,49 @@ from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.calibration import Calibration
+from floppynet_vpr.mapping.candidates import Candidates
+from floppynet_vpr.mapping.cell_products import best_products
+from floppynet_vpr.mapping.cells import (
+    CHANNELS,
+    Codes,
+    codes,
+    decode,
+    encode,
+    round_cells,
+    turn,
+    turn_back,
+)
 from floppynet_vpr.mapping.map_file import FEATURES, MapContent, MapError, read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
-from floppynet_vpr.mapping.places import Place, Pose
+from floppynet_vpr.mapping.places import (
+    MOST_PLACES,
+    Place,
+    Pose,
+    Session,
+    place_id,
+    session_uid,
+)
 from floppynet_vpr.mapping.ranking import smallest
-from floppynet_vpr.mapping.rotation import Batch
-from floppynet_vpr.mapping.sketches import SKETCH_BYTES, Sketches, sketch
-from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES, Storage
+from floppynet_vpr.mapping.session_means import SessionMeans
+from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
+from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
 from floppynet_vpr.network.weights import NetworkWeights
 
 COMPARED = 256
-"""Places whose descriptors are compared with a query's; larger maps choose them by sketch."""
+"""Places that are compared with a query; larger maps choose them by sketch."""
+
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The nearest places of each query, nearest first, ties by the lower id.
+    """The nearest places of each query, nearest first, ties by the lower index.
 
-    `ids` is (queries, k) int64; `distances` is (queries, k) float32, Euclidean (eq. 6), 0 to 2.
+    `indices`, into `ReferenceMap.places`, is (queries, k) int64; `distances` is (queries, k)
+    float32, Euclidean (eq. 6), 0 to 2.
     """
 
-    ids: NDArray[np.int64]
+    indices: NDArray[np.int64]
     distances: NDArray[np.float32]
 
 
@@ -46,8 +68,8 @@ class ReferenceMap:
     A map belongs to the weights that made its descriptors and says so in its file. `storage` names
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
     is compared with every place. In larger maps it is compared with the 256 places whose sketches
-    are nearest, so the time of a search hardly grows; a place beyond them would be missed.
-    With `features` above 0 up to so many local features are kept with each place.
+    are nearest (`candidates`), so the time of a search hardly grows; a place beyond them would be
+    missed. With `features` above 0 up to so many local features are kept with each place.
     """
 
     def __init__(
@@ -65,11 +87,14 @@ class ReferenceMap:
         """What was learned of this map's answers (`calibrate`), by `Calibration.mode`."""
         self._storage = STORAGES[storage]
         self._places: list[Place] = []
-        self._rows = Blocks(self._storage.row_bytes)
-        self._sketches = None if self._storage.exact else Sketches()
+        self._tables = {name: Blocks(size) for name, size in self._storage.tables.items()}
+        self._candidates = Candidates()
         self._features = PlaceFeatures(features)
         self._borders: list[int] = []
-        self._asked: Batch | None = None
+        self._index: dict[int, int] = {}
+        self._means = SessionMeans()
+        self._next: Session | None = None
+        self._numbers: dict[int, int] = {}
 
     @classmethod
     def for_weights(
@@ -86,26 +111,36 @@ class ReferenceMap:
     @property
     def bytes_per_place(self) -> int:
         """What a place's descriptor takes, in memory as in the file."""
-        return sum(_tables(self._storage).values())
+        return self._storage.row_bytes
 
     @property
     def features(self) -> int:
         """For how many local features of each place there is room, 0 where none are kept."""
         return self._features.slots
 
-    def features_of(self, place: int) -> LocalFeatures | None:
+    def features_of(self, index: int) -> LocalFeatures | None:
         """Give the local features kept with a place; None where none are."""
-        return self._features.of(place)
+        return self._features.of(index)
 
     @property
     def borders(self) -> Sequence[int]:
-        """Ids of the places that begin another session than the place before was in, ascending."""
+        """Indices of the places that begin another session than the one before, ascending."""
         return self._borders
 
     @property
+    def sessions(self) -> list[Session]:
+        """The sessions of the map's places, in their order."""
+        starts = [0, *self._borders] if self._places else []
+        return [self._places[start].session for start in starts]
+
+    @property
     def places(self) -> Sequence[Place]:
-        """All places; `places[i].id == i`."""
+        """All places, session by session, in the order in which they were added."""
         return self._places
+
+    def index_of(self, place: int) -> int | None:
+        """Find a place by its id: its index in `places`, None where the map has it not."""
+        return self._index.get(place)
 
     def __len__(self) -> int:
         """Count the places."""
@@ -120,59 +155,99 @@ class ReferenceMap:
                 "use the same weights file or build the map again"
             )
 
+    def begin_session(
+        self,
+        name: str = "",
+        robot: str = "",
+        frame: str = "",
+        same_frame_as: Session | None = None,
+    ) -> None:
+        """Let the places that are added from now on be of a new session.
+
+        Its poses are in the frame named `frame`: that of another session, or one of its own.
+        """
+        frame_uid = same_frame_as.frame_uid if same_frame_as is not None else 0
+        self._next = Session(0, name, robot, 0, frame, frame_uid)
+
     def add(
         self,
         descriptor: NDArray[np.float32],
         name: str,
         stamp_ns: int = 0,
         pose: Pose | None = None,
-        session: str = "",
         features: LocalFeatures | None = None,
     ) -> Place:
         """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
 
-        Of its local features a map keeps as many as it has room for.
-
-        Raises MapError for a descriptor of another size or that is not normalised.
+        It is of the session last begun. Of its local features a map keeps as many as it has room
+        for. Raises MapError for a descriptor of another size or that is not normalised.
         """
-        rows = _as_rows(descriptor)
-        if len(rows) != 1:
-            raise MapError(f"a place takes one descriptor, not {len(rows)}")
-        return self.extend(rows, [Place(len(self), name, stamp_ns, pose, session)], [features])[0]
+        row = _as_rows(descriptor)
+        if len(row) != 1:
+            raise MapError(f"a place takes one descriptor, not {len(row)}")
+        return self.extend(row, [name], [stamp_ns], [pose], [features])[0]
 
     def extend(
         self,
         descriptors: NDArray[np.float32],
-        places: Sequence[Place],
+        names: Sequence[str],
+        stamps_ns: Sequence[int] = (),
+        poses: Sequence[Pose | None] = (),
         features: Sequence[LocalFeatures | None] = (),
     ) -> Sequence[Place]:
-        """Add many places at once, by (n, 9216) float32 descriptors of norm 1.
+        """Add many places of one session at once, by (n, 9216) float32 descriptors of norm 1.
 
-        The places' ids must go on where the map's end. Returns them; raises MapError as `add`.
+        What is not given is as in `add`. Returns the places; raises MapError as `add`.
         """
         rows = _as_rows(descriptors)
-        if [place.id for place in places] != list(range(len(self), len(self) + len(rows))):
-            raise MapError(f"the places' ids must count on from {len(self)}, one per descriptor")
+        count = len(rows)
+        stamps_ns, poses = stamps_ns or [0] * count, poses or [None] * count
+        features = features or [None] * count
+        if not len(names) == len(stamps_ns) == len(poses) == len(features) == count:
+            raise MapError("names, stamps, poses and features are given for all places or none")
         squares = products(rows, rows)
         if not (np.abs(squares - 1) <= 1e-3).all():
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
-        if features and len(features) != len(rows):
-            raise MapError("local features are given for all places or for none")
-        if not len(rows):
-            return places
-        batch = Batch(rows)
-        if self._sketches is not None:
-            self._sketches.add(sketch(batch.rotated))
-        self._rows.add(self._storage.encode(batch))
-        self._features.add(features or [None] * len(places))
-        self._add_places(places)
-        return places
+        for first in range(0, count, _AT_ONCE):
+            piece = slice(first, first + _AT_ONCE)
+            turned = turn(rows[piece])
+            code = encode(turned)
+            session = self._session(names[first], stamps_ns[first], code[0])
+            number = self._numbers.get(session.uid, 0)
+            if number + len(code) > MOST_PLACES:
+                raise MapError(f"a session has at most {MOST_PLACES} places: begin another one")
+            self._numbers[session.uid] = number + len(code)
+            self._add_rows({CODES: code, VECTORS: rows[piece].view(np.uint8)})
+            self._features.add(features[piece])
+            for image, facts in enumerate(
+                zip(names[piece], stamps_ns[piece], poses[piece], strict=True)
+            ):
+                self._means.add(session.uid, turned[image])
+                name, stamp_ns, pose = facts
+                place = place_id(session, number + image)
+                self._add_place(Place(place, name, stamp_ns, session, pose))
+        return self._places[len(self._places) - count :]
 
-    def _add_places(self, places: Sequence[Place]) -> None:
-        for place in places:
-            if self._places and self._places[-1].session != place.session:
-                self._borders.append(place.id)
-            self._places.append(place)
+    def _session(self, name: str, stamp_ns: int, code: NDArray[np.uint8]) -> Session:
+        """The session that a new place belongs to; it begins with its first place."""
+        if self._next is None and self._places:
+            return self._places[-1].session
+        begun = self._next or Session(0)
+        facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes()
+        uid = session_uid(self.fingerprint, len(self._numbers), *facts)
+        self._next = None
+        return replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
+
+    def _add_rows(self, rows: dict[str, NDArray[np.uint8]]) -> None:
+        for name, table in self._tables.items():
+            table.add(rows[name])
+        self._candidates.add(codes(rows[CODES]).signs)
+
+    def _add_place(self, place: Place) -> None:
+        if self._places and self._places[-1].session.uid != place.session.uid:
+            self._borders.append(len(self._places))
+        self._index[place.id] = len(self._places)
+        self._places.append(place)
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
         """Find the `k` nearest places of (queries, 9216) or (9216,) float32 descriptors.
@@ -184,99 +259,124 @@ class ReferenceMap:
             raise MapError(f"k is {k}: ask for at least one neighbour")
         queries = _as_rows(descriptors)
         k = min(k, len(self))
-        ids = np.empty((len(queries), k), np.int64)
+        indices = np.empty((len(queries), k), np.int64)
         distances = np.empty((len(queries), k), np.float32)
-        if k:
-            for index, descriptor in enumerate(queries):
-                ids[index], distances[index] = self._nearest(self._query(descriptor[None]), k)
-        return SearchResult(ids, distances)
-
-    def _nearest(self, query: Batch, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        compared = max(k, COMPARED)
-        ids = None
-        if self._sketches is not None and compared < len(self):
-            ids = self._sketches.nearest(query.rotated, compared)
-        distances = np.sqrt(
-            np.concatenate([self._storage.squares(query, rows) for rows in self._rows.chunks(ids)])
-        )
-        order = smallest(distances, k)
-        return (order if ids is None else ids[order]), distances[order]
-
-    def _query(self, descriptor: NDArray[np.float32]) -> Batch:
-        """Prepare a (1, 9216) query; a frame asks several times, and is rotated once."""
-        query = self._asked
-        if query is None or not np.array_equal(query.descriptors, descriptor):
-            self._asked = query = Batch(descriptor.copy())
-        return query
+        for row, descriptor in enumerate(queries if k else ()):
+            compared = np.arange(len(self))
+            if not self._storage.exact:
+                signs = np.packbits(turn(descriptor)[0] >= 0, axis=-1)
+                compared = self.candidates(signs, max(k, COMPARED), UNSHIFTED)
+            found = self.distances(descriptor, compared)
+            nearest = smallest(found, k)
+            indices[row], distances[row] = compared[nearest], found[nearest]
+        return SearchResult(indices, distances)
 
     def distances(
-        self, descriptor: NDArray[np.float32], ids: NDArray[np.int64]
+        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Compute the distances of a (9216,) float32 descriptor to the places `ids`, ascending.
+        """Compute the distances (eq. 6) of a (9216,) float32 descriptor to places, ascending.
 
-        Returns (len(ids),) float32. Neither here nor in `search` must a query be of norm 1.
+        Returns (len(indices),) float32. Neither here nor in `search` must a query be of norm 1.
         """
-        query = self._query(_as_rows(descriptor)[:1])
-        parts = [self._storage.squares(query, rows) for rows in self._rows.chunks(ids)]
-        return np.sqrt(np.concatenate([np.empty(0, np.float32), *parts]))
+        query = _as_rows(descriptor)[0]
+        parts = [np.empty(0, np.float32)]
+        if self._storage.exact:
+            for rows in self._tables[VECTORS].chunks(indices):
+                difference = rows.view("<f4") - query
+                parts.append(products(difference, difference))
+        else:
+            square = products(query, query)
+            rounded = round_cells(turn(query)[0], 8)
+            known = self.codes(indices)
+            met = best_products().products(rounded, known.signs, UNSHIFTED)
+            likeness = products(met * rounded.steps, known.factors)
+            parts.append(np.maximum(square + 1 - 2 * likeness, 0))
+        return np.sqrt(np.concatenate(parts))
+
+    def candidates(
+        self, signs: NDArray[np.uint8], count: int, shifts: Shifts, end: int | None = None
+    ) -> NDArray[np.int64]:
+        """Choose `count` places, of those before `end`, that may be nearest; see `Candidates`."""
+        return self._candidates.nearest(signs, count, shifts, end)
+
+    def codes(self, indices: NDArray[np.int64]) -> Codes:
+        """Copy out the bits of places, ascending."""
+        rows = [np.empty((0, self._tables[CODES].row_bytes), np.uint8)]
+        return codes(np.concatenate([*rows, *self._tables[CODES].chunks(indices)]))
+
+    def means(self) -> NDArray[np.float32]:
+        """The mean turned feature map of each of `sessions`, (sessions, 36, 256) float32.
+
+        It is that of all images that became places of a session, also of those since forgotten.
+        """
+        return self._means.of([session.uid for session in self.sessions])
 
     def descriptors(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
         """Copy out the descriptors of places `first` to before `last`, (n, 9216) float32.
 
-        A lossy storage gives them back as well as it kept them.
+        A lossy storage gives them back as well as it kept them, of norm 1.
         """
-        ids = np.arange(len(self), dtype=np.int64)[first:last]
-        parts = [self._storage.decode(rows) for rows in self._rows.chunks(ids)]
-        return np.concatenate([np.empty((0, DESCRIPTOR_SIZE), np.float32), *parts])
+        indices = np.arange(len(self), dtype=np.int64)[first:last]
+        found = np.empty((len(indices), DESCRIPTOR_SIZE), np.float32)
+        done = 0
+        table = self._tables[VECTORS if self._storage.exact else CODES]
+        for rows in table.chunks(indices):
+            found[done : done + len(rows)] = rows.view("<f4") if self._storage.exact else _as_kept(
+                rows
+            )
+            done += len(rows)
+        return found
 
-    def select(self, ids: Iterable[int]) -> ReferenceMap:
-        """Make a map of the places `ids` alone, in the order they have here, numbered from 0.
+    def select(self, indices: Iterable[int]) -> ReferenceMap:
+        """Make a map of the places `indices` alone, in the order they have here.
 
-        What is kept of each is copied bit for bit. Calibrations are left behind, for they are of
-        this map as a whole. Raises MapError for an id that no place has.
+        What is kept of each is copied bit for bit, its id as well. Calibrations are left behind,
+        for they are of this map as a whole. Raises MapError for an index that no place has.
         """
-        kept = np.unique(np.fromiter(ids, np.int64))
+        kept = np.unique(np.fromiter(indices, np.int64))
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
         selected = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
         selected.adopt(self, kept)
+        selected._next = self._next
         return selected
 
-    def adopt(self, other: ReferenceMap, ids: NDArray[np.int64], session: str = "") -> None:
-        """Add the places `ids`, ascending, of a map of the same weights and storage.
+    def adopt(
+        self, other: ReferenceMap, indices: NDArray[np.int64], session: str = ""
+    ) -> None:
+        """Add the places `indices`, ascending, of a map of the same weights and storage.
 
-        What is kept of them is copied bit for bit; those without a session get `session`.
+        What is kept of them is copied bit for bit; sessions without a name get `session` for one.
         """
-        self._features.adopt(other._features, ids)
-        for rows in other._rows.chunks(ids):
-            self._rows.add(rows)
-        if self._sketches is not None and other._sketches is not None and len(ids):
-            self._sketches.add(other._sketches.rows()[ids])
-        start = len(self)
-        taken = [other._places[old] for old in ids.tolist()]
-        self._add_places(
-            [
-                replace(place, id=start + i, session=place.session or session)
-                for i, place in enumerate(taken)
-            ]
-        )
+        for name, table in self._tables.items():
+            for rows in other._tables[name].chunks(indices):
+                table.add(rows)
+        for rows in other._tables[CODES].chunks(indices):
+            self._candidates.add(codes(rows).signs)
+        self._features.adopt(other._features, indices)
+        self._means.adopt(other._means)
+        self._numbers.update(other._numbers)
+        named = {
+            one.uid: replace(one, name=one.name or session) for one in other.sessions
+        }
+        for place in (other._places[index] for index in indices.tolist()):
+            self._add_place(replace(place, session=named[place.session.uid]))
 
     def content(self) -> MapContent:
         """Look at all that a map file holds, as it is at this moment.
 
         It stays as it is when places are added later, so it can be written meanwhile.
         """
-        tables = {"rows": list(self._rows.filled())}
-        if self._sketches is not None and len(self):
-            tables["sketches"] = [self._sketches.rows()]
-        if self.features and len(self):
+        tables = {name: list(table.filled()) for name, table in self._tables.items()}
+        if self.features:
             tables[FEATURES] = self._features.filled()
         return MapContent(
             self.network,
             self.fingerprint,
             self.storage,
             list(self._places),
+            self._means.content(self.sessions, self._numbers),
             tables,
             list(self.calibrations.values()),
         )
@@ -287,23 +387,33 @@ class ReferenceMap:
 
     @classmethod
     def load(cls, path: Path) -> ReferenceMap:
-        """Load a map file; raises MapError when it is missing, damaged, truncated or foreign."""
-        content = read_map(path, {name: _tables(storage) for name, storage in STORAGES.items()})
+        """Load a map file; raises MapError when it is missing, damaged, truncated or foreign.
+
+        Places added to it later are of a new session.
+        """
+        content = read_map(path)
         loaded = cls(content.network, content.fingerprint, content.storage)
-        loaded._rows = Blocks(loaded._rows.row_bytes, content.tables["rows"][0])
-        if loaded._sketches is not None:
-            loaded._sketches.add(content.tables["sketches"][0])
+        for name, table in loaded._tables.items():
+            loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
+        for first in range(0, len(content.places), _AT_ONCE * COMPARED):
+            rows = content.tables[CODES][0][first : first + _AT_ONCE * COMPARED]
+            loaded._candidates.add(codes(rows).signs)
         if FEATURES in content.tables:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
-        loaded._add_places(content.places)
+        for place in content.places:
+            loaded._add_place(place)
+        loaded._means = SessionMeans.of_content(content.sessions)
+        loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}
+        loaded._next = Session(0)
         return loaded
 
 
-def _tables(storage: Storage) -> Mapping[str, int]:
-    """The tables of a storage's file and their bytes per row."""
-    rows = {"rows": storage.row_bytes}
-    return rows if storage.exact else rows | {"sketches": SKETCH_BYTES}
+def _as_kept(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    descriptors = turn_back(decode(rows))
+    return np.asarray(
+        descriptors / np.sqrt(products(descriptors, descriptors))[:, None], np.float32
+    )
 
 
 def _as_rows(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -63,7 +63,8 @@ def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:
 def _check(maps: Mapping[str, ReferenceMap]) -> None:
     """Raise MapError unless the maps can be one."""
     (first_name, first), *_ = maps.items()
-    known: dict[str, str] = {}
+    named: dict[str, str] = {}
+    numbered: dict[int, str] = {}
     for name, reference in maps.items():
         for what, ours, theirs in (
             ("weights", first.fingerprint[:12], reference.fingerprint[:12]),
@@ -74,13 +75,20 @@ def _check(maps: Mapping[str, ReferenceMap]) -> None:
                     f"the maps {first_name} and {name} cannot be one: the {what} of the first "
                     f"are {ours}, of the second {theirs}; build both in the same way"
                 )
-        for session in {place.session or name for place in reference.places}:
-            if session in known:
+        for session in reference.sessions:
+            if session.uid in numbered:
                 raise MapError(
-                    f"the maps {known[session]} and {name} both have a session named {session}: "
+                    f"the maps {numbered[session.uid]} and {name} hold the same places: leave "
+                    "one of them out"
+                )
+            text = session.name or name
+            if named.get(text, name) != name:
+                raise MapError(
+                    f"the maps {named[text]} and {name} both have a session named {text}: "
                     "leave one of them out, or rename its file and build it again"
                 )
-            known[session] = name
+            named[text] = name
+            numbered[session.uid] = name
 
 
 def spans(borders: Sequence[int], count: int) -> list[tuple[int, int]]:
