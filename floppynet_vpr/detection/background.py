@@ -192,7 +192,7 @@ class Background:
         what neighbours are. There may be none.
         """
         descriptor, _ = self._as_query(place, np.empty(0, np.int64))
-        near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).ids[0])
+        near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).indices[0])
         near = near[near < self.places]
         distances = np.full(self.places, np.inf, np.float32)
         distances[near] = self.distances(place, near)

@@ -4,23 +4,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
 from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
 
-_LEAST_PLACES = 20
+LEAST_PLACES = 20
+"""Places of a map from which on it is known what is usual in it."""
+
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000
 
 
-class Comparer:
-    """Compares images with a map: as they are, or less the mean of the drive they belong to.
+@dataclass(frozen=True)
+class Compared:
+    """An image compared with n places: distances, 0 to 2, (n,) float32, and (n, 2) int64 shifts.
+
+    A shift is how many cells farther to the right and down the place shows what the image shows.
+    """
+
+    distances: NDArray[np.float32]
+    shifts: NDArray[np.int64]
+
+
+class Comparer(Protocol):
+    """A way to compare images with the places of a map."""
+
+    @property
+    def background(self) -> Background:
+        """What is usual in the map."""
+
+    def seen(self, descriptor: NDArray[np.float32]) -> None:
+        """Take a new image, (9216,) float32, into account for those that follow."""
+
+    def nearest(
+        self, descriptor: NDArray[np.float32], count: int, eligible: int
+    ) -> NDArray[np.int64]:
+        """Find the `count` places nearest to a (9216,) float32 descriptor, nearest first.
+
+        Only the first `eligible` places of the map count; if they are fewer, all are given.
+        """
+
+    def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
+        """By how many standard deviations each place is nearer than usual, (eligible,) float32.
+
+        What is usual for this image, and the deviation from it, are the median and the median
+        absolute deviation of its distances to all places or, in a large map, to a sample of them.
+        There, places beyond those that a search compares stand at 0. So do all in a map of fewer
+        than 20 places, which is too small to know what is usual.
+        """
+
+    def compare(
+        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
+    ) -> Compared:
+        """Compare an image with the places `indices`."""
+
+
+class RigidComparer:
+    """Compares images with a map, cell upon cell: as they are, or less the mean of their drive.
 
     Season and light change all images of a drive alike. With `subtract_mean` the mean descriptor
     of the places is subtracted from them and the running mean of the queries from these, before
@@ -31,53 +79,35 @@ class Comparer:
     def __init__(self, reference: ReferenceMap, subtract_mean: bool) -> None:
         """Compare with `reference`."""
         self._reference = reference
-        self.background = Background(reference)
+        self._follower = MapFollower(reference)
         self._subtract_mean = subtract_mean
         self._mean = np.empty(0, np.float32)
         self._weight = _MAP_MEAN_WEIGHT
-        self._next: tuple[Background, Iterator[None]] | None = None
+
+    @property
+    def background(self) -> Background:
+        """What is usual in the map."""
+        return self._follower.background
 
     def seen(self, descriptor: NDArray[np.float32]) -> None:
-        """Take a new image, (9216,) float32, into the running mean."""
-        self._follow_map()
+        """Take a new image into the running mean; see `Comparer`."""
+        self._follower.follow()
         if self._subtract_mean and len(self._reference):
             if not len(self._mean):
                 self._mean = self.background.mean.copy()
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
             self._mean += (descriptor - self._mean) / np.float32(self._weight)
 
-    def _follow_map(self) -> None:
-        """When the map has grown, do a piece of the work on what is usual in it now.
-
-        All at once would hold up one image for the better part of a second.
-        """
-        if self._next is None and not self.background.fits:
-            new = Background(self._reference)
-            self._next = new, new.prepare(self.background)
-        if self._next is not None:
-            background, pieces = self._next
-            if not self.background.places or next(pieces, self) is self:
-                self.background, self._next = background, None
-
     def nearest(
         self, descriptor: NDArray[np.float32], count: int, eligible: int
     ) -> NDArray[np.int64]:
-        """Find the `count` places nearest to a (9216,) float32 descriptor, nearest first.
-
-        Only the first `eligible` places of the map count; if they are fewer, all are given.
-        """
+        """See `Comparer`."""
         return self._search(self._query(descriptor), count, eligible)[0][:count]
 
     def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
-        """By how many standard deviations each place is nearer than usual, (eligible,) float32.
-
-        What is usual for this image, and the deviation from it, are the median and the median
-        absolute deviation of its distances to all places or, in a large map, to a sample of them.
-        There, places beyond those that a search compares stand at 0. So do all in a map of fewer
-        than 20 places, which is too small to know what is usual.
-        """
+        """See `Comparer`."""
         standing = np.zeros(eligible, np.float32)
-        if eligible < _LEAST_PLACES:
+        if eligible < LEAST_PLACES:
             return standing
         query = self._query(descriptor)
         ids, fits = self._search(query, COMPARED, eligible)
@@ -91,6 +121,15 @@ class Comparer:
             standing[ids] = (median - fits) / deviation
         return standing
 
+    def compare(
+        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
+    ) -> Compared:
+        """Eq. 5 and 6, whatever is subtracted elsewhere; see `Comparer`."""
+        order = np.argsort(indices)
+        distances = np.empty(len(indices), np.float32)
+        distances[order] = self._reference.distances(descriptor, indices[order])
+        return Compared(distances, np.zeros((len(indices), 2), np.int64))
+
     def _query(self, descriptor: NDArray[np.float32]) -> NDArray[np.float32]:
         return descriptor - self._mean if len(self._mean) else descriptor
 
@@ -102,7 +141,7 @@ class Comparer:
         # Less the mean, the order is another: the nearest must be looked for among more.
         count = max(count, COMPARED) if len(self._mean) else count
         found = self._reference.search(query, count + excluded)
-        ids, fits = found.ids[0], self._fits(query, found.ids[0], found.distances[0])
+        ids, fits = found.indices[0], self._fits(query, found.indices[0], found.distances[0])
         chosen = np.flatnonzero(ids < eligible)
         chosen = chosen[np.lexsort((ids[chosen], fits[chosen]))]
         return ids[chosen], fits[chosen]

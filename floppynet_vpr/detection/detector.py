@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
-from floppynet_vpr.detection.comparison import Comparer
+from floppynet_vpr.detection.comparison import Compared, Comparer, RigidComparer
 from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
 from floppynet_vpr.detection.motion import MotionGate
-from floppynet_vpr.detection.options import SEQUENCES, SINGLE, DetectorOptions
+from floppynet_vpr.detection.options import SEQUENCES, SINGLE, TOLERANT_MATCHING, DetectorOptions
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
+from floppynet_vpr.detection.tolerant import TolerantComparer
 from floppynet_vpr.mapping import Place, ReferenceMap
 
 
@@ -30,8 +31,10 @@ class Candidate:
     """
 
     place: Place
+    index: int
     distance: float
     score: float
+    shift: tuple[int, int] = (0, 0)
     inliers: int = -1
     verified: bool = False
 
@@ -111,13 +114,13 @@ class LoopClosureDetector:
             belief = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief, self.reference.borders)[ids]
-        return self._verdict(ids, self._distances(descriptor, ids), beliefs)
+        return self._verdict(ids, self._comparer.compare(descriptor, ids), beliefs)
 
     def _restart(self) -> None:
         """Forget what was seen."""
         options = self.options
         self._mode = options.mode
-        self._comparer = Comparer(self.reference, options.subtract_mean)
+        self._comparer = _comparer(self.reference, options)
         self._sequence = None if options.sequence == SINGLE else SEQUENCES[options.sequence]()
         self._gate = MotionGate()
         self._here = self._followed = 0
@@ -144,31 +147,28 @@ class LoopClosureDetector:
             self._believed = float(belief.sum())
         return belief
 
-    def _distances(
-        self, descriptor: NDArray[np.float32], ids: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        order = np.argsort(ids)
-        distances = np.empty(len(ids), np.float32)
-        distances[order] = self.reference.distances(descriptor, ids[order])
-        return distances
-
     def _verdict(
         self,
         ids: NDArray[np.int64],
-        distances: NDArray[np.float32],
+        compared: Compared,
         beliefs: NDArray[np.float32],
     ) -> Detection:
         limits, calibration = self.limits, self.reference.calibrations.get(self._mode)
         single = self._sequence is None
         candidates = []
-        for place, distance, belief in zip(
-            ids.tolist(), distances.tolist(), beliefs.tolist(), strict=True
+        for place, distance, shift, belief in zip(
+            ids.tolist(),
+            compared.distances.tolist(),
+            compared.shifts.tolist(),
+            beliefs.tolist(),
+            strict=True,
         ):
             if calibration is not None:
                 score = calibration.confidence(distance if single else belief)
             else:
                 score = max(0.0, 1 - distance**2 / 2) if single else belief
-            candidates.append(Candidate(self.reference.places[place], distance, score))
+            known = self.reference.places[place]
+            candidates.append(Candidate(known, place, distance, score, (shift[0], shift[1])))
         if not candidates:
             return Detection(limits, (), 0.0, "the map has no place to match")
         best, belief = candidates[0], float(beliefs[0])
@@ -182,3 +182,9 @@ def _most_believed(belief: NDArray[np.float32], count: int) -> NDArray[np.int64]
     if count < len(belief):
         places = np.flatnonzero(belief >= np.partition(belief, -count)[-count])
     return places[np.argsort(-belief[places], kind="stable")[:count]]
+
+
+def _comparer(reference: ReferenceMap, options: DetectorOptions) -> Comparer:
+    if options.matching == TOLERANT_MATCHING:
+        return TolerantComparer(reference)
+    return RigidComparer(reference, options.subtract_mean)

@@ -17,6 +17,10 @@ SEQUENCES: dict[str, Callable[[], SequenceModel]] = {"filter": BayesFilter, "lin
 
 SEQUENCE_CHOICES = (SINGLE, *SEQUENCES)
 
+TOLERANT_MATCHING, RIGID_MATCHING = "tolerant", "rigid"
+MATCHING_CHOICES = (TOLERANT_MATCHING, RIGID_MATCHING)
+"""Ways of comparing an image with a place."""
+
 
 @dataclass(frozen=True)
 class DetectorOptions:
@@ -32,6 +36,7 @@ class DetectorOptions:
     threshold: float = 0.0
     confidence: float = 0.0
     top_k: int = 5
+    matching: str = TOLERANT_MATCHING
     sequence: str = SINGLE
     subtract_mean: bool = False
     exclude_images: int = 20
@@ -40,4 +45,5 @@ class DetectorOptions:
     @property
     def mode(self) -> str:
         """Name of what decides how good a match is; a calibration is for one of these."""
-        return self.sequence + (" less mean" if self.subtract_mean else "")
+        less = " less mean" if self.subtract_mean and self.matching == RIGID_MATCHING else ""
+        return f"{self.matching} {self.sequence}{less}"

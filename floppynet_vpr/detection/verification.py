@@ -77,7 +77,7 @@ class Verifier:
         candidate stays unchecked (`inliers` -1), and so does the verdict on it.
         """
         deadline = self._clock() + self.options.budget_ms / 1000
-        kept = [reference.features_of(known.place.id) for known in detection.candidates]
+        kept = [reference.features_of(known.index) for known in detection.candidates]
         if not any(kept) or not self._is_time_for(self._finding + self._checking, deadline):
             return detection
         begun = self._clock()

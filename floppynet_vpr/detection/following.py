@@ -1,0 +1,34 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps up with a map that grows, a piece of work with each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from floppynet_vpr.detection.background import Background
+from floppynet_vpr.mapping import ReferenceMap
+
+
+class MapFollower:
+    """Knows what is usual in a map (`Background`) while it grows.
+
+    All that at once would hold up one image for the better part of a second.
+    """
+
+    def __init__(self, reference: ReferenceMap) -> None:
+        """Look at `reference`."""
+        self._reference = reference
+        self.background = Background(reference)
+        self._next: tuple[Background, Iterator[None]] | None = None
+
+    def follow(self) -> None:
+        """When the map has grown, do a piece of the work on what is usual in it now."""
+        if self._next is None and not self.background.fits:
+            new = Background(self._reference)
+            self._next = new, new.prepare(self.background)
+        if self._next is not None:
+            background, pieces = self._next
+            done = object()
+            if not self.background.places or next(pieces, done) is done:
+                self.background, self._next = background, None

@@ -1,0 +1,110 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compares an image with the places of a map with shifts, less the means of both drives.
+
+A camera in another lane, or tilted, shows the same things a cell or two away; other light or
+another season changes all images of a drive alike. See `mapping.centred` for the distance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.comparison import LEAST_PLACES, Compared
+from floppynet_vpr.detection.following import MapFollower
+from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.mapping.cells import turn
+from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
+from floppynet_vpr.mapping.reference_map import COMPARED
+from floppynet_vpr.mapping.shifts import TOLERANT
+
+_MAP_MEAN_WEIGHT = 10
+_MOST_WEIGHT = 1000
+
+
+class TolerantComparer:
+    """Compares images less the running mean of their drive; a `Comparer`.
+
+    The running mean starts as that of the map, with the weight of 10 images; from 1,000 images on,
+    old ones fade.
+    """
+
+    def __init__(self, reference: ReferenceMap) -> None:
+        """Compare with `reference`."""
+        self._reference = reference
+        self._follower = MapFollower(reference)
+        self._centred = CentredMap(reference, TOLERANT)
+        self._mean = self._centred.mean
+        self._weight = _MAP_MEAN_WEIGHT
+        self._asked: tuple[NDArray[np.float32], CentredMap, CentredQuery] | None = None
+
+    @property
+    def background(self) -> Background:
+        """What is usual in the map."""
+        return self._follower.background
+
+    def seen(self, descriptor: NDArray[np.float32]) -> None:
+        """Take a new image into the running mean; see `Comparer`."""
+        self._follower.follow()
+        self._renew()
+        if len(self._reference):
+            self._weight = min(self._weight + 1, _MOST_WEIGHT)
+            turned = turn(descriptor)[0]
+            self._mean = self._mean + (turned - self._mean) / np.float32(self._weight)
+            self._asked = None
+
+    def _renew(self) -> None:
+        """Take new means of the map's sessions where it has grown by a quarter."""
+        count, known = len(self._reference), self._centred.places
+        if count > max(1.25 * known, known + LEAST_PLACES) or (count and not known):
+            if not known:
+                self._mean = np.zeros_like(self._mean)
+            self._centred = CentredMap(self._reference, TOLERANT)
+            if not known:
+                self._mean = self._centred.mean
+
+    def nearest(
+        self, descriptor: NDArray[np.float32], count: int, eligible: int
+    ) -> NDArray[np.int64]:
+        """See `Comparer`."""
+        indices, found = self._centred.nearest(self._query(descriptor), count, eligible)
+        return indices[np.lexsort((indices, found.squares))[:count]]
+
+    def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
+        """See `Comparer`."""
+        standing = np.zeros(eligible, np.float32)
+        if eligible < LEAST_PLACES:
+            return standing
+        query = self._query(descriptor)
+        indices, found = self._centred.nearest(query, COMPARED, eligible)
+        distances = np.sqrt(found.squares)
+        usual = distances
+        if len(indices) < eligible:
+            sample = self.background.sample[::2]
+            usual = np.sqrt(self._centred.compare(query, sample[sample < eligible]).squares)
+        median, deviation = robust_spread(usual)
+        if deviation > 0:
+            standing[indices] = (median - distances) / deviation
+        return standing
+
+    def compare(
+        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
+    ) -> Compared:
+        """See `Comparer`."""
+        order = np.argsort(indices)
+        found = self._centred.compare(self._query(descriptor), indices[order])
+        distances = np.empty(len(indices), np.float32)
+        distances[order] = np.sqrt(found.squares)
+        shifts = np.empty((len(indices), 2), np.int64)
+        shifts[order] = TOLERANT.steps[found.shifts]
+        return Compared(distances, shifts)
+
+    def _query(self, descriptor: NDArray[np.float32]) -> CentredQuery:
+        """Prepare an image, once for all that is asked of it."""
+        asked = self._asked
+        if asked is None or asked[0] is not descriptor or asked[1] is not self._centred:
+            query = self._centred.query(descriptor, self._mean)
+            self._asked = asked = descriptor, self._centred, query
+        return asked[2]

@@ -1,0 +1,107 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A map whose places are seen less the mean of their session, as it was at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded, round_cells, turn
+from floppynet_vpr.mapping.centred import Comparison, Means, compare
+from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
+from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.mapping.shifts import Shifts
+
+_QUERY_BITS = 4
+_PRIOR_PLACES = 10
+
+
+@dataclass(frozen=True)
+class CentredQuery:
+    """An image less the mean of its drive: rounded, its signs, (36, 32) uint8, and products.
+
+    `mean_products` (sessions + 1, shifts) float32 are those with the means of the map's sessions.
+    """
+
+    rounded: Rounded
+    signs: NDArray[np.uint8]
+    mean_products: NDArray[np.float32]
+
+
+class CentredMap:
+    """Finds and compares places less the mean of their session, with shifts.
+
+    The means are those of the moment in which it was made. That of a session of few places is
+    drawn to the mean of the whole map, with the weight of 10 places; a session that began later
+    has the mean of the whole map.
+    """
+
+    def __init__(self, reference: ReferenceMap, shifts: Shifts) -> None:
+        """Look at `reference`, which may grow."""
+        self._reference = reference
+        self._shifts = shifts
+        self.places = len(reference)
+        """Places that the map had at that moment."""
+        counts = [last - first for first, last in spans(reference.borders, self.places)]
+        means, weights = reference.means(), np.array(counts, np.float32)[: len(reference.sessions)]
+        whole = np.zeros((CELLS, CHANNELS), np.float32)
+        for mean, weight in zip(means, weights.tolist(), strict=True):
+            whole += mean * np.float32(weight / max(1, self.places))
+        self.mean = whole
+        """The mean turned feature map of the whole map, (36, 256) float32."""
+        drawn = [
+            mean + (whole - mean) * np.float32(_PRIOR_PLACES / (_PRIOR_PLACES + weight))
+            for mean, weight in zip(means, weights.tolist(), strict=True)
+        ]
+        self._known = len(drawn)
+        self._means = Means(np.stack([*drawn, whole]))
+        self._remainders = np.empty((0, CELLS), np.float32)
+
+    def query(
+        self, descriptor: NDArray[np.float32], mean: NDArray[np.float32]
+    ) -> CentredQuery:
+        """Prepare a (9216,) float32 descriptor, less its drive's (36, 256) turned mean."""
+        turned = turn(descriptor)[0] - mean
+        rounded = round_cells(turned, _QUERY_BITS)
+        signs = np.packbits(turned >= 0, axis=-1)
+        return CentredQuery(rounded, signs, self._means.products(rounded, self._shifts))
+
+    def nearest(
+        self, query: CentredQuery, count: int, end: int
+    ) -> tuple[NDArray[np.int64], Comparison]:
+        """Find at least `count` places before `end`, by comparing 256 or more.
+
+        Returns the indices of all that were compared, ascending, and the comparison.
+        """
+        indices = self._reference.candidates(
+            query.signs, max(count, COMPARED), self._shifts, end
+        )
+        return indices, self.compare(query, indices)
+
+    def compare(self, query: CentredQuery, indices: NDArray[np.int64]) -> Comparison:
+        """Compare a query with the places `indices`, ascending."""
+        self._measure()
+        sessions = np.searchsorted(self._reference.borders, indices, side="right")
+        sessions = np.minimum(sessions, self._known)
+        return compare(
+            query.rounded,
+            self._reference.codes(indices),
+            self._remainders[indices],
+            query.mean_products[sessions],
+            self._shifts,
+        )
+
+    def _measure(self) -> None:
+        """Compute the remainders of places that were added since."""
+        done, count = len(self._remainders), len(self._reference)
+        if done == count:
+            return
+        parts = [self._remainders]
+        for number, (first, last) in enumerate(spans(self._reference.borders, count)):
+            for start in range(max(first, done), last, COMPARED):
+                codes = self._reference.codes(np.arange(start, min(start + COMPARED, last)))
+                parts.append(self._means.remainders(codes, min(number, self._known)))
+        self._remainders = np.concatenate(parts)
