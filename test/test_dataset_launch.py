@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,24 @@ def test_a_failed_step_ends_the_launch(tmp_path: Path) -> None:
     description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
     assert run_launch(description, {"root": str(tmp_path), "folder": str(tmp_path / "kept")}) != 0
     assert not list(tmp_path.glob("kept/*.fvm"))
+
+
+def test_a_node_that_ends_while_playing_ends_the_launch(ros_domain: int, tmp_path: Path) -> None:
+    write_drives(tmp_path / "data")
+    (tmp_path / "street.yaml").write_text(DATASET)
+    killed: list[str] = []
+
+    def kill_the_node(event: Any, context: Any) -> None:
+        if event.process_name.startswith("vpr_node"):
+            os.kill(event.pid, signal.SIGKILL)
+            killed.append(event.process_name)
+
+    description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
+    watch = launch.event_handlers.OnProcessStart(on_start=kill_the_node)
+    description.add_action(launch.actions.RegisterEventHandler(watch))
+    arguments = {"root": str(tmp_path / "data"), "folder": str(tmp_path / "kept"), "delay": "600"}
+    assert run_launch(description, arguments) == 1
+    assert len(killed) == 1
 
 
 def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) -> None:

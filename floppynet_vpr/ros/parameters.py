@@ -89,12 +89,11 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=setting.text,
         additional_constraints=f"must be {setting.allowed}",
-        type=Parameter.Type.from_parameter_value(setting.default).value,
+        # The type is checked here: rclpy would not take 1 for 1.0.
+        dynamic_typing=True,
     )
     if not setting.live:
         descriptor.description += " Read when the node is configured."
-    # Else ROS would not take 1 for 1.0.
-    descriptor.dynamic_typing = isinstance(setting.default, float)
     if setting.minimum is None or setting.maximum is None:
         return descriptor
     if isinstance(setting.default, float):
