@@ -87,7 +87,7 @@ class Setting:
         value: object = text
         try:
             if isinstance(self.default, bool):
-                value = {"true": True, "false": False}.get(text, text)
+                value = {"true": True, "false": False}.get(text.lower(), text)
             elif not isinstance(self.default, str):
                 value = type(self.default)(text)
         except ValueError:

@@ -58,14 +58,13 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
 
 def argument_of(setting: Setting) -> DeclareLaunchArgument:
     """Declare the argument that overrides a parameter."""
-    choices = ("true", "false") if isinstance(setting.default, bool) else setting.choices
-    number = isinstance(setting.default, int | float) and not choices
+    needed = "" if setting.choices or setting.allowed == "text" else f" Must be {setting.allowed}."
     return DeclareLaunchArgument(
         setting.name,
         default_value="",
-        choices=["", *choices] if choices else None,
-        description=f"{setting.text}{f' Must be {setting.allowed}.' if number else ''} Not given: "
-        f"as in params_file ({setting.written_default} by default).",
+        choices=["", *setting.choices] if setting.choices else None,
+        description=f"{setting.text}{needed} Not given: as in params_file "
+        f"({setting.written_default} by default).",
     )
 
 

@@ -95,8 +95,8 @@ def test_every_argument_is_described() -> None:
 def test_every_parameter_and_input_topic_of_the_node_can_be_set() -> None:
     arguments = {argument.name: argument for argument in launch_module().declared_arguments()}
     for setting in SETTINGS:
-        choices = ("true", "false") if isinstance(setting.default, bool) else setting.choices
-        assert arguments[setting.name].choices == (["", *choices] if choices else None)
+        choices = ["", *setting.choices] if setting.choices else None
+        assert arguments[setting.name].choices == choices
         assert setting.written_default in arguments[setting.name].description
     assert {"image", "odom", "pose"} <= set(arguments)
 
@@ -112,7 +112,7 @@ def test_an_unknown_choice_is_refused_before_anything_starts(name: str, value: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top_k", "many"), ("threshold", "nan"), ("keyframe_degrees", "200"), ("params_file", "/no")],
+    [("top_k", "many"), ("threshold", "nan"), ("verify", "yes"), ("params_file", "/no")],
 )
 def test_a_value_of_the_wrong_kind_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises((RuntimeError, VprError), match=f"{name}.* must be"):
@@ -123,9 +123,9 @@ def test_only_given_arguments_override_the_parameter_file() -> None:
     module = launch_module()
     none_given = {setting.name: "" for setting in module.PARAMETERS}
     assert module.overrides(none_given) == {}
-    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false"}
+    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false", "verify": "True"}
     values = module.overrides(some)
-    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False}
+    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False, "verify": True}
     assert isinstance(values["threshold"], float)
 
 

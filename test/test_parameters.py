@@ -82,7 +82,7 @@ def test_the_table_needs_no_ros() -> None:
         ("threshold", "0.25", 0.25),
         ("top_k", "7", 7),
         ("verify", "true", True),
-        ("verify", "false", False),
+        ("verify", "False", False),
         ("base_frame", "1", "1"),
         ("sequence", "filter", "filter"),
     ],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.background import Needs
 from floppynet_vpr.detection.comparison import Comparer
-from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
+from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, Limits, limits_in_force
 from floppynet_vpr.detection.motion import MotionGate
 from floppynet_vpr.detection.options import SEQUENCES, SINGLE, DetectorOptions
 from floppynet_vpr.detection.recent import RecentPlaces
@@ -131,7 +131,7 @@ class LoopClosureDetector:
         return Needs(
             mean=self.options.subtract_mean,
             step=not single,
-            threshold=single and self.limits.origin == AUTOMATIC,
+            threshold=single and self.limits.origin not in (GIVEN, CALIBRATED),
         )
 
     def _believe(
