@@ -158,7 +158,8 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
     try:
         description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
         arguments = {"root": str(tmp_path / "data"), "folder": str(tmp_path / "kept")}
-        assert run_launch(description, arguments) == 0
+        # An argument of vpr.launch.py, which the node gets.
+        assert run_launch(description, {**arguments, "top_k": "2"}) == 0
     finally:
         ended.set()
         listening.join()
@@ -171,4 +172,5 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
         for a in answers
     }
     assert found == {stamp: place for place, stamp in enumerate(stamps)}
+    assert {len(answer.candidates) for answer in answers} == {2}
     assert (tmp_path / "kept" / "street_morning.fvm").is_file()
