@@ -59,7 +59,7 @@ class Comparer:
             self._next = new, new.prepare(needs)
         if self._next is not None:
             background, pieces = self._next
-            if not self.background.places or _is_finished(pieces):
+            if not self.background.places or not _do_one(pieces):
                 self.background, self._next = background, None
 
     def nearest(
@@ -121,13 +121,13 @@ class Comparer:
         return _centred(query, ids, distances, self.background)
 
 
-def _is_finished(pieces: Iterator[None]) -> bool:
-    """Do the next piece of work; returns whether there was none left."""
+def _do_one(pieces: Iterator[None]) -> bool:
+    """Do the next piece of work; returns whether there was one."""
     try:
         next(pieces)
     except StopIteration:
-        return True
-    return False
+        return False
+    return True
 
 
 def _centred(
