@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.background import Background, Needs, robust_spread
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
 
@@ -37,26 +37,29 @@ class Comparer:
         self._weight = _MAP_MEAN_WEIGHT
         self._next: tuple[Background, Iterator[None]] | None = None
 
-    def seen(self, descriptor: NDArray[np.float32]) -> None:
-        """Take a new image, (9216,) float32, into the running mean."""
-        self._follow_map()
+    def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
+        """Take a new image, (9216,) float32, into the running mean.
+
+        `needs` are those that the background has to be ready for when the map has grown.
+        """
+        self._follow_map(needs)
         if self._subtract_mean and len(self._reference):
             if not len(self._mean):
                 self._mean = self.background.mean.copy()
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
             self._mean += (descriptor - self._mean) / np.float32(self._weight)
 
-    def _follow_map(self) -> None:
+    def _follow_map(self, needs: Needs) -> None:
         """When the map has grown, do a piece of the work on what is usual in it now.
 
         All at once would hold up one image for the better part of a second.
         """
         if self._next is None and not self.background.fits:
             new = Background(self._reference)
-            self._next = new, new.prepare(self.background)
+            self._next = new, new.prepare(needs)
         if self._next is not None:
             background, pieces = self._next
-            if not self.background.places or next(pieces, self) is self:
+            if not self.background.places or not _do_one(pieces):
                 self.background, self._next = background, None
 
     def nearest(
@@ -116,6 +119,15 @@ class Comparer:
         if not len(self._mean):
             return distances
         return _centred(query, ids, distances, self.background)
+
+
+def _do_one(pieces: Iterator[None]) -> bool:
+    """Do the next piece of work; returns whether there was one."""
+    try:
+        next(pieces)
+    except StopIteration:
+        return False
+    return True
 
 
 def _centred(
