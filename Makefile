@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env train-env demo test test-processors test-training lint clean
+.PHONY: help env train-env demo test test-processors test-training lint parameters clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
@@ -48,6 +48,9 @@ test-training: train-env ## Check the training with PyTorch
 
 lint: env ## Check style and types only
 	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary
+
+parameters: env ## Write config/vpr.yaml and README's table after a change of parameters.py
+	@$(IN_ENV) python tools/write_parameters.py
 
 clean: ## Remove everything that was made
 	rm -rf .venv build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

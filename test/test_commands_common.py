@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,16 @@ import pytest
 from floppynet_vpr.commands import benchmark_map, export_onnx, make_bag, map_info, play_bag
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.weights import load_weights
+
+INTERRUPTED_IMPORT = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "floppynet_vpr.commands.common":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module(sys.argv[1], run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -71,3 +84,16 @@ def test_numbers_that_are_none_are_refused(
         command.main([*words, number])  # type: ignore[attr-defined]
     assert ended.value.code == 2
     assert number in capsys.readouterr().err
+
+
+def test_ctrl_c_during_the_imports_of_a_command_is_told_in_a_word() -> None:
+    setup = (Path(__file__).resolve().parents[1] / "setup.py").read_text()
+    listed = re.search(r"COMMANDS = \[(.*?)\]", setup, re.DOTALL)
+    assert listed is not None
+    commands = re.findall(r'"(\w+)"', listed[1])
+    assert len(commands) > 10
+    for command in commands:
+        words = [sys.executable, "-c", INTERRUPTED_IMPORT, f"floppynet_vpr.commands.{command}"]
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert ended.returncode != 0
+        assert (ended.stdout, ended.stderr) == ("", "interrupted\n"), command

@@ -4,9 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +124,65 @@ def test_a_failed_step_ends_the_launch(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("kept/*.fvm"))
 
 
+def test_a_node_that_ends_while_playing_ends_the_launch(ros_domain: int, tmp_path: Path) -> None:
+    write_drives(tmp_path / "data")
+    (tmp_path / "street.yaml").write_text(DATASET)
+    killed: list[str] = []
+
+    def kill_the_node(event: Any, context: Any) -> None:
+        if event.process_name.startswith("vpr_node"):
+            os.kill(event.pid, signal.SIGKILL)
+            killed.append(event.process_name)
+
+    description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
+    watch = launch.event_handlers.OnProcessStart(on_start=kill_the_node)
+    description.add_action(launch.actions.RegisterEventHandler(watch))
+    arguments = {"root": str(tmp_path / "data"), "folder": str(tmp_path / "kept"), "delay": "600"}
+    assert run_launch(description, arguments) == 1
+    assert len(killed) == 1
+
+
+LAUNCHED = """
+import sys
+import launch
+from floppynet_vpr.ros.dataset_launch import describe_dataset
+dataset, *arguments = sys.argv[1:]
+service = launch.LaunchService()
+for argument in arguments:
+    service.context.launch_configurations.update([argument.split(":=")])
+service.include_launch_description(describe_dataset(dataset))
+sys.exit(service.run())
+"""
+
+
+def test_ctrl_c_while_playing_ends_everything_in_order(ros_domain: int, tmp_path: Path) -> None:
+    write_drives(tmp_path / "data")
+    (tmp_path / "street.yaml").write_text(DATASET)
+    said = tmp_path / "said"
+    arguments = (f"root:={tmp_path / 'data'}", f"folder:={tmp_path / 'kept'}", "delay:=600")
+    with said.open("w") as log:
+        launched = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHED, str(tmp_path / "street.yaml"), *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own, which Ctrl-C reaches as a whole
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not ("waiting for images" in said.read_text() and "messages on" in said.read_text()):
+            assert launched.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.05)
+        os.killpg(launched.pid, signal.SIGINT)
+        status = launched.wait(PATIENCE_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(launched.pid, signal.SIGKILL)
+    told = said.read_text()
+    assert status == 0, told
+    assert "Traceback" not in told and "Caught exception" not in told, told
+    assert re.search(r"vpr_node-\d+\]: process has finished cleanly", told), told
+
+
 def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) -> None:
     from floppynet_vpr_msgs.msg import LoopClosure
 
@@ -138,7 +204,8 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
     try:
         description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
         arguments = {"root": str(tmp_path / "data"), "folder": str(tmp_path / "kept")}
-        assert run_launch(description, arguments) == 0
+        # An argument of vpr.launch.py, which the node gets.
+        assert run_launch(description, {**arguments, "top_k": "2"}) == 0
     finally:
         ended.set()
         listening.join()
@@ -151,4 +218,5 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
         for a in answers
     }
     assert found == {stamp: place for place, stamp in enumerate(stamps)}
+    assert {len(answer.candidates) for answer in answers} == {2}
     assert (tmp_path / "kept" / "street_morning.fvm").is_file()

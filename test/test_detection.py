@@ -12,7 +12,7 @@ import pytest
 from synthetic_drives import WAYS, Descriptors, street, unit
 
 from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
-from floppynet_vpr.detection.background import Background
+from floppynet_vpr.detection.background import Background, Needs
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.mapping import Calibration, Place, ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
@@ -266,11 +266,10 @@ def test_what_is_found_out_in_pieces_is_what_is_found_out_at_once() -> None:
     for row in rows[:50]:
         reference.add(row, "")
     former = Background(reference)
-    _ = former.threshold, former.step, former.mean
     for row in rows[50:]:
         reference.add(row, "")
     new, fresh = Background(reference), Background(reference)
-    for _ in new.prepare(former):
+    for _ in new.prepare(Needs(mean=True, step=True, threshold=True)):
         pass
     reference.asked = 0
     prepared = new.threshold, new.step, new.usual

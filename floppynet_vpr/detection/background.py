@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +30,15 @@ def robust_spread(values: NDArray[np.float32]) -> tuple[float, float]:
     """Median, and the standard deviation estimated from the median absolute deviation."""
     middle = np.median(values)
     return float(middle), float(_MAD_TO_DEVIATION * np.median(np.abs(values - middle)))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What of a background will be asked for: see its properties of these names."""
+
+    mean: bool = False
+    step: bool = False
+    threshold: bool = False
 
 
 class Background:
@@ -58,21 +68,20 @@ class Background:
             return not len(self._reference)
         return len(self._reference) <= max(1.25 * self.places, self.places + _LEAST_PLACES)
 
-    def prepare(self, former: Background) -> Iterator[None]:
-        """Compute what was asked of `former`, a background of the same map; a piece at a time."""
-        asked = vars(former)
-        if "mean" in asked:
+    def prepare(self, needs: Needs) -> Iterator[None]:
+        """Compute what is needed, a piece at a time; the iterator ends when all is there."""
+        if needs.mean:
             for place in self.sample.tolist():
                 self._descriptor(place)
                 yield
             for first in range(0, self.places, SAMPLE):
                 self._measure(first + SAMPLE)
                 yield
-        if "step" in asked:
+        if needs.step:
             for place in self.sample.tolist():
                 self.step_after(place)
                 yield
-        if "threshold" in asked:
+        if needs.threshold:
             for index in range(len(self.sample)):
                 self._row(index)
                 yield

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.background import Background, Needs, robust_spread
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
@@ -41,8 +41,11 @@ class Comparer(Protocol):
     def background(self) -> Background:
         """What is usual in the map."""
 
-    def seen(self, descriptor: NDArray[np.float32]) -> None:
-        """Take a new image, (9216,) float32, into account for those that follow."""
+    def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
+        """Take a new image, (9216,) float32, into account for those that follow.
+
+        `needs` are those that the background has to be ready for when the map has grown.
+        """
 
     def nearest(
         self, descriptor: NDArray[np.float32], count: int, eligible: int
@@ -61,9 +64,7 @@ class Comparer(Protocol):
         than 20 places, which is too small to know what is usual.
         """
 
-    def compare(
-        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
-    ) -> Compared:
+    def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """Compare an image with the places `indices`."""
 
 
@@ -89,9 +90,9 @@ class RigidComparer:
         """What is usual in the map."""
         return self._follower.background
 
-    def seen(self, descriptor: NDArray[np.float32]) -> None:
+    def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
         """Take a new image into the running mean; see `Comparer`."""
-        self._follower.follow()
+        self._follower.follow(needs)
         if self._subtract_mean and len(self._reference):
             if not len(self._mean):
                 self._mean = self.background.mean.copy()
@@ -121,9 +122,7 @@ class RigidComparer:
             standing[ids] = (median - fits) / deviation
         return standing
 
-    def compare(
-        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
-    ) -> Compared:
+    def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """Eq. 5 and 6, whatever is subtracted elsewhere; see `Comparer`."""
         order = np.argsort(indices)
         distances = np.empty(len(indices), np.float32)

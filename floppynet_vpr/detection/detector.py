@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
+from floppynet_vpr.detection.background import Needs
 from floppynet_vpr.detection.comparison import Compared, Comparer, RigidComparer
-from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
+from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, Limits, limits_in_force
 from floppynet_vpr.detection.motion import MotionGate
 from floppynet_vpr.detection.options import SEQUENCES, SINGLE, TOLERANT_MATCHING, DetectorOptions
 from floppynet_vpr.detection.recent import RecentPlaces
@@ -105,7 +106,7 @@ class LoopClosureDetector:
             self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
         if self._sequence is None:
-            self._comparer.seen(descriptor)
+            self._comparer.seen(descriptor, self._needs)
             if self.limits.origin == AUTOMATIC:
                 self._threshold.watch(descriptor, self._comparer.background)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
@@ -126,6 +127,16 @@ class LoopClosureDetector:
         self._here = self._followed = 0
         self._believed = 0.0
 
+    @property
+    def _needs(self) -> Needs:
+        """What is asked of a background with the options as they are now."""
+        single = self._sequence is None
+        return Needs(
+            mean=self.options.subtract_mean,
+            step=not single,
+            threshold=single and self.limits.origin not in (GIVEN, CALIBRATED),
+        )
+
     def _believe(
         self, sequence: SequenceModel, descriptor: NDArray[np.float32], eligible: int
     ) -> NDArray[np.float32]:
@@ -135,7 +146,7 @@ class LoopClosureDetector:
             descriptor, background.step, lambda: background.step_after(here), self._believed
         )
         if moved:
-            self._comparer.seen(descriptor)
+            self._comparer.seen(descriptor, self._needs)
         standing = self._comparer.standing(descriptor, eligible)
         # When stamps jump back, places may be recent once more that had been followed.
         self._followed = max(self._followed, eligible)

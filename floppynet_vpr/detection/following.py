@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from floppynet_vpr.detection.background import Background
+from floppynet_vpr.detection.background import Background, Needs
 from floppynet_vpr.mapping import ReferenceMap
 
 
@@ -22,13 +22,24 @@ class MapFollower:
         self.background = Background(reference)
         self._next: tuple[Background, Iterator[None]] | None = None
 
-    def follow(self) -> None:
-        """When the map has grown, do a piece of the work on what is usual in it now."""
+    def follow(self, needs: Needs) -> None:
+        """When the map has grown, do a piece of the work on what is usual in it now.
+
+        `needs` are those that it has to be ready for.
+        """
         if self._next is None and not self.background.fits:
             new = Background(self._reference)
-            self._next = new, new.prepare(self.background)
+            self._next = new, new.prepare(needs)
         if self._next is not None:
             background, pieces = self._next
-            done = object()
-            if not self.background.places or next(pieces, done) is done:
+            if not self.background.places or not _do_one(pieces):
                 self.background, self._next = background, None
+
+
+def _do_one(pieces: Iterator[None]) -> bool:
+    """Do the next piece; False when there is none left."""
+    try:
+        next(pieces)
+    except StopIteration:
+        return False
+    return True

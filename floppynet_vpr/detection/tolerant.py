@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.background import Background, Needs, robust_spread
 from floppynet_vpr.detection.comparison import LEAST_PLACES, Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
@@ -45,9 +45,9 @@ class TolerantComparer:
         """What is usual in the map."""
         return self._follower.background
 
-    def seen(self, descriptor: NDArray[np.float32]) -> None:
+    def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
         """Take a new image into the running mean; see `Comparer`."""
-        self._follower.follow()
+        self._follower.follow(needs)
         self._renew()
         if len(self._reference):
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
@@ -89,9 +89,7 @@ class TolerantComparer:
             standing[indices] = (median - distances) / deviation
         return standing
 
-    def compare(
-        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
-    ) -> Compared:
+    def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """See `Comparer`."""
         order = np.argsort(indices)
         found = self._centred.compare(self._query(descriptor), indices[order])

@@ -70,9 +70,7 @@ class Candidates:
         costs = (shares * shifts.costs).min(axis=1)
         return chosen[np.sort(smallest(costs, count))]
 
-    def _unshifted(
-        self, query: NDArray[np.uint8], end: int, count: int
-    ) -> NDArray[np.int64]:
+    def _unshifted(self, query: NDArray[np.uint8], end: int, count: int) -> NDArray[np.int64]:
         """The places before `end` whose sketches differ least cell upon cell, ascending."""
         row = query.reshape(1, _ROW_BYTES)
         found, distances = [], []

@@ -153,6 +153,4 @@ def _signs() -> tuple[NDArray[np.float32], ...]:
     RandomState, because numpy promises that its numbers stay the same in all versions.
     """
     random = np.random.RandomState(227)
-    return tuple(
-        (2 * random.randint(0, 2, (CHANNELS, 1)) - 1).astype(np.float32) for _ in range(2)
-    )
+    return tuple((2 * random.randint(0, 2, (CHANNELS, 1)) - 1).astype(np.float32) for _ in range(2))

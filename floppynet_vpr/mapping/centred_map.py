@@ -60,9 +60,7 @@ class CentredMap:
         self._means = Means(np.stack([*drawn, whole]))
         self._remainders = np.empty((0, CELLS), np.float32)
 
-    def query(
-        self, descriptor: NDArray[np.float32], mean: NDArray[np.float32]
-    ) -> CentredQuery:
+    def query(self, descriptor: NDArray[np.float32], mean: NDArray[np.float32]) -> CentredQuery:
         """Prepare a (9216,) float32 descriptor, less its drive's (36, 256) turned mean."""
         turned = turn(descriptor)[0] - mean
         rounded = round_cells(turned, _QUERY_BITS)
@@ -76,9 +74,7 @@ class CentredMap:
 
         Returns the indices of all that were compared, ascending, and the comparison.
         """
-        indices = self._reference.candidates(
-            query.signs, max(count, COMPARED), self._shifts, end
-        )
+        indices = self._reference.candidates(query.signs, max(count, COMPARED), self._shifts, end)
         return indices, self.compare(query, indices)
 
     def compare(self, query: CentredQuery, indices: NDArray[np.int64]) -> Comparison:

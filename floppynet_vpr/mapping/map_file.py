@@ -308,7 +308,9 @@ def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
     )
     if len(numbers) and int(numbers.max()) >= MOST_PLACES:
         raise ValueError("numbers is wrong")
-    of_place = [session for session, count in zip(sessions, counts, strict=True) for _ in range(count)]
+    of_place = [
+        session for session, count in zip(sessions, counts, strict=True) for _ in range(count)
+    ]
     places = [
         Place(place_id(session, number), name, stamp, session, _pose(values))
         for session, number, name, stamp, values in zip(

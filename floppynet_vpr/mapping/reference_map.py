@@ -19,7 +19,6 @@ from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.candidates import Candidates
 from floppynet_vpr.mapping.cell_products import best_products
 from floppynet_vpr.mapping.cells import (
-    CHANNELS,
     Codes,
     codes,
     decode,
@@ -321,8 +320,8 @@ class ReferenceMap:
         done = 0
         table = self._tables[VECTORS if self._storage.exact else CODES]
         for rows in table.chunks(indices):
-            found[done : done + len(rows)] = rows.view("<f4") if self._storage.exact else _as_kept(
-                rows
+            found[done : done + len(rows)] = (
+                rows.view("<f4") if self._storage.exact else _as_kept(rows)
             )
             done += len(rows)
         return found
@@ -342,9 +341,7 @@ class ReferenceMap:
         selected._next = self._next
         return selected
 
-    def adopt(
-        self, other: ReferenceMap, indices: NDArray[np.int64], session: str = ""
-    ) -> None:
+    def adopt(self, other: ReferenceMap, indices: NDArray[np.int64], session: str = "") -> None:
         """Add the places `indices`, ascending, of a map of the same weights and storage.
 
         What is kept of them is copied bit for bit; sessions without a name get `session` for one.
@@ -357,9 +354,7 @@ class ReferenceMap:
         self._features.adopt(other._features, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
-        named = {
-            one.uid: replace(one, name=one.name or session) for one in other.sessions
-        }
+        named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
         for place in (other._places[index] for index in indices.tolist()):
             self._add_place(replace(place, session=named[place.session.uid]))
 

@@ -21,8 +21,8 @@ class Shifts:
 
     `steps` is (s, 2) int64: by how many cells the place's map is read farther to the right, and
     farther down, than the query's. `query_cells` and `place_cells` are (p,) int32, the cells
-    (row * 6 + column) that meet; those of shift i are from `first[i]` to before `first[i + 1]`, (s + 1,) int64. `costs` is
-    (s,) float32, 1.05 for each step. Fewer steps come first.
+    (row * 6 + column) that meet; those of shift i are from `first[i]`, (s + 1,) int64, to before
+    `first[i + 1]`. `costs` is (s,) float32, 1.05 for each step. Fewer steps come first.
     """
 
     steps: NDArray[np.int64]

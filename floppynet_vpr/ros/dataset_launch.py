@@ -27,6 +27,7 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -184,6 +185,7 @@ class _Run:
         length = how_long(source.stamps_ns(), float(self.given["rate"]))
         ended = EmitEvent(event=Shutdown(reason="the drive has been played"))
         return [
+            _when_the_node_fails(),
             node,
             *([_rviz(share, image)] if self.given["rviz"] == "true" else []),
             LogInfo(
@@ -210,6 +212,17 @@ def _when_done(process: ExecuteProcess, text: str, then: list[Action]) -> Regist
         return after_exit(text, getattr(event, "returncode", 1), context.is_shutdown, then)
 
     return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=decide))
+
+
+def _when_the_node_fails() -> RegisterEventHandler:
+    """End the launch: without the node nobody answers what is played."""
+
+    def decide(event: ProcessExited, context: LaunchContext) -> list[Action]:
+        if not event.process_name.startswith("vpr_node"):
+            return []
+        return after_exit("vpr_node", event.returncode, context.is_shutdown, [])
+
+    return RegisterEventHandler(OnProcessExit(on_exit=decide))
 
 
 def _command(name: str, arguments: Sequence[str]) -> ExecuteProcess:

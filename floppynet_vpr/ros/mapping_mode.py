@@ -16,9 +16,10 @@ from floppynet_vpr.extraction.local_features import extract_features
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
+from floppynet_vpr.parameters import LOCALIZATION
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.map_saver import MapSaver
-from floppynet_vpr.ros.parameters import LOCALIZATION, NodeParameters
+from floppynet_vpr.ros.parameters import NodeParameters
 
 
 class MappingMode:

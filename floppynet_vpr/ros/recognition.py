@@ -11,11 +11,12 @@ from typing import Any
 from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor
 from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.parameters import MAPPING
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_subscriber import decode
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.mapping_mode import MappingMode
-from floppynet_vpr.ros.parameters import MAPPING, NodeParameters
+from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource
 from floppynet_vpr.ros.statistics import FrameTimes
 from floppynet_vpr.stamps import nanoseconds

@@ -1,0 +1,339 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's parameters, each written once; everything that knows them is made from this table.
+
+The node declares them, vpr.launch.py offers them as arguments, and `make parameters` writes
+config/vpr.yaml and the README's table. A new parameter is one more row here. No ROS is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction import BACKENDS
+
+Value = bool | int | float | str
+
+LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter, whose type is that of its default.
+
+    The first sentence of `text` says what it is; the others are for those who want to set it.
+    Numbers have a range, in `unit` if they have one. `live` means that setting it takes effect
+    while the node runs; the others are read when the node is configured.
+    """
+
+    name: str
+    default: Value
+    text: str
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the text, without its full stop."""
+        return self.text.partition(". ")[0].removesuffix(".")
+
+    @property
+    def written_default(self) -> str:
+        """The default as it is written in YAML."""
+        plain = isinstance(self.default, str) and self.default
+        return str(self.default) if plain else json.dumps(self.default)
+
+    @property
+    def values(self) -> str:
+        """The range with its unit, or the choices; empty for text."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g} {self.unit}".rstrip()
+        return "true, false" if isinstance(self.default, bool) else ""
+
+    @property
+    def allowed(self) -> str:
+        """What a value must be, in words."""
+        if self.choices:
+            return f"one of {self.values}"
+        if isinstance(self.default, bool):
+            return "true or false"
+        if isinstance(self.default, str):
+            return "text"
+        kind = "a whole number" if isinstance(self.default, int) else "a number"
+        return f"{kind} from {self.values}"
+
+    def checked(self, value: object) -> Value:
+        """Return a value in the parameter's type: whole numbers will do for others.
+
+        Raises VprError if it is of another type, out of range or not one of the choices.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if isinstance(value, kind) and type(value) is kind and self._admits(value):
+            return value
+        raise VprError(f"{self.name} is {value!r}, but must be {self.allowed}")
+
+    def read(self, text: str) -> Value:
+        """Return the value that was written on a command line; raises VprError, see `checked`."""
+        value: object = text
+        try:
+            if isinstance(self.default, bool):
+                value = {"true": True, "false": False}.get(text.lower(), text)
+            elif not isinstance(self.default, str):
+                value = type(self.default)(text)
+        except ValueError:
+            pass
+        return self.checked(value)
+
+    def _admits(self, value: Value) -> bool:
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, str) or self.minimum is None or self.maximum is None:
+            return True
+        return self.minimum <= value <= self.maximum
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "mode",
+        LOCALIZATION,
+        "localization looks for loop closures in a map and never changes it, mapping "
+        "adds places to the map while driving, both does both. What both has only just added is "
+        "not matched: see exclude_images and exclude_seconds.",
+        choices=(LOCALIZATION, MAPPING, BOTH),
+    ),
+    Setting(
+        "map",
+        "",
+        "Map file to load, or several separated by ':' (day and night, summer and winter). Made by "
+        "build_map or by mapping. Empty: none; ~/load_map loads one later.",
+    ),
+    Setting(
+        "save_map_to",
+        "",
+        "Map file that mapping writes, and goes on with if it exists. One node at a time writes a "
+        "file. Empty: the map is in memory only, until ~/save_map is called.",
+    ),
+    Setting(
+        "save_period",
+        30.0,
+        "Time between two savings of save_map_to, all that a crash or kill -9 may cost. The map is "
+        "also saved on deactivation and at the end (Ctrl-C).",
+        0.5,
+        3600.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "keyframe_distance",
+        0.3,
+        "Descriptor distance from the last place at which an image becomes one. 0 asks for "
+        "nothing. Standing still gives up to 0.2, driving on by 2 m about 0.7.",
+        0.0,
+        2.0,
+        live=True,
+    ),
+    Setting(
+        "keyframe_seconds",
+        0.0,
+        "Time from the last place, by the stamps, that an image must be, too. 0 asks for nothing.",
+        0.0,
+        3600.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "keyframe_metres",
+        0.5,
+        "Where poses are known, distance from the last place that an image must be, too, unless it "
+        "is turned by keyframe_degrees. 0 does not count.",
+        0.0,
+        10000.0,
+        "m",
+        live=True,
+    ),
+    Setting(
+        "keyframe_degrees",
+        15.0,
+        "Turn since the last place that will do instead of keyframe_metres. 0 does not count.",
+        0.0,
+        180.0,
+        "degrees",
+        live=True,
+    ),
+    Setting(
+        "pose_source",
+        "none",
+        "Where the poses of places come from. odometry: nav_msgs/Odometry on `odom`; pose: "
+        "geometry_msgs/PoseStamped on `pose`; tf: tf2, from map_frame to base_frame. none: places "
+        "have no poses, and nothing is drawn in ~/markers.",
+        choices=("none", "odometry", "pose", "tf"),
+    ),
+    Setting(
+        "pose_tolerance",
+        0.1,
+        "Time that a pose may be from the image it is taken for.",
+        0.001,
+        10.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "map_frame",
+        "",
+        "Frame of the map's poses; empty: that of the messages with poses, else `map`. Poses in "
+        "any other frame are not used.",
+    ),
+    Setting("base_frame", "base_link", "Frame of the robot, or its camera, for pose_source tf."),
+    Setting(
+        "weights",
+        "",
+        "Weights file (.fnet), or the name of a network whose weights the package carries; empty: "
+        "floppynet.",
+    ),
+    Setting(
+        "backend",
+        "auto",
+        "How the network is computed: auto takes the fastest that works here, packed the fastest "
+        "on packed bits. All give the same numbers.",
+        choices=BACKENDS,
+    ),
+    Setting("threads", 1, "CPU threads of the network and the search.", 1, 64),
+    Setting(
+        "image_transport",
+        "raw",
+        "raw subscribes to `image`, compressed to `image/compressed`.",
+        choices=("raw", "compressed"),
+    ),
+    Setting(
+        "qos",
+        "auto",
+        "QoS of the image subscription: auto follows the publisher. sensor_data is best effort "
+        "(cameras), reliable is for bags and simulators that publish so.",
+        choices=("auto", "sensor_data", "reliable"),
+    ),
+    Setting(
+        "queue_size",
+        1,
+        "Images that may wait while one is worked on; the oldest is dropped for a new one. 1 keeps "
+        "to the newest image. More is for replays in which every image counts.",
+        1,
+        1000,
+    ),
+    Setting("top_k", DetectorOptions.top_k, "Candidates in a message.", 1, 50, live=True),
+    Setting(
+        "threshold",
+        DetectorOptions.threshold,
+        "Largest descriptor distance of a loop closure; 0 sets itself. Smaller: fewer false "
+        "closures; larger: more closures found. It sets itself to what calibrate found if the map "
+        "is calibrated, else, for single images, by how near places of the map come that only look "
+        "alike; sequences need no threshold.",
+        0.0,
+        2.0,
+        live=True,
+    ),
+    Setting(
+        "confidence",
+        DetectorOptions.confidence,
+        "Smallest score of a loop closure; 0 sets itself. It sets itself to what calibrate found, "
+        "else to 0.9 for sequences, and to nothing for single images.",
+        0.0,
+        1.0,
+        live=True,
+    ),
+    Setting(
+        "sequence",
+        DetectorOptions.sequence,
+        "none compares single images; filter (a Bayes filter) and line (a search for straight "
+        "lines through the map) follow the camera from place to place. These find far more "
+        "closures, and far fewer false ones. The map's places must be in the order of a drive; "
+        "speed and direction may differ, from half to three places of the map while the view "
+        "changes as much as between two of them.",
+        choices=SEQUENCE_CHOICES,
+        live=True,
+    ),
+    Setting(
+        "subtract_mean",
+        DetectorOptions.subtract_mean,
+        "Compare images less what all images of their drive share, such as season or light. It "
+        "pays where these differ much from the map's.",
+        live=True,
+    ),
+    Setting(
+        "verify",
+        False,
+        "Verify candidates by geometry: a detection whose place fails is none. Local features of "
+        "image and place must agree on how the camera has moved. The map must keep them (build_map "
+        "--features 300); a new map does, if this is true when the node is configured. By night it "
+        "finds little.",
+        live=True,
+    ),
+    Setting(
+        "verify_budget",
+        VerificationOptions.budget_ms,
+        "Time that the verification of an image may take. Candidates that it does not suffice for "
+        "stay unchecked.",
+        1.0,
+        10000.0,
+        "ms",
+        live=True,
+    ),
+    Setting(
+        "least_inliers",
+        VerificationOptions.least_inliers,
+        "Local features that must agree for a candidate to be verified.",
+        8,
+        1000,
+        live=True,
+    ),
+    Setting(
+        "exclude_images",
+        DetectorOptions.exclude_images,
+        "Places added to the map during the last so many images are not matched.",
+        0,
+        100000,
+        live=True,
+    ),
+    Setting(
+        "exclude_seconds",
+        DetectorOptions.exclude_seconds,
+        "Places added since the map was loaded are not matched if their stamps are less than this "
+        "from the image's.",
+        0.0,
+        86400.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "no_image_warning",
+        5.0,
+        "Time without an image after which the node says why, with the topic and its publishers.",
+        0.5,
+        3600.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "autostart",
+        True,
+        "Configure and activate at start; false leaves that to a lifecycle manager or `ros2 "
+        "lifecycle set`.",
+    ),
+)
+
+INPUT_TOPICS = {
+    "image": "Camera topic (sensor_msgs/Image), such as /camera/image_raw. With "
+    "image_transport:=compressed its compressed form, <image>/compressed, is used.",
+    "odom": "Odometry topic (nav_msgs/Odometry), used with pose_source:=odometry.",
+    "pose": "Pose topic (geometry_msgs/PoseStamped), used with pose_source:=pose.",
+}
+"""The topics the node subscribes to, and what each is, for launch files that remap them."""
