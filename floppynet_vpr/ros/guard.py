@@ -14,14 +14,15 @@ import rclpy
 from rclpy.lifecycle import LifecycleNode
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.text import shown
 
 
 def in_words(error: Exception) -> str:
     """Say what was wrong in a line, for people."""
     if isinstance(error, VprError):
-        return str(error)
+        return shown(str(error))
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return shown(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     return f"unexpectedly, please report this: {error!r}"
 
 
@@ -63,13 +64,17 @@ def guarded(callback: Callable[..., Any], errors: UnforeseenErrors) -> Callable[
     @wraps(callback)
     def wrapper(*arguments: Any) -> Any:
         try:
-            return callback(*arguments)
+            response: Any = callback(*arguments)
+            if hasattr(response, "message"):
+                response.message = shown(response.message)
+            return response
         except Exception as error:
             name = callback.__name__.strip("_")
             errors.tell(f"the callback '{name}' of the node failed", error)
-            response: Any = arguments[-1] if arguments else None
+            response = arguments[-1] if arguments else None
             if hasattr(response, "success") and hasattr(response, "message"):
-                response.success, response.message = False, f"failed unexpectedly: {error}"
+                response.success = False
+                response.message = shown(f"failed unexpectedly: {error}")
             return response
 
     return wrapper
