@@ -66,7 +66,17 @@ def test_commands_take_files_of_any_name_and_any_terminal(
         (("make_bag", drive, tmp_path / "bag"), "4 messages"),
         (("calibrate", first, drive, "--precision", 0.5), r"day\xe9: 4 frames"),
         (
-            ("evaluate", "--query", drive, "--reference", drive, "-o", tmp_path / FOLDER),
+            (
+                "evaluate",
+                "--query",
+                drive,
+                "--reference",
+                drive,
+                "--tolerance",
+                1,
+                "-o",
+                tmp_path / FOLDER,
+            ),
             r"day\xe9/report.html",
         ),
         (("map_info", tmp_path / os.fsdecode(b"no\xdf.fvm")), r"no\xdf.fvm: No such file"),

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from floppynet_vpr.detection import Detection
 from floppynet_vpr.detection.limits import NOT_KNOWN_YET, UNKNOWN
+from floppynet_vpr.mapping.keyframes import LOST_SECONDS
 from floppynet_vpr.ros.detection_text import detection_facts
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.recognition import Recognition
@@ -22,7 +23,12 @@ def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
     `last` is the last answer, None before the first.
     """
     if parts.poses.missing:
-        yield f"an image without a pose: {parts.poses.missing}"
+        rarely = (
+            f"; meanwhile images become places only every {LOST_SECONDS:g} s"
+            if parts.mapping is not None
+            else ""
+        )
+        yield f"an image without a pose: {parts.poses.missing}{rarely}"
     if parts.stamps.problem:
         yield parts.stamps.problem
     if parts.settings["verify"] and parts.map.places and not parts.map.detector.reference.features:

@@ -66,7 +66,8 @@ class Recognition:
         added = None
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose)
+            lost = bool(self.poses.missing)
+            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, lost)
         end = time.perf_counter()
         times = FrameTimes(extracted - start, end - extracted, end - arrived)
         return Recognised(detection, pose, added, times)

@@ -234,6 +234,8 @@ class VprNode(GuardedNode):
         result = recognition.process(message, arrived)
         query_id = self._statistics.frame_processed(result.times, result.detection.detected)
         self._last = result.detection
+        for complaint in complaints(recognition, result.detection):
+            self._notices.warn(complaint)
         answers.publish(message.header, query_id, result)
 
     # Checks
@@ -251,8 +253,6 @@ class VprNode(GuardedNode):
         if self._images is not None:
             patience = self.settings["no_image_warning"]
             self._silence.look(self._images, seen.since_last_image, patience)
-            for complaint in complaints(parts, self._last):
-                self._notices.warn(complaint)
             if self._last is not None:
                 self._progress.look(seen, story(self._last), len(parts.map.places))
         active, errors = self._images is not None, self.errors.count
