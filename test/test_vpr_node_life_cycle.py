@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,14 +20,18 @@ from floppynet_vpr.mapping import ReferenceMap
 pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from node_harness import Client, StartNode, change_state, image_message, picture
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
 from floppynet_vpr.ros import vpr_node
+from floppynet_vpr.ros.guard import guarded
 from floppynet_vpr.ros.vpr_node import VprNode
+from floppynet_vpr_msgs.srv import MapFile
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -194,3 +199,68 @@ def test_the_first_answer_is_logged(start_node: StartNode, client: Client, map_f
     node = start_node(map=map_file, threshold=0.5)
     client.image_publisher().publish(image_message(picture(1), 1))
     node.wait_for_log("images are answered; the first answers: loop closure; candidates: 1")
+
+
+def test_a_map_too_small_for_a_limit_is_told(
+    start_node: StartNode, client: Client, map_file: Path
+) -> None:
+    node = start_node(map=map_file)
+    client.image_publisher().publish(image_message(picture(1), 1))
+    answer = client.wait_for_answers(1)[0]
+    assert not answer.detected
+    assert (answer.candidates[0].place_id, answer.threshold) == (1, -1.0)
+    node.wait_for_log("nothing can be detected: no limit is known yet")
+    told = client.wait_for_diagnostics(lambda v: "no limit is known yet" in v["summary"])
+    assert told["detected if"].startswith("never: no limit is known yet")
+
+
+def test_what_is_saved_and_reset_is_logged(
+    start_node: StartNode, client: Client, map_file: Path, tmp_path: Path
+) -> None:
+    node = start_node(map=map_file)
+    copy = tmp_path / "copy.fvm"
+    assert client.call(MapFile, "/vpr/save_map", path=str(copy)).success
+    node.wait_for_log(f"saved 2 places to {copy}")
+    assert client.call(Trigger, "/vpr/reset_map").success
+    node.wait_for_log("the map is empty now")
+    told = client.wait_for_diagnostics(lambda values: values["map places"] == "0")
+    assert told["unforeseen errors"] == "0"
+
+
+def test_unforeseen_errors_are_counted_in_diagnostics(
+    node: VprNode, client: Client, map_file: Path
+) -> None:
+    node.set_parameters([Parameter("map", value=str(map_file))])
+    assert node.start()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    for _ in range(3):
+        guarded(fail, node.errors)()
+
+    def seen() -> bool:
+        node._check()
+        return any(
+            values.get("unforeseen errors") == "3" and "errors that nobody" in values["summary"]
+            for values in client.diagnostics
+        )
+
+    client.wait_for(seen, "the count of errors")
+
+
+def test_diagnostics_tell_robots_apart(
+    start_node: StartNode, client: Client, map_file: Path
+) -> None:
+    names: dict[str, str] = {}
+
+    def keep(message: DiagnosticArray) -> None:
+        (status,) = message.status
+        names[status.name] = status.hardware_id
+
+    client.node.create_subscription(DiagnosticArray, "/diagnostics", keep, 10)
+    for robot in ("robot1", "robot2"):
+        start_node("-r", f"__ns:=/{robot}", map=map_file)
+    expected = {f"robot{number}/vpr: place recognition" for number in (1, 2)}
+    client.wait_for(lambda: set(names) == expected, "diagnostics of both")
+    assert set(names.values()) == {socket.gethostname()}

@@ -89,6 +89,7 @@ def facts(
         **parts.poses.facts,
         "stamps of images": parts.stamps.problem or "as they come",
         **detection_facts(parts.settings.detector_options, last),
+        "raw images unpacked by": parts.images.description,
         "backend": parts.extractor.description,
         "weights": parts.extractor.weights.fingerprint[:12],
     }

@@ -12,8 +12,8 @@ from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
+from floppynet_vpr.ros.image_decoder import ImageDecoder
 from floppynet_vpr.ros.image_stamps import ImageStamps
-from floppynet_vpr.ros.image_subscriber import decode
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.mapping_mode import MappingMode
 from floppynet_vpr.ros.messages import nanoseconds
@@ -37,6 +37,7 @@ class Recognition:
     """The parts that an image passes through; `mapping` is None where the map does not grow."""
 
     settings: NodeParameters
+    images: ImageDecoder
     extractor: Extractor
     map: MapInUse
     mapping: MappingMode | None
@@ -49,7 +50,7 @@ class Recognition:
 
         Raises ImageError for an image that cannot be decoded.
         """
-        rgb = decode(message)
+        rgb = self.images.decode(message)
         stamp_ns = self.stamps.taken_at(nanoseconds(message.header.stamp), arrived)
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)

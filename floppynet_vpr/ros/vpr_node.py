@@ -28,8 +28,9 @@ from floppynet_vpr.ros.detection_text import story
 from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
+from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
-from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.image_subscriber import ImageSubscriber, image_topic
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.mapping_mode import create_mapping_mode
@@ -112,8 +113,9 @@ class VprNode(GuardedNode):
             )
             made.callback(poses.close)
             stamps = ImageStamps(lambda: self.get_clock().now().nanoseconds)
+            images = self._image_decoder()
             self._recognition = Recognition(
-                settings, extractor, map_in_use, mapping, poses, stamps, Verifier()
+                settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier()
             )
             self._look_at_map(self._recognition)
             self._answers = AnswerPublisher(self, map_in_use, poses)
@@ -203,6 +205,16 @@ class VprNode(GuardedNode):
         with ExitStack() as both:  # the second also where the first fails
             both.callback(self._made.close)
             both.callback(self._running.close)
+
+    def _image_decoder(self) -> ImageDecoder:
+        """Make what decodes images, and say by whom raw ones are unpacked."""
+        transport, log = self.settings["image_transport"], self.get_logger()
+        raw = transport == "raw"
+        trial = try_cv_bridge() if raw else Trial(frozenset(), "images are compressed")
+        decoder = ImageDecoder(image_topic(self, transport), trial, log.warning)
+        if raw:
+            log.info(f"raw images are unpacked by {decoder.description}")
+        return decoder
 
     def _drop_parts(self) -> None:
         """Forget the network and the map."""
