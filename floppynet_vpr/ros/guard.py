@@ -74,7 +74,7 @@ def guarded(callback: Callable[..., Any], errors: UnforeseenErrors) -> Callable[
             response = arguments[-1] if arguments else None
             if hasattr(response, "success") and hasattr(response, "message"):
                 response.success = False
-                response.message = shown(f"failed unexpectedly: {error}")
+                response.message = f"failed: {in_words(error)}"
             return response
 
     return wrapper

@@ -84,14 +84,15 @@ class PoseSource(ABC):
             facts["stamp of last pose"] = f"{self._stamp_ns / 1e9:.3f}"
         return facts
 
-    def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
+    def at(self, stamp_ns: int, tolerance: float, wait: bool = True) -> Pose | None:
         """Find the pose at a stamp, None without one within `tolerance` seconds of it.
 
         Waits up to a quarter of a second, and no longer than `tolerance`, for a pose that is not
         older than the stamp. Not to be called by the executor's thread, which brings it.
         """
         begin = time.monotonic()
-        patience = min(tolerance, _LONGEST_WAIT_S) if begin >= self._waits_again else 0.0
+        waiting = wait and begin >= self._waits_again
+        patience = min(tolerance, _LONGEST_WAIT_S) if waiting else 0.0
         with self._news:
             while not (found := self._find(stamp_ns, tolerance)).exact:
                 left = begin + patience - time.monotonic()
@@ -125,7 +126,7 @@ class NoPoses(PoseSource):
         """Give none; `frame` is that of a map that was made with poses."""
         super().__init__("none", frame)
 
-    def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
+    def at(self, stamp_ns: int, tolerance: float, wait: bool = True) -> Pose | None:
         """Give none, which nobody misses."""
         return None
 

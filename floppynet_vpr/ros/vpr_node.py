@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -19,27 +18,19 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool
 
-from floppynet_vpr.detection import Detection, Verifier
-from floppynet_vpr.extraction import create_extractor
-from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
-from floppynet_vpr.network.weights import weights_path
+from floppynet_vpr.detection import Detection
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
 from floppynet_vpr.ros.detection_text import story
 from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
-from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
-from floppynet_vpr.ros.image_stamps import ImageStamps
-from floppynet_vpr.ros.image_subscriber import ImageSubscriber, image_topic
-from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.map_services import MapServices
-from floppynet_vpr.ros.mapping_mode import create_mapping_mode
 from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.notices import Notices
 from floppynet_vpr.ros.parameters import NodeParameters
-from floppynet_vpr.ros.pose_sources import create_pose_source
 from floppynet_vpr.ros.progress import Progress
-from floppynet_vpr.ros.recognition import Recognition
+from floppynet_vpr.ros.recognition import Recognition, create_recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
 from floppynet_vpr.ros.transitions import transition
@@ -47,10 +38,6 @@ from floppynet_vpr.ros.transitions import transition
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
 _FOLLOW_PERIOD_S = 0.2
-_NO_MAP_HINT = (
-    "every image will be answered with 'nothing detected'. Build one with 'ros2 run floppynet_vpr "
-    "build_map SOURCE --output FILE.fvm', then start with map:=FILE.fvm or call {service}"
-)
 
 
 class VprNode(GuardedNode):
@@ -88,41 +75,16 @@ class VprNode(GuardedNode):
     @transition("configured", fails_as=TransitionCallbackReturn.FAILURE)
     def on_configure(self, state: LifecycleState) -> None:
         """Load the network and the map, offer topics and services."""
-        settings, log = self.settings, self.get_logger()
+        settings = self.settings
         with ExitStack() as made:  # ends all of it where a step fails
             made.callback(self._drop_parts)
-            extractor = create_extractor(
-                weights_path(settings["weights"]) if settings["weights"] else None,
-                settings["backend"],
-                settings["threads"],
-            )
-            log.info(
-                f"{extractor.weights.spec.title} {extractor.weights.fingerprint[:12]}, "
-                f"{extractor.description}"
-            )
-            map_in_use = MapInUse(
-                extractor.weights,
-                lambda: settings.detector_options,
-                DEFAULT_FEATURES if settings["verify"] else 0,
-            )
-            mapping = create_mapping_mode(settings, map_in_use, log.error)
-            if mapping is not None:
-                made.callback(mapping.close)
-            poses = create_pose_source(
-                self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
-            )
-            made.callback(poses.close)
-            stamps = ImageStamps(lambda: self.get_clock().now().nanoseconds)
-            images = self._image_decoder()
-            self._recognition = Recognition(
-                settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier()
-            )
-            self._look_at_map(self._recognition)
-            self._answers = AnswerPublisher(self, map_in_use, poses)
+            parts = self._recognition = create_recognition(self, settings, made)
+            self._answers = AnswerPublisher(self, parts.map, parts.poses)
             made.callback(self._answers.close)
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             made.callback(self.destroy_publisher, self._diagnostics)
-            made.callback(MapServices(self, map_in_use, mapping.file if mapping else None).close)
+            written = parts.mapping.file if parts.mapping is not None else None
+            made.callback(MapServices(self, parts.map, written).close)
             pause = self.create_service(SetBool, "~/pause", self._on_pause)
             made.callback(self.destroy_service, pause)
             # Steady time: images may stop, and simulated time with them.
@@ -206,16 +168,6 @@ class VprNode(GuardedNode):
             both.callback(self._made.close)
             both.callback(self._running.close)
 
-    def _image_decoder(self) -> ImageDecoder:
-        """Make what decodes images, and say by whom raw ones are unpacked."""
-        transport, log = self.settings["image_transport"], self.get_logger()
-        raw = transport == "raw"
-        trial = try_cv_bridge() if raw else Trial(frozenset(), "images are compressed")
-        decoder = ImageDecoder(image_topic(self, transport), trial, log.warning)
-        if raw:
-            log.info(f"raw images are unpacked by {decoder.description}")
-        return decoder
-
     def _drop_parts(self) -> None:
         """Forget the network and the map."""
         self.settings.locked = False
@@ -282,25 +234,6 @@ class VprNode(GuardedNode):
             )
         )
         answers.publish_markers()
-
-    # Map
-
-    def _look_at_map(self, parts: Recognition) -> None:
-        """Load the map of localization, and say what there is; raises VprError."""
-        log, name, path = self.get_logger(), self.get_fully_qualified_name(), self.settings["map"]
-        if parts.mapping is None and path:
-            parts.map.load(Path(path))
-        elif parts.mapping is None:
-            log.warning(f"no map: {_NO_MAP_HINT.format(service=f'{name}/load_map')}")
-        elif parts.mapping.file is None:
-            log.warning(
-                "the map is only in memory: start with save_map_to:=FILE.fvm, or call "
-                f"{name}/save_map in time"
-            )
-        else:
-            log.info(f"the map will be saved to {parts.mapping.file}")
-        if parts.map.places:
-            log.info(f"map {parts.map.origin}: {len(parts.map.places)} places")
 
     def _on_pause(self, request: Any, response: Any) -> Any:
         self._paused = request.data
