@@ -33,7 +33,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from floppynet_vpr.ros.bag_player import restamp
-from floppynet_vpr.ros.image_subscriber import decode
+from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial
+
+OWN = ImageDecoder("/image", Trial(frozenset()), pytest.fail)
 
 FRAMES = 30
 PERIOD_NS = 50_000_000
@@ -137,7 +139,7 @@ def test_every_raw_frame_arrives_equal_to_its_source(
     player = play(raw_bag)
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
     for message, frame in zip(listener.messages, lap(), strict=True):
-        assert np.array_equal(decode(message), frame.rgb)
+        assert np.array_equal(OWN.decode(message), frame.rgb)
         assert stamp_ns(message) == START_NS + frame.stamp_ns
         assert message.header.frame_id == "camera_optical_frame"
     out, err = player.communicate(timeout=PATIENCE_S)
@@ -155,7 +157,7 @@ def test_compressed_frames_arrive_equal_on_a_remapped_topic(
     )
     listener.spin_until(lambda: len(listener.messages) == FRAMES)
     for message, frame in zip(listener.messages, open_source(packed_bag), strict=True):
-        assert np.array_equal(decode(message), frame.rgb)
+        assert np.array_equal(OWN.decode(message), frame.rgb)
         assert bytes(message.data) == frame.encoded
 
 
@@ -212,7 +214,7 @@ def test_stamp_now_replaces_the_stamp_and_nothing_else(
     assert before <= stamps[0] and stamps[-1] <= time.time_ns()
     assert stamps == sorted(stamps)
     for message, frame in zip(listener.messages, lap(), strict=True):
-        assert np.array_equal(decode(message), frame.rgb)
+        assert np.array_equal(OWN.decode(message), frame.rgb)
 
 
 def test_a_looping_player_ends_cleanly_with_ctrl_c(

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from floppynet_vpr.ros.processes import image_profile
-from floppynet_vpr.ros.replay import after_exit, how_long
+from floppynet_vpr.ros.replay import DISCOVERY_S, after_exit, how_long
 
 
 def test_a_step_that_failed_ends_the_launch_with_an_error() -> None:
@@ -45,3 +47,9 @@ def test_fast_dds_gets_the_variable_that_its_version_reads(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ROS_DISTRO", distro)
     assert set(image_profile()) == names
+
+
+def test_replays_leave_dds_the_time_that_one_of_its_announcements_takes() -> None:
+    assert DISCOVERY_S > 3.0
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    assert f"ros2 bag play lap_2_bag --delay {DISCOVERY_S:g}" in readme

@@ -24,7 +24,7 @@ from floppynet_vpr.mapping import ReferenceMap, load_maps
 
 pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
 
-from node_harness import Client, StartNode, image_message, set_parameter
+from node_harness import Client, StartNode, image_message, picture, set_parameter
 
 EVERY = 10
 
@@ -86,3 +86,20 @@ def test_a_map_made_while_driving_keeps_local_features_for_verification(
     assert reference.features == DEFAULT_FEATURES
     assert [len(reference.features_of(place) or ()) for place in range(5)] == [300] * 5
     assert np.isfinite(reference.descriptors()).all()
+
+
+def test_a_map_without_features_is_told_where_verification_is_wanted(
+    start_node: StartNode, client: Client, tmp_path: Path
+) -> None:
+    extractor = create_extractor()
+    reference = ReferenceMap.for_weights(extractor.weights)
+    reference.add(extractor.describe(picture(0)), "")
+    reference.save(tmp_path / "plain.fvm")
+    node = start_node(map=tmp_path / "plain.fvm", threshold=0.5, verify=True)
+    client.image_publisher().publish(image_message(picture(0), 1))
+    assert client.wait_for_answers(1)[0].candidates[0].inliers == -1
+    told = "verify is set, but the map keeps no local features"
+    node.wait_for_log(told)
+    client.wait_for_diagnostics(lambda values: told in values["summary"])
+    assert set_parameter(client, "verify", False)[0]
+    client.wait_for_diagnostics(lambda values: values["summary"] == "running")

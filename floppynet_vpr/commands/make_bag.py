@@ -20,6 +20,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.datasets.bags import CODECS, RAW_ENCODINGS, STORAGES, WrittenBag
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.ros.replay import DISCOVERY_S
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -191,7 +192,7 @@ def _summary(bag: WrittenBag, out: Path) -> str:
     return (
         f"wrote {out}: {bag.messages} messages of {bag.msgtype} on {bag.topic}, "
         f"{bag.duration_ns / 1e9:.1f} s, {bag.size_bytes / 2**20:.1f} MiB\n"
-        f"try: ros2 bag play {out} --delay 2\n"
+        f"try: ros2 bag play {out} --delay {DISCOVERY_S:g}\n"
         f" or, without rosbag2: ros2 run floppynet_vpr play_bag {out}"
     )
 

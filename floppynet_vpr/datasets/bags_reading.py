@@ -8,16 +8,20 @@ the two image messages is the same in every ROS 2 distribution, so one type stor
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image
+from floppynet_vpr.imaging.bit_depth import BitDepth, probed
+from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image, refuse_depth
 from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
@@ -108,6 +112,7 @@ class BagFrames:
         self.label = path.name or str(path)
         self._path = path
         self._every = every
+        self._depth = BitDepth(self._probe)
         with open_bag(path) as reader:
             connections = _choose_topic(path, reader.connections, topic)
             self.topic: str = connections[0].topic
@@ -149,24 +154,39 @@ class BagFrames:
         name = f"{self.label}#{index:06d}"
         encoded = None
         try:
-            if message.__msgtype__ == RAW:
-                rgb = decode_image(
-                    message.height,
-                    message.width,
-                    message.encoding,
-                    bool(message.is_bigendian),
-                    message.step,
-                    message.data,
-                )
-            else:
-                rgb = decode_compressed(message.data, message.format)
-                if not message.format.startswith("bayer_"):  # a mosaic's file alone is grey
-                    encoded = message.data.tobytes()
+            rgb = self._decode(message, self._depth)
+            # A mosaic's file alone is grey.
+            if message.__msgtype__ == COMPRESSED and not message.format.startswith("bayer_"):
+                encoded = message.data.tobytes()
         except ImageError as error:
             raise ImageError(
                 error.kind, f"message {index} of topic {self.topic} of {self._path}: {error}"
             ) from error
         return Frame(name, stamp_ns, rgb, encoded)
+
+    def _decode(self, message: Any, depth: BitDepth) -> NDArray[np.uint8]:
+        """Decode an image message to (H, W, 3) uint8 RGB; raises ImageError."""
+        if message.__msgtype__ == COMPRESSED:
+            refuse_depth(self.topic, message.format)
+            return decode_compressed(message.data, message.format, depth)
+        refuse_depth(self.topic, message.encoding)
+        return decode_image(
+            message.height,
+            message.width,
+            message.encoding,
+            bool(message.is_bigendian),
+            message.step,
+            message.data,
+            depth,
+        )
+
+    def _probe(self, depth: BitDepth) -> None:
+        """Show `depth` images spread over the bag."""
+        numbers = set(probed(len(self)))
+        for number, (_, _, message) in enumerate(self._read()):
+            if number in numbers:
+                with suppress(ImageError):
+                    self._decode(message, depth)
 
 
 def read_fixes(path: Path) -> list[tuple[int, float, float]]:
@@ -205,6 +225,10 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except VprError:
         raise
+    except UnicodeEncodeError:
+        raise VprError(
+            f"the bag {path} cannot be opened: its name is no UTF-8, which SQLite needs: rename it"
+        ) from None
     except Exception as error:
         raise VprError(
             f"the bag {path} cannot be read ({str(error) or type(error).__name__}): "

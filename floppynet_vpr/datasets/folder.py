@@ -3,12 +3,14 @@
 """Frames from a folder of image files, in the order a person would number them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed
 
 IMAGE_SUFFIXES: Final = (
@@ -35,6 +37,7 @@ class ImageFolder:
         self.label = folder.name or str(folder)
         self._rate_hz = rate_hz
         self._every = every
+        self._depth = BitDepth(self._probe)
         self._files = list_images(folder)
         if not self._files:
             raise VprError(_why_empty(folder))
@@ -55,12 +58,18 @@ class ImageFolder:
         file = self._files[index]
         try:
             data = file.read_bytes()
-            rgb = decode_compressed(data)
+            rgb = decode_compressed(data, depth=self._depth)
         except OSError as error:
             raise VprError(f"cannot read {file}: {error.strerror}") from error
         except ImageError as error:
             raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
         return Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)
+
+    def _probe(self, depth: BitDepth) -> None:
+        """Show `depth` images spread over the folder."""
+        for index in probed(len(self._files)):
+            with suppress(OSError, ImageError):
+                decode_compressed(self._files[index].read_bytes(), depth=depth)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.detection.background import Background, Needs, robust_spread
+from floppynet_vpr.detection.background import LEAST_PLACES, Background, Needs, robust_spread
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
-
-LEAST_PLACES = 20
-"""Places of a map from which on it is known what is usual in it."""
 
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000

@@ -4,31 +4,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.background import Needs
+from floppynet_vpr.detection.commonness import Commonness
 from floppynet_vpr.detection.comparison import Compared, Comparer, RigidComparer
-from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, Limits, limits_in_force
+from floppynet_vpr.detection.limits import (
+    AUTOMATIC,
+    CALIBRATED,
+    GIVEN,
+    UNKNOWN,
+    Limits,
+    limits_in_force,
+)
 from floppynet_vpr.detection.motion import MotionGate
-from floppynet_vpr.detection.options import SEQUENCES, SINGLE, TOLERANT_MATCHING, DetectorOptions
+from floppynet_vpr.detection.options import (
+    AUTO,
+    FILTER,
+    RIGID_MATCHING,
+    SEQUENCES,
+    SINGLE,
+    TOLERANT_MATCHING,
+    DetectorOptions,
+)
+from floppynet_vpr.detection.order import is_in_order
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
 from floppynet_vpr.detection.tolerant import TolerantComparer
 from floppynet_vpr.mapping import Place, ReferenceMap
 
+_ELSEWHERE = 10
+_USUAL_BEST = 2.0
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place that the query may show.
+    """A place that the query may show; `index` is where the map has it.
 
-    `distance` is that of the descriptors (eq. 6, 0 to 2). `score` (0 to 1) is the confidence of a
-    calibrated map. Without calibration it is the belief that the camera is within two places of
-    this one where sequences are matched, else the cosine, 1 - distance^2 / 2 cut off at 0.
-    `inliers` and `verified` are what geometry says (`verification`); -1 inliers: not checked.
+    `distance` is that of the matching in force (0 to 2; see `DetectorOptions.matching`). `score`
+    (0 to 1) is the confidence of a calibrated map. Without calibration it is the belief that the
+    camera is within four places of this one where sequences are matched, else the cosine,
+    1 - distance^2 / 2 cut off at 0. `shift` is by how many cells of 32 pixels the place shows
+    farther to the right, and farther down, what the query shows. `inliers` and `verified` are what
+    geometry says (`verification`); -1 inliers: not checked.
     """
 
     place: Place
@@ -45,8 +67,9 @@ class Detection:
     """The verdict on one query: candidates, best first, and whether the first is a loop closure.
 
     Best is nearest or, where sequences are matched, most believed. `limits` were in force.
-    `measure` is what a calibration would judge the first candidate by: its distance, or the belief
-    in it where sequences are matched. `reason` says why nothing was detected, else it is empty.
+    `measure` is what a calibration would judge the first candidate by (`DetectorOptions.measure`):
+    the belief in it where sequences are matched, else how distinct it is or, where images are
+    compared rigidly, its distance. `reason` says why nothing was detected, else it is empty.
     """
 
     limits: Limits
@@ -63,8 +86,8 @@ class Detection:
 class LoopClosureDetector:
     """Decides for each descriptor whether the robot has been here before.
 
-    `options` may be replaced at any time, and the map may grow. A change of `sequence` or
-    `subtract_mean` forgets what was seen before.
+    `options` may be replaced at any time, and the map may grow. A change of `matching`, `sequence`
+    or `subtract_mean` forgets what was seen before.
     """
 
     def __init__(
@@ -90,9 +113,15 @@ class LoopClosureDetector:
     @property
     def limits(self) -> Limits:
         """What a candidate must fulfil now to be a loop closure."""
-        calibration = self.reference.calibrations.get(self.options.mode)
+        options = self.in_force
+        calibration = self.reference.calibrations.get(options.mode)
         background = self._comparer.background
-        return limits_in_force(self.options, calibration, lambda: self._threshold.value(background))
+        return limits_in_force(
+            options,
+            calibration,
+            lambda: self._threshold.value(background),
+            len(self.reference),
+        )
 
     def detect(self, descriptor: NDArray[np.float32], stamp_ns: int = 0) -> Detection:
         """Judge one (9216,) float32 descriptor of norm 1, of an image taken at `stamp_ns`.
@@ -100,29 +129,46 @@ class LoopClosureDetector:
         An empty map gives no candidates.
         """
         options = self.options
-        if options.mode != self._mode:
+        if options.mode != self._asked:
             self._restart()
         eligible = self._recent.eligible(
             self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
         if self._sequence is None:
             self._comparer.seen(descriptor, self._needs)
-            if self.limits.origin == AUTOMATIC:
-                self._threshold.watch(descriptor, self._comparer.background)
+            if self.in_force.measure == "distance":
+                if self.limits.origin in (AUTOMATIC, UNKNOWN):
+                    self._threshold.watch(descriptor, self._comparer.background)
+                distinctness = 0.0
+            else:
+                standing = self._comparer.standing(descriptor, eligible)
+                distinctness = _distinctness(self._commonness.less(standing))
+                self._commonness.watch(standing)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
             beliefs = np.ones(len(ids), np.float32)
         else:
+            distinctness = 0.0
             belief = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief, self.reference.borders)[ids]
-        return self._verdict(ids, self._comparer.compare(descriptor, ids), beliefs)
+        compared = self._comparer.compare(descriptor, ids)
+        return self._verdict(ids, compared, beliefs, distinctness)
+
+    @property
+    def in_force(self) -> DetectorOptions:
+        """The options, with `sequence` as it was chosen where it is "auto"."""
+        return replace(self.options, sequence=self._chosen)
 
     def _restart(self) -> None:
         """Forget what was seen."""
         options = self.options
-        self._mode = options.mode
+        self._asked = options.mode
+        self._chosen = options.sequence
+        if options.sequence == AUTO:
+            self._chosen = FILTER if is_in_order(self.reference) else SINGLE
         self._comparer = _comparer(self.reference, options)
-        self._sequence = None if options.sequence == SINGLE else SEQUENCES[options.sequence]()
+        self._sequence = None if self._chosen == SINGLE else SEQUENCES[self._chosen]()
+        self._commonness = Commonness()
         self._gate = MotionGate()
         self._here = self._followed = 0
         self._believed = 0.0
@@ -130,11 +176,12 @@ class LoopClosureDetector:
     @property
     def _needs(self) -> Needs:
         """What is asked of a background with the options as they are now."""
-        single = self._sequence is None
+        options = self.in_force
         return Needs(
-            mean=self.options.subtract_mean,
-            step=not single,
-            threshold=single and self.limits.origin not in (GIVEN, CALIBRATED),
+            mean=options.subtract_mean and options.matching == RIGID_MATCHING,
+            step=self._sequence is not None,
+            threshold=options.measure == "distance"
+            and self.limits.origin not in (GIVEN, CALIBRATED),
         )
 
     def _believe(
@@ -151,7 +198,9 @@ class LoopClosureDetector:
         # When stamps jump back, places may be recent once more that had been followed.
         self._followed = max(self._followed, eligible)
         unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
-        odds = log_odds(np.concatenate([standing, unlikely]))
+        odds = log_odds(np.concatenate([self._commonness.less(standing), unlikely]))
+        if moved:
+            self._commonness.watch(standing)
         belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
@@ -163,8 +212,10 @@ class LoopClosureDetector:
         ids: NDArray[np.int64],
         compared: Compared,
         beliefs: NDArray[np.float32],
+        distinctness: float,
     ) -> Detection:
-        limits, calibration = self.limits, self.reference.calibrations.get(self._mode)
+        options, limits = self.in_force, self.limits
+        calibration = self.reference.calibrations.get(options.mode)
         single = self._sequence is None
         candidates = []
         for place, distance, shift, belief in zip(
@@ -175,7 +226,8 @@ class LoopClosureDetector:
             strict=True,
         ):
             if calibration is not None:
-                score = calibration.confidence(distance if single else belief)
+                measures = {"belief": belief, "distinctness": distinctness, "distance": distance}
+                score = calibration.confidence(measures[options.measure])
             else:
                 score = max(0.0, 1 - distance**2 / 2) if single else belief
             known = self.reference.places[place]
@@ -183,8 +235,23 @@ class LoopClosureDetector:
         if not candidates:
             return Detection(limits, (), 0.0, "the map has no place to match")
         best, belief = candidates[0], float(beliefs[0])
-        reason = limits.objection(best.distance, belief, best.score)
-        return Detection(limits, tuple(candidates), best.distance if single else belief, reason)
+        reason = limits.objection(best.distance, belief, best.score, distinctness)
+        measures = {"belief": belief, "distinctness": distinctness, "distance": best.distance}
+        return Detection(limits, tuple(candidates), measures[options.measure], reason)
+
+
+def _distinctness(standing: NDArray[np.float32]) -> float:
+    """How many times as far as the best place elsewhere the best place stands out.
+
+    Elsewhere is more than 10 places away; a place there counts as standing out by 2 deviations at
+    least. 0 in a map too small to know what is usual.
+    """
+    if not len(standing):
+        return 0.0
+    best = int(standing.argmax())
+    elsewhere = [standing[: max(0, best - _ELSEWHERE)], standing[best + _ELSEWHERE + 1 :]]
+    other = max(float(part.max(initial=_USUAL_BEST)) for part in elsewhere)
+    return max(0.0, float(standing[best]) / other)
 
 
 def _most_believed(belief: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -11,11 +11,11 @@ from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel
 
-SINGLE = "none"
-SEQUENCES: dict[str, Callable[[], SequenceModel]] = {"filter": BayesFilter, "line": LineSearch}
+AUTO, SINGLE, FILTER = "auto", "none", "filter"
+SEQUENCES: dict[str, Callable[[], SequenceModel]] = {FILTER: BayesFilter, "line": LineSearch}
 """Ways of matching sequences, by name."""
 
-SEQUENCE_CHOICES = (SINGLE, *SEQUENCES)
+SEQUENCE_CHOICES = (AUTO, SINGLE, *SEQUENCES)
 
 TOLERANT_MATCHING, RIGID_MATCHING = "tolerant", "rigid"
 MATCHING_CHOICES = (TOLERANT_MATCHING, RIGID_MATCHING)
@@ -26,21 +26,31 @@ MATCHING_CHOICES = (TOLERANT_MATCHING, RIGID_MATCHING)
 class DetectorOptions:
     """How loop closures are to be detected; all may change from one image to the next.
 
-    `threshold`: largest distance (eq. 6, 0 to 2) of a detection; 0 sets itself. `confidence`:
-    smallest score (0 to 1) of a detection; 0 sets itself. `top_k`: candidates per image.
-    `sequence`: "none" compares single images, "filter" and "line" match sequences.
-    `subtract_mean`: compare images less the mean of their drive. `exclude_images` and
-    `exclude_seconds`: places added to the map so short a time ago are not matched.
+    `threshold`: largest distance (0 to 2) of a detection; 0 sets itself. `confidence`: smallest
+    score (0 to 1) of a detection; 0 sets itself. `top_k`: candidates per image. `matching`:
+    "tolerant" compares images with shifts, less the means of their drives, "rigid" cell upon cell
+    (eq. 5 and 6). `sequence`: "none" compares single images, "filter" and "line" match sequences,
+    "auto" is "filter" where the map is in the order of a drive and "none" where it is not.
+    `subtract_mean`: with rigid matching, compare images less the mean of their drive.
+    `exclude_images` and `exclude_seconds`: places added to the map so short a time ago are not
+    matched.
     """
 
     threshold: float = 0.0
     confidence: float = 0.0
     top_k: int = 5
     matching: str = TOLERANT_MATCHING
-    sequence: str = SINGLE
+    sequence: str = AUTO
     subtract_mean: bool = False
     exclude_images: int = 20
     exclude_seconds: float = 10.0
+
+    @property
+    def measure(self) -> str:
+        """What the best match is judged by: "belief", "distinctness" or "distance"."""
+        if self.sequence != SINGLE:
+            return "belief"
+        return "distinctness" if self.matching == TOLERANT_MATCHING else "distance"
 
     @property
     def mode(self) -> str:

@@ -22,12 +22,12 @@ from floppynet_vpr.mapping.sessions import spans
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """Places of the map passed from one image to the next, in either direction."""
 
-WINDOW = 2
+WINDOW = 4
 """Places on either side that count as the same place when beliefs are added up."""
 
 _LEAST, _MOST = -3.0, 6.0
-_MIDDLE = 0.5
-_WEIGHT = 0.5
+_MIDDLE = 1.0
+_WEIGHT = 0.3
 
 
 class SequenceModel(Protocol):
@@ -49,10 +49,10 @@ def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
     """The evidence of an image for each place, by how far the place stands out.
 
     `standing` is how many standard deviations a place is nearer to the image than places are on
-    the whole. For two normal distributions one deviation apart, the logarithm of their ratio is
-    x = standing - 1/2. So that no single image decides, x is not below -3, and beyond 6 it grows
-    only as 6 + ln(x - 5). It is halved, because images that follow each other are alike and tell
-    less than two that have nothing in common.
+    the whole. For two normal distributions two deviations apart, the logarithm of their ratio is
+    2 x with x = standing - 1. So that no single image decides, x is not below -3, and beyond 6 it
+    grows only as 6 + ln(x - 5). It counts 0.3, because images that follow each other are alike and
+    tell far less than two that have nothing in common.
     """
     x = np.maximum(standing - np.float32(_MIDDLE), np.float32(_LEAST))
     beyond = np.flatnonzero(x > np.float32(_MOST))

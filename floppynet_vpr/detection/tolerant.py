@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.detection.background import Background, Needs, robust_spread
-from floppynet_vpr.detection.comparison import LEAST_PLACES, Compared
+from floppynet_vpr.detection.background import LEAST_PLACES, Background, Needs, robust_spread
+from floppynet_vpr.detection.comparison import Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import turn

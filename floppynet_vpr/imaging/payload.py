@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes the payload of sensor_msgs/Image and sensor_msgs/CompressedImage, given as plain values.
 
-No ROS is needed, so bags and nodes share it, and a node on a machine without cv_bridge (or with one
-that NumPy 2 broke) sees the same pixels. It replaces cv_bridge everywhere: where that one imports
-cleanly, the tests compare the two; besides, this one honours big-endian data and every padded step.
+No ROS is needed, so bags and nodes share it. Where cv_bridge is sound, a node has it unpack raw
+images (`ros.image_decoder`), and the conversion to RGB is this package's in any case: the pixels
+are the same with and without it. What it lacks is unpacked here: big-endian data under NumPy 2,
+steps padded by any number of bytes.
 
 How the less obvious payloads are read:
 
 * 8UC3 and 8UC4 are taken as bgr8 and bgra8, 8UC1 and 16UC1 as mono8 and mono16.
-* 16 bits become 8 as round(v * 255 / 65535), the full range, no stretching.
+* 16 bits become 8 as round(v * 255 / (2^bits - 1)), where so many bits are in use (`bit_depth`).
 * Bayer mosaics are interpolated bilinearly; YUV is ITU-R BT.601, limited range.
 * Signed and floating-point images are measurements (32FC1 is depth in metres, REP 118): scaling
   them to a picture would be a guess, so they are refused.
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.bit_depth import BitDepth
 from floppynet_vpr.imaging.pixels import semi_planar_to_rgb8, to_rgb8
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | array.array[int] | NDArray[np.uint8]"
@@ -47,7 +49,7 @@ class ImageError(VprError):
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How an interleaved encoding lies in memory."""
 
     order: str  # a channel order of `pixels.to_rgb8`
@@ -56,42 +58,73 @@ class _Layout:
 
     @property
     def pixel_bytes(self) -> int:
+        """Bytes from one pixel to the next."""
         return self.channels * self.item_bytes
 
+    def columns(self, width: int) -> int:
+        """Pixels in a row, where two of them may share their chroma."""
+        return width + width % 2 if self.order in ("uyvy", "yuyv") else width
 
-_INTERLEAVED: Final[dict[str, _Layout]] = {
-    **{f"{order}8": _Layout(order, len(order)) for order in ("rgb", "bgr", "rgba", "bgra")},
-    **{f"{order}16": _Layout(order, len(order), 2) for order in ("rgb", "bgr", "rgba", "bgra")},
+
+UNPACKED: Final[dict[str, Layout]] = {
+    **{f"{order}8": Layout(order, len(order)) for order in ("rgb", "bgr", "rgba", "bgra")},
+    **{f"{order}16": Layout(order, len(order), 2) for order in ("rgb", "bgr", "rgba", "bgra")},
     **{
-        f"bayer_{pattern}{8 * item_bytes}": _Layout(f"bayer_{pattern}", 1, item_bytes)
+        f"bayer_{pattern}{8 * item_bytes}": Layout(f"bayer_{pattern}", 1, item_bytes)
         for pattern in ("rggb", "bggr", "gbrg", "grbg")
         for item_bytes in (1, 2)
     },
-    "mono8": _Layout("mono", 1),
-    "mono16": _Layout("mono", 1, 2),
-    "8UC1": _Layout("mono", 1),
-    "8UC3": _Layout("bgr", 3),
-    "8UC4": _Layout("bgra", 4),
-    "16UC1": _Layout("mono", 1, 2),
-    "16UC3": _Layout("bgr", 3, 2),
-    "16UC4": _Layout("bgra", 4, 2),
-    "uyvy": _Layout("uyvy", 2),
-    "yuv422": _Layout("uyvy", 2),
-    "yuyv": _Layout("yuyv", 2),
-    "yuv422_yuy2": _Layout("yuyv", 2),
+    "mono8": Layout("mono", 1),
+    "mono16": Layout("mono", 1, 2),
+    "8UC1": Layout("mono", 1),
+    "8UC3": Layout("bgr", 3),
+    "8UC4": Layout("bgra", 4),
+    "16UC1": Layout("mono", 1, 2),
+    "16UC3": Layout("bgr", 3, 2),
+    "16UC4": Layout("bgra", 4, 2),
+    "uyvy": Layout("uyvy", 2),
+    "yuv422": Layout("uyvy", 2),
+    "yuyv": Layout("yuyv", 2),
+    "yuv422_yuy2": Layout("yuyv", 2),
 }
+"""Encodings whose pixels lie one after the other, with their layouts."""
 _SEMI_PLANAR: Final = ("nv12", "nv21", "nv24")
-ENCODINGS: Final[tuple[str, ...]] = (*_INTERLEAVED, *_SEMI_PLANAR)
+ENCODINGS: Final[tuple[str, ...]] = (*UNPACKED, *_SEMI_PLANAR)
 """Every value of sensor_msgs/Image.encoding that `decode_image` reads."""
 
+_DEPTH_TOPIC: Final = re.compile(r"(^|[/_])depth([/_]|$)")
+_DEPTH_ENCODINGS: Final = ("16UC1", "32FC1")
 _MEASUREMENT: Final = re.compile(r"(8S|16S|32S|32F|64F)C\d+")
 # In a JPEG's scan, 00 follows an FF that is data, and D0 to D7 are restarts within it.
 _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _SMALLEST_MOSAIC: Final = 3  # OpenCV silently paints anything smaller black
 
 
+def refuse_depth(topic: str, encoding: str) -> None:
+    """Raise ImageError for an image of depth, which only its topic's name tells from a picture.
+
+    Args:
+        topic: full name of the topic.
+        encoding: of a raw image, or the format of a compressed one.
+    """
+    kind = encoding.partition(";")[0].strip()
+    if kind in _DEPTH_ENCODINGS and _DEPTH_TOPIC.search(topic):
+        raise ImageError(
+            "encoding",
+            f"{topic} carries {kind}, by its name the depth of things and no picture of them: use "
+            "the camera's colour or mono topic. If it is a picture, publish it under a name "
+            f"without 'depth': ros2 run topic_tools relay {topic} /picture",
+        )
+
+
 def decode_image(
-    height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: Buffer
+    height: int,
+    width: int,
+    encoding: str,
+    is_bigendian: bool,
+    step: int,
+    data: Buffer,
+    depth: BitDepth | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the fields of a sensor_msgs/Image to RGB.
 
@@ -103,6 +136,7 @@ def decode_image(
         step: bytes from one row to the next, padding included, any number that holds a row. The
             chroma rows of nv12 and nv21 have the same step, those of nv24 the double.
         data: the message's bytes, exactly as many as the rows take.
+        depth: of the camera, for encodings of 16 bits; None: all of them are in use.
 
     Returns:
         (H, W, 3) uint8. For rgb8 a view on `data`; a new array for all other encodings.
@@ -110,31 +144,65 @@ def decode_image(
     Raises:
         ImageError: the fields contradict each other, or the encoding is no picture.
     """
-    if height < 1 or width < 1:
-        raise ImageError("empty", f"the image has no pixels: height {height}, width {width}")
-    payload = _as_uint8(data)
-    if encoding in _SEMI_PLANAR:
-        return _decode_semi_planar(height, width, encoding, step, payload)
-    layout = _INTERLEAVED.get(encoding)
+    if encoding not in _SEMI_PLANAR:
+        pixels = unpack_image(height, width, encoding, is_bigendian, step, data)
+        return picture_of(pixels, encoding, depth)[:, :width]
+    _require_pixels(height, width)
+    return _decode_semi_planar(height, width, encoding, step, _as_uint8(data))
+
+
+def unpack_image(
+    height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: Buffer
+) -> NDArray[Any]:
+    """Lay out the data of a sensor_msgs/Image as pixels, for encodings in `UNPACKED`.
+
+    Returns:
+        (H, W) or (H, W, C) uint8 or uint16, native byte order; W is even where two pixels share
+        their chroma.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    layout = check_image(height, width, encoding, step, data)
+    columns = layout.columns(width)
+    pixels: NDArray[Any] = np.ndarray(
+        (height, columns) if layout.channels == 1 else (height, columns, layout.channels),
+        dtype=f"{'>' if is_bigendian else '<'}u{layout.item_bytes}",
+        buffer=_as_uint8(data),
+        strides=(step, layout.pixel_bytes, layout.item_bytes)[: 1 + min(2, layout.channels)],
+    )
+    # OpenCV wants native byte order and whole-item addresses; an odd step leaves neither.
+    return np.require(pixels, f"=u{layout.item_bytes}", "A")
+
+
+def check_image(height: int, width: int, encoding: str, step: int, data: Buffer) -> Layout:
+    """Tell how an image of an encoding in `UNPACKED` lies in memory; raises as `decode_image`."""
+    _require_pixels(height, width)
+    layout = UNPACKED.get(encoding)
     if layout is None:
         raise ImageError("encoding", _why_not(encoding))
     if layout.order.startswith("bayer_") and min(height, width) < _SMALLEST_MOSAIC:
         raise ImageError("size", f"a {encoding} mosaic of {width}x{height} pixels has no colours")
-    columns = _even(width) if layout.order in ("uyvy", "yuyv") else width
-    _check_step(step, columns * layout.pixel_bytes, width, encoding)
-    _check_size(payload, height * step, height, step, encoding)
-    pixels: NDArray[Any] = np.ndarray(
-        (height, columns) if layout.channels == 1 else (height, columns, layout.channels),
-        dtype=f"{'>' if is_bigendian else '<'}u{layout.item_bytes}",
-        buffer=payload,
-        strides=(step, layout.pixel_bytes, layout.item_bytes)[: 1 + min(2, layout.channels)],
-    )
-    # OpenCV wants native byte order and whole-item addresses; an odd step leaves neither.
-    pixels = np.require(pixels, f"=u{layout.item_bytes}", "A")
-    return to_rgb8(pixels, layout.order)[:, :width]
+    _check_step(step, layout.columns(width) * layout.pixel_bytes, width, encoding)
+    _check_size(_as_uint8(data), height * step, height, step, encoding)
+    return layout
 
 
-def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
+def picture_of(
+    pixels: NDArray[Any], encoding: str, depth: BitDepth | None = None
+) -> NDArray[np.uint8]:
+    """Convert pixels as `unpack_image` gives them to (H, W, 3) uint8 RGB."""
+    return to_rgb8(pixels, UNPACKED[encoding].order, depth)
+
+
+def _require_pixels(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise ImageError("empty", f"the image has no pixels: height {height}, width {width}")
+
+
+def decode_compressed(
+    data: Buffer, format: str = "", depth: BitDepth | None = None
+) -> NDArray[np.uint8]:
     """Decode the fields of a sensor_msgs/CompressedImage, or an image file's bytes, to RGB.
 
     The file inside decides about its codec, depth and channels. `format` is needed for two things
@@ -144,6 +212,7 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
     Args:
         data: JPEG, PNG or anything else OpenCV reads; 8 or 16 bits, grey, colour or with alpha.
         format: the message's format field, such as "bgr8; jpeg compressed bgr8", "jpeg" or "".
+        depth: of the camera, for files of 16 bits; None: all of them are in use.
 
     Returns:
         (H, W, 3) uint8, the pixels as stored: an EXIF orientation is not applied.
@@ -177,7 +246,7 @@ def decode_compressed(data: Buffer, format: str = "") -> NDArray[np.uint8]:
         raise ImageError(
             "encoding", f"a compressed image of {channels} channels of {pixels.dtype} is no picture"
         )
-    return to_rgb8(pixels, _mosaic(format) or order if order == "mono" else order)
+    return to_rgb8(pixels, _mosaic(format) or order if order == "mono" else order, depth)
 
 
 def _decode_file(payload: NDArray[np.uint8]) -> NDArray[Any] | None:
@@ -221,7 +290,7 @@ def _lacks_its_end(payload: NDArray[np.uint8]) -> bool:
 def _mosaic(format: str) -> str | None:
     """Return the Bayer order of a grey file that is a mosaic, None for a grey picture."""
     source, _, codec = format.partition(";")
-    layout = _INTERLEAVED.get(source.strip())
+    layout = UNPACKED.get(source.strip())
     stored_as = codec.partition("compressed")[2].strip()
     if layout is None or not layout.order.startswith("bayer_") or stored_as.startswith("mono"):
         return None
@@ -275,7 +344,3 @@ def _why_not(encoding: str) -> str:
             "use the camera's colour or mono topic"
         )
     return f"encoding {encoding!r} is not supported; supported are {', '.join(ENCODINGS)}"
-
-
-def _even(number: int) -> int:
-    return number + number % 2

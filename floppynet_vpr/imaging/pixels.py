@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.imaging.bit_depth import BitDepth
+
 # OpenCV names a Bayer pattern by the second and third pixel of the second row, ROS by the first
 # two rows from the top left corner: "rggb" in ROS is "BG" in OpenCV.
 _TO_RGB: Final[dict[str, int | None]] = {
@@ -29,7 +31,7 @@ _TO_RGB: Final[dict[str, int | None]] = {
 }
 
 
-def to_rgb8(pixels: NDArray[Any], order: str) -> NDArray[np.uint8]:
+def to_rgb8(pixels: NDArray[Any], order: str, depth: BitDepth | None = None) -> NDArray[np.uint8]:
     """Convert pixels in one of the channel orders of this module to RGB.
 
     Args:
@@ -37,16 +39,17 @@ def to_rgb8(pixels: NDArray[Any], order: str) -> NDArray[np.uint8]:
             order. The rows may be padded (any stride between rows).
         order: "rgb", "bgr", "rgba", "bgra" (alpha is dropped), "mono", "bayer_rggb" and its three
             sisters (bilinear, at least 3 x 3 pixels), "uyvy" or "yuyv" (uint8, even width).
+        depth: tells how many of their 16 bits the pixels use; None: all of them.
 
     Returns:
         (H, W, 3) uint8. uint8 "rgb" comes back as it is, not copied.
     """
     code = _TO_RGB[order]
     if code is None:
-        return _to_8_bits(pixels)
+        return _to_8_bits(pixels, depth)
     if order.startswith("bayer_"):  # interpolated at full depth; the rest only changes places
-        return _to_8_bits(cv2.cvtColor(pixels, code))
-    return np.asarray(cv2.cvtColor(_to_8_bits(pixels), code), np.uint8)
+        return _to_8_bits(cv2.cvtColor(pixels, code), depth)
+    return np.asarray(cv2.cvtColor(_to_8_bits(pixels, depth), code), np.uint8)
 
 
 def semi_planar_to_rgb8(
@@ -77,8 +80,12 @@ def semi_planar_to_rgb8(
     return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, code), np.uint8)[:height, :width]
 
 
-def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale 16 bits to 8, round(v * 255 / 65535) as cv_bridge does; 8 bits pass."""
+def _to_8_bits(pixels: NDArray[Any], depth: BitDepth | None) -> NDArray[np.uint8]:
+    """Scale the bits in use to 8, round(v * 255 / (2^bits - 1)); 8 bits pass.
+
+    Of all 16 that is what cv_bridge does.
+    """
     if pixels.dtype == np.uint8:
         return pixels
-    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / 65535), np.uint8)
+    bits = 16 if depth is None else depth.bits(pixels)
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / (2**bits - 1)), np.uint8)

@@ -11,12 +11,14 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from floppynet_vpr.text import shown
+
 
 @contextmanager
 def command_node(name: str, words: Sequence[str]) -> Iterator[Node]:
     """Start ROS with a command's words, of which it takes those behind --ros-args; give a node."""
     # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
-    rclpy.init(args=list(words), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=[shown(word) for word in words], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(name, start_parameter_services=False)
     try:
         yield node

@@ -39,7 +39,7 @@ from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.network.weights import shipped_weights
 from floppynet_vpr.ros.processes import image_profile
-from floppynet_vpr.ros.replay import KEEP_EVERY_IMAGE, after_exit, how_long
+from floppynet_vpr.ros.replay import DISCOVERY_S, KEEP_EVERY_IMAGE, after_exit, how_long
 
 _LAST_ANSWERS_S = 2.0
 """After the last image the node has this long to answer."""
@@ -85,7 +85,7 @@ def declared_arguments(dataset: str) -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             "delay",
-            default_value="4.0",
+            default_value=str(DISCOVERY_S),
             description="Seconds before the first image, in which node and player find each other.",
         ),
         DeclareLaunchArgument(

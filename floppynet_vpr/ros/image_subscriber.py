@@ -8,31 +8,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
-
-from floppynet_vpr.imaging.payload import decode_compressed, decode_image
 
 # Frames that DDS holds at least, for the moments in which the node's Python side is busy.
 _LEAST_DEPTH = 5
 _FIXED = {"sensor_data": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
 
-def decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
-    """Decode an image message to (H, W, 3) uint8 RGB; raises ImageError."""
-    if isinstance(message, CompressedImage):
-        return decode_compressed(message.data, message.format)
-    return decode_image(
-        message.height,
-        message.width,
-        message.encoding,
-        bool(message.is_bigendian),
-        message.step,
-        message.data,
-    )
+def image_topic(node: Node, transport: str) -> str:
+    """The full name of the topic `image` or, of a compressed one, of what belongs to it."""
+    name = node.resolve_topic_name("image")
+    return node.resolve_topic_name(_compressed_of(name)) if transport == "compressed" else name
 
 
 class ImageSubscriber:
@@ -55,7 +43,7 @@ class ImageSubscriber:
         self._type = CompressedImage if compressed else Image
         self._other_type = Image if compressed else CompressedImage
         self._other_transport = "raw" if compressed else "compressed"
-        self._name = _compressed_of(node.resolve_topic_name("image")) if compressed else "image"
+        self._name = image_topic(node, transport)
         self._auto = qos == "auto"
         self._depth = max(depth, _LEAST_DEPTH)
         self._received = received

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping.map_file import write_map
+from floppynet_vpr.ros.guard import in_words
 from floppynet_vpr.ros.map_in_use import MapInUse
 
 
@@ -93,7 +93,7 @@ class MapSaver:
             write_map(self.path, content)
         except Exception as error:
             # Also what nobody foresaw, such as a lack of memory: the next saving may succeed.
-            reason = str(error) if isinstance(error, VprError) else repr(error)
+            reason = in_words(error)
             if reason != self.error:
                 self._warn(f"the map is not saved, which is tried again: {reason}")
             self.error = reason

@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.mapping import Pose as MapPose
 from floppynet_vpr.stamps import SECOND_NS
+from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
 
 
@@ -38,11 +39,11 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
     seconds, nanoseconds = divmod(place.stamp_ns, SECOND_NS)
     message = LoopClosureCandidate(
         place_id=place.id,
-        place=place.name,
+        place=shown(place.name),
         stamp=Time(sec=seconds, nanosec=nanoseconds),
         distance=candidate.distance,
         score=candidate.score,
-        session=place.session,
+        session=shown(place.session),
         verified=candidate.verified,
         inliers=candidate.inliers,
         has_pose=place.pose is not None,
@@ -72,7 +73,7 @@ def diagnostics_message(
         level=level,
         name=name,
         hardware_id=hardware,
-        message=summary,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        message=shown(summary),
+        values=[KeyValue(key=key, value=shown(str(value))) for key, value in values.items()],
     )
     return DiagnosticArray(header=Header(stamp=stamp), status=[status])

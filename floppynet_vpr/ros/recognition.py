@@ -5,21 +5,34 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rclpy.node import Node
+
 from floppynet_vpr.detection import Detection, Verifier
-from floppynet_vpr.extraction import Extractor
+from floppynet_vpr.extraction import Extractor, create_extractor
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
-from floppynet_vpr.ros.image_subscriber import decode
+from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
+from floppynet_vpr.ros.image_stamps import ImageStamps
+from floppynet_vpr.ros.image_subscriber import image_topic
 from floppynet_vpr.ros.map_in_use import MapInUse
-from floppynet_vpr.ros.mapping_mode import MappingMode
+from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
-from floppynet_vpr.ros.pose_sources import PoseSource
+from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
 from floppynet_vpr.ros.statistics import FrameTimes
 from floppynet_vpr.stamps import nanoseconds
+
+_NO_MAP_HINT = (
+    "every image will be answered with 'nothing detected'. Build one with 'ros2 run floppynet_vpr "
+    "build_map SOURCE --output FILE.fvm', then start with map:=FILE.fvm or call {service}"
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +50,12 @@ class Recognition:
     """The parts that an image passes through; `mapping` is None where the map does not grow."""
 
     settings: NodeParameters
+    images: ImageDecoder
     extractor: Extractor
     map: MapInUse
     mapping: MappingMode | None
     poses: PoseSource
+    stamps: ImageStamps
     verifier: Verifier
 
     def process(self, message: Any, arrived: float) -> Recognised:
@@ -48,8 +63,8 @@ class Recognition:
 
         Raises ImageError for an image that cannot be decoded.
         """
-        rgb = decode(message)
-        stamp_ns = nanoseconds(message.header.stamp)
+        rgb = self.images.decode(message)
+        stamp_ns = self.stamps.taken_at(nanoseconds(message.header.stamp), arrived)
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)
         extracted = time.perf_counter()
@@ -61,11 +76,70 @@ class Recognition:
         if self.settings["verify"]:
             self.verifier.options = self.settings.verification_options
             detection = self.verifier.verify(rgb, detection, detector.reference)
-        pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"])
+        searched = time.perf_counter()
+        growing = self.mapping is not None
+        pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"], wait=growing)
         added = None
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose)
-        end = time.perf_counter()
-        times = FrameTimes(extracted - start, end - extracted, end - arrived)
+            lost = bool(self.poses.missing)
+            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, lost)
+        times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
         return Recognised(detection, pose, added, times)
+
+
+def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) -> Recognition:
+    """Make the parts that a node's settings ask for, and say in its log what they are.
+
+    What has to be ended is noted in `made`, also of parts made before one that fails. Raises
+    VprError naming the setting, file or package that is not fit.
+    """
+    log = node.get_logger()
+    extractor = create_extractor(
+        weights_path(settings["weights"]) if settings["weights"] else None,
+        settings["backend"],
+        settings["threads"],
+    )
+    weights = extractor.weights
+    log.info(f"{weights.spec.title} {weights.fingerprint[:12]}, {extractor.description}")
+    features = DEFAULT_FEATURES if settings["verify"] else 0
+    map_in_use = MapInUse(weights, lambda: settings.detector_options, features)
+    mapping = create_mapping_mode(settings, map_in_use, log.error)
+    if mapping is not None:
+        made.callback(mapping.close)
+    _look_at_map(node, settings["map"], map_in_use, mapping)
+    poses = create_pose_source(
+        node, settings["pose_source"], settings["map_frame"], settings["base_frame"]
+    )
+    made.callback(poses.close)
+    images = _create_decoder(node, settings["image_transport"])
+    stamps = ImageStamps(lambda: node.get_clock().now().nanoseconds)
+    return Recognition(settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier())
+
+
+def _look_at_map(node: Node, path: str, map_in_use: MapInUse, mapping: MappingMode | None) -> None:
+    """Load the map of localization, and say what there is; raises VprError."""
+    log, name = node.get_logger(), node.get_fully_qualified_name()
+    if mapping is None and path:
+        map_in_use.load(Path(path))
+    elif mapping is None:
+        log.warning(f"no map: {_NO_MAP_HINT.format(service=f'{name}/load_map')}")
+    elif mapping.file is None:
+        log.warning(
+            "the map is only in memory: start with save_map_to:=FILE.fvm, or call "
+            f"{name}/save_map in time"
+        )
+    else:
+        log.info(f"the map will be saved to {mapping.file}")
+    if map_in_use.places:
+        log.info(f"map {map_in_use.origin}: {len(map_in_use.places)} places")
+
+
+def _create_decoder(node: Node, transport: str) -> ImageDecoder:
+    """Make what decodes images, and say by whom raw ones are unpacked."""
+    raw = transport == "raw"
+    trial = try_cv_bridge() if raw else Trial(frozenset(), "images are compressed")
+    decoder = ImageDecoder(image_topic(node, transport), trial, node.get_logger().warning)
+    if raw:
+        node.get_logger().info(f"raw images are unpacked by {decoder.description}")
+    return decoder

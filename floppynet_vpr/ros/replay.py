@@ -12,6 +12,13 @@ Action = TypeVar("Action")
 KEEP_EVERY_IMAGE = 1000
 """queue_size of a replay: nobody waits for the newest image, and none should be lost."""
 
+DISCOVERY_S = 4.0
+"""Before the first image of a replay by `ros2 bag play`, which waits for nobody.
+
+DDS announces itself every 3 seconds: a subscription can be that late where the first announcement
+was lost, and what was sent before is gone. Then the node asks for the publisher's QoS.
+"""
+
 
 def after_exit(step: str, status: int, shutting_down: bool, then: Sequence[Action]) -> list[Action]:
     """What follows when the process of a step has ended.
