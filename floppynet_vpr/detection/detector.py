@@ -112,7 +112,10 @@ class LoopClosureDetector:
 
     @property
     def limits(self) -> Limits:
-        """What a candidate must fulfil now to be a loop closure."""
+        """What a candidate from an earlier drive must fulfil now to be a loop closure."""
+        return self._limits(this_drive=False)
+
+    def _limits(self, this_drive: bool) -> Limits:
         options = self.in_force
         calibration = self.reference.calibrations.get(options.mode)
         background = self._comparer.background
@@ -121,6 +124,7 @@ class LoopClosureDetector:
             calibration,
             lambda: self._threshold.value(background),
             len(self.reference),
+            this_drive,
         )
 
     def detect(self, descriptor: NDArray[np.float32], stamp_ns: int = 0) -> Detection:
@@ -214,7 +218,8 @@ class LoopClosureDetector:
         beliefs: NDArray[np.float32],
         distinctness: float,
     ) -> Detection:
-        options, limits = self.in_force, self.limits
+        options = self.in_force
+        limits = self._limits(this_drive=len(ids) > 0 and int(ids[0]) >= self.known)
         calibration = self.reference.calibrations.get(options.mode)
         single = self._sequence is None
         candidates = []

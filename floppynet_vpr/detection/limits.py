@@ -17,6 +17,12 @@ ANY_DISTANCE = 2.0
 BELIEVED = 0.7
 """Belief in a place from which on it is a loop closure, where nothing else is known."""
 
+BELIEVED_OF_THIS_DRIVE = 0.9
+"""The same for a place that was added to the map during this drive.
+
+A drive that never comes back is matched to itself where it looks alike: 0.7 to 0.86 were believed.
+"""
+
 DISTINCT = 2.1
 """How distinct a single match has to be, where nothing else is known.
 
@@ -73,13 +79,15 @@ def limits_in_force(
     calibration: Calibration | None,
     automatic: Callable[[], float | None],
     places: int,
+    this_drive: bool = False,
 ) -> Limits:
     """Find the limits: those the user gave, else those calibrated, else those that set themselves.
 
     `options` are those in force, with "auto" resolved. With a sequence the last are on the belief;
     without one on how distinct a match is or, where images are compared rigidly, on the distance,
     which `automatic` computes when asked. They are not known where `automatic` gives None, and
-    where the map has fewer than 20 `places`.
+    where the map has fewer than 20 `places`. `this_drive` is whether the candidate was added to the
+    map during this drive.
     """
     distance = options.threshold or ANY_DISTANCE
     if options.confidence or (options.threshold and options.sequence == SINGLE):
@@ -93,7 +101,8 @@ def limits_in_force(
         return Limits(NO_DISTANCE, 0.0, 0.0, UNKNOWN)
     origin = AUTOMATIC if calibration is None else CALIBRATED
     if options.measure == "belief":
-        belief = BELIEVED if calibration is None else calibration.limit
+        itself = BELIEVED_OF_THIS_DRIVE if this_drive else BELIEVED
+        belief = itself if calibration is None else calibration.limit
         return Limits(distance, belief, 0.0, origin)
     distinct = DISTINCT if calibration is None else calibration.limit
     return Limits(distance, 0.0, 0.0, origin, distinct)
