@@ -8,14 +8,16 @@ It needs no data; with images of one's own it is the first trial of the node on 
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
 import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from floppynet_vpr.commands import build_map, evaluate
 from floppynet_vpr.commands.common import add_weights_option, at_least, make_parser, parse, run
+from floppynet_vpr.datasets.catalogue import TruthRule
 from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.pairs import TraversePair, open_own_pair
 from floppynet_vpr.datasets.traverses import (
     TraverseBag,
     choose_traverses,
@@ -23,9 +25,8 @@ from floppynet_vpr.datasets.traverses import (
     synthetic_bag,
 )
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.evaluation.answers import Answer, Trial
-from floppynet_vpr.evaluation.figures import offset_text
-from floppynet_vpr.evaluation.trial_files import summary_lines, trial_content, write_pages
+from floppynet_vpr.evaluation.pictures import offset_text
+from floppynet_vpr.evaluation.recording import RecordedAnswer, read_recording
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,9 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "demo",
         "Drive a route twice and recognise it. The first drive becomes a map; the second is played "
-        "as a bag to the real node, whose answers on /vpr/loop_closure are compared with the "
-        "truth. Without --data the route is a synthetic street: first lap by day, second lap at "
-        "dusk, in another lane, at another speed, with other cars. All ROS traffic stays in a "
+        "as a bag to the real node, whose answers on /vpr/loop_closure are recorded and judged by "
+        "`evaluate`. Without --data the route is a synthetic street: first lap by day, second lap "
+        "at dusk, in another lane, at another speed, with other cars. All ROS traffic stays in a "
         "domain of its own on this machine.",
         "  ros2 run floppynet_vpr demo --output demo_output\n"
         "  ros2 run floppynet_vpr demo --output gardens --data gardens_point \\\n"
@@ -112,7 +113,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     if _build_map(references, reference_map, arguments.weights):
         return 1
     print("[3/5] starting the node", flush=True)
-    trial = Trial(queries.traverse, references.traverse, arguments.tolerance, {})
+    truth = _truth(references, queries, arguments.tolerance)
+    pair = _pair(references, queries, truth)
+    recording = output / "answers"
+    if recording.exists():
+        shutil.rmtree(recording)
+    reference_at = {stamp: number for number, stamp in enumerate(references.traverse.stamps_ns)}
 
     def ready() -> None:
         print(
@@ -121,33 +127,25 @@ def _demo(arguments: argparse.Namespace) -> int:
             flush=True,
         )
 
-    rehearsal = rehearse(
+    rehearse(
         reference_map,
         queries,
+        queries.traverse.stamps_ns,
+        recording,
         rate_hz=arguments.rate,
         weights=arguments.weights,
         logs=output,
         ready=ready,
-        answered=lambda query, answer: print(_line(trial, query, answer), flush=True),
+        answered=lambda query, answer: print(_line(pair, query, answer, reference_at), flush=True),
     )
-    trial = Trial(queries.traverse, references.traverse, arguments.tolerance, rehearsal.answers)
     print("[5/5] summary")
-    for line in summary_lines(trial, rehearsal.latency_ms):
-        print(f"  {line}")
-    content = trial_content(trial, rehearsal.latency_ms, rehearsal.diagnostics)
-    (output / "loop_closures.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    on = "the synthetic street" if arguments.data is None else arguments.data.resolve().name
-    for written in write_pages(
-        trial,
-        (references, queries),
-        output,
-        title=f"Loop closures on {on}",
-        latency_ms=rehearsal.latency_ms,
-        facts=_facts(arguments, rehearsal.diagnostics),
-    ):
-        print(f"  wrote {written}")
-    print(f"  wrote {output / 'loop_closures.json'}")
-    return _verdict(trial, output, rehearsal.diagnostics)
+    judged = evaluate.main(
+        [
+            *("--query", str(queries.path), "--reference", str(references.path), *truth),
+            *("--answers", str(recording), "--output", str(output)),
+        ]
+    )
+    return judged or _verdict(len(queries.traverse), recording, output)
 
 
 def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, TraverseBag]:
@@ -174,51 +172,57 @@ def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:
-    from floppynet_vpr.commands import build_map
-
     chosen = [] if weights is None else ["--weights", str(weights)]
     return build_map.main(
         [str(references.path), "--output", str(reference_map), "--force", *chosen]
     )
 
 
-def _line(trial: Trial, query: int, answer: Answer) -> str:
+def _truth(references: TraverseBag, queries: TraverseBag, tolerance: float) -> list[str]:
+    """What `evaluate` is told of the truth: metres where positions are known, else frames."""
+    told = ["--tolerance", f"{tolerance:g}"]
+    if queries.traverse.unit != "m":
+        return told
+    files = []
+    for bag in (queries, references):
+        files.append(bag.path.with_suffix(".csv"))
+        lines = ["x", *(f"{at:.6f}" for at in bag.traverse.positions)]
+        files[-1].write_text("\n".join(lines) + "\n", "utf-8")
+    return [*told, "--positions", *map(str, files)]
+
+
+def _pair(references: TraverseBag, queries: TraverseBag, truth: list[str]) -> TraversePair:
+    tolerance, files = float(truth[1]), tuple(truth[3:])
+    rule = TruthRule("metres" if files else "frames", tolerance, files)
+    return open_own_pair(queries.path, references.path, rule)
+
+
+def _line(
+    pair: TraversePair, query: int, recorded: RecordedAnswer, reference_at: dict[int, int]
+) -> str:
     """One answer in one line."""
-    outcome = trial.outcome(query, answer)
-    if outcome.match is None or outcome.distance is None:
+    answer = recorded.of(reference_at)
+    if not answer.matches or answer.matches[0].reference < 0:
         return f"  query {query:4d}  no candidate"
-    flag = "loop closure    " if outcome.detected else "nothing detected"
-    verdict = "right" if outcome.right else "WRONG"
+    best = answer.matches[0]
+    flag = "loop closure    " if answer.detected else "nothing detected"
+    verdict = "right" if pair.truth[query, best.reference] else "WRONG"
     return (
-        f"  query {query:4d}  place {outcome.match:4d}  distance {outcome.distance:.3f}  {flag}  "
-        f"{verdict}, {offset_text(outcome.off, trial.queries.unit)}"
+        f"  query {query:4d}  place {best.reference:4d}  distance {best.distance:.3f}  {flag}  "
+        f"{verdict}, {offset_text(pair.off(query, best.reference), pair.unit)}"
     )
 
 
-def _facts(arguments: argparse.Namespace, diagnostics: Mapping[str, str]) -> dict[str, str]:
-    """What the report says about how the run was done."""
-    weights = "shipped with the package" if arguments.weights is None else str(arguments.weights)
-    told = {
-        "Weights": f"{weights} ({diagnostics['weights']})" if "weights" in diagnostics else weights,
-        "Computed by": diagnostics.get("backend", ""),
-        "Map": f"{diagnostics['map places']} places" if "map places" in diagnostics else "",
-        "Images": f"{diagnostics.get('image topic', '')} at {arguments.rate:g} Hz",
-        "Images dropped": diagnostics.get("images dropped", ""),
-        "Made on": time.strftime("%Y-%m-%d %H:%M"),
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def _verdict(trial: Trial, output: Path, diagnostics: Mapping[str, str]) -> int:
+def _verdict(queries: int, recording: Path, output: Path) -> int:
     """Say what is missing, if anything is; returns the exit status."""
-    if not trial.missing:
+    recorded = read_recording(recording)
+    answered = len({answer.stamp_ns for answer in recorded.answers})
+    if answered >= queries:
         return 0
-    shown = ", ".join(map(str, trial.missing[:8])) + (", ..." if len(trial.missing) > 8 else "")
-    dropped = diagnostics.get("images dropped", "an unknown number of")
+    dropped = recorded.diagnostics.get("images dropped", "an unknown number of")
     raise VprError(
-        f"{len(trial.missing)} of {len(trial)} queries got no answer ({shown}); the node dropped "
-        f"{dropped} images to stay with the newest. Try a lower --rate, and see "
-        f"{output / 'vpr_node.log'}"
+        f"{queries - answered} of {queries} queries got no answer; the node dropped {dropped} "
+        f"images to stay with the newest. Try a lower --rate, and see {output / 'vpr_node.log'}"
     )
 
 

@@ -16,7 +16,7 @@ from floppynet_vpr.datasets.bags import WrittenBag, write_bag
 from floppynet_vpr.datasets.catalogue import Pair
 from floppynet_vpr.datasets.drives import Drive
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import RoutePair
+from floppynet_vpr.datasets.pairs import TraversePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
 
@@ -46,7 +46,7 @@ def pair_files(folder: Path, dataset: str, pair: Pair) -> PairFiles:
 
 
 def write_pair(
-    pair: RoutePair,
+    pair: TraversePair,
     folder: Path,
     progress: Progress,
     *,

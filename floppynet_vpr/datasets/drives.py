@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
-from floppynet_vpr.datasets.frames import Frame, looks_like_bag, open_source
+from floppynet_vpr.datasets.frames import Frame, looks_like_bag, open_source, stamp_of
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ class Drive:
         if count >= len(self):
             return self
         return self.only([round(at) for at in np.linspace(0, len(self) - 1, count).tolist()])
+
+    def stamps_ns(self) -> list[int]:
+        """When the frames were taken, nanoseconds; of a video they are all decoded for that."""
+        source = open_source(self.path, topic=self.topic, rate_hz=self.rate_hz)
+        if isinstance(source, ImageFolder):
+            return [stamp_of(index, self.rate_hz) for index in self.indices]
+        if isinstance(source, BagFrames):
+            stamps = source.stamps_ns()
+            return [stamps[index] for index in self.indices]
+        return [frame.stamp_ns for frame in self.frames()]
 
     @property
     def fingerprint(self) -> str:

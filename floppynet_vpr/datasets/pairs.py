@@ -1,9 +1,10 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two drives along one route with the truth about them, ready to be evaluated."""
+"""Two traverses with the truth about them, or one that meets itself, ready to be evaluated."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,20 +15,31 @@ from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Pair, TruthRule
 from floppynet_vpr.datasets.drives import Drive, open_drive
 from floppynet_vpr.datasets.frames import open_source
-from floppynet_vpr.datasets.gps import positions_at, read_positions, within_metres
+from floppynet_vpr.datasets.gps import (
+    geodesic_metres,
+    positions_at,
+    read_metres,
+    read_positions,
+    within_metres,
+)
 from floppynet_vpr.datasets.ground_truth import same_place_by_position
 from floppynet_vpr.datasets.layouts import FoundLayout, find_layout, find_paths
-from floppynet_vpr.datasets.truth_files import read_truth
+from floppynet_vpr.datasets.truth_files import read_loops, read_truth
 from floppynet_vpr.errors import VprError
+
+ALL = slice(None)
+"""Every frame."""
 
 
 @dataclass(frozen=True)
-class RoutePair:
+class TraversePair:
     """Queries, references and which of them show the same place.
 
     `dataset`: its short name; `title`: what people call it; `truth`: (queries, references) bool;
-    `rule`: how the truth came about, in words; `layout`: which copy of the dataset it is. The
-    positions are (n, 2) degrees of latitude and longitude, if they are known.
+    `rule`: how the truth came about, in words; `layout`: which copy of the dataset it is. Of both
+    traverses the positions are known or of none: `query_gps` and `reference_gps` are (n, 2) degrees
+    of latitude and longitude, `query_at` and `reference_at` (n, d) metres or, in step, frames.
+    With `loop` they are one traverse, whose references are known only once they were passed.
     """
 
     dataset: str
@@ -39,11 +51,44 @@ class RoutePair:
     layout: str = ""
     query_gps: NDArray[np.float64] | None = None
     reference_gps: NDArray[np.float64] | None = None
+    query_at: NDArray[np.float64] | None = None
+    reference_at: NDArray[np.float64] | None = None
+    unit: str = "frames"
+    loop: bool = False
 
     @property
     def name(self) -> str:
         """Dataset, query and reference."""
+        if self.loop:
+            return f"{self.dataset}: {self.query.label} > itself"
         return f"{self.dataset}: {self.query.label} > {self.reference.label}"
+
+    def off(self, query: int, reference: int) -> float | None:
+        """How far a reference is from the query's place: metres or frames, as `unit` says.
+
+        Where positions are not known, it is the way to the nearest reference that is right, in
+        frames, and None where none is.
+        """
+        if self.query_at is not None and self.reference_at is not None:
+            return float(np.linalg.norm(self.reference_at[reference] - self.query_at[query]))
+        if self.unit == "m" and self.query_gps is not None and self.reference_gps is not None:
+            return geodesic_metres(self.query_gps[query], self.reference_gps[reference])
+        right = np.flatnonzero(self.truth[query])
+        return float(np.abs(right - reference).min()) if len(right) else None
+
+    @property
+    def driven_m(self) -> NDArray[np.float64] | None:
+        """Metres driven from the query before to each query, (queries,); None: not known."""
+        if self.query_gps is not None:
+            steps = [
+                geodesic_metres(one, other)
+                for one, other in zip(self.query_gps, self.query_gps[1:], strict=False)
+            ]
+        elif self.query_at is not None and self.unit == "m":
+            steps = np.linalg.norm(np.diff(self.query_at, axis=0), axis=1).tolist()
+        else:
+            return None
+        return np.array([0.0, *steps])
 
 
 @dataclass(frozen=True)
@@ -68,8 +113,9 @@ def open_pairs(
     only: Pair | None = None,
     tolerance: float | None = None,
     paper_frames: bool = False,
+    frames: slice = ALL,
     sample: Sample | None = None,
-) -> list[RoutePair]:
+) -> list[TraversePair]:
     """Open the pairs of a dataset's copy.
 
     Args:
@@ -79,6 +125,7 @@ def open_pairs(
         tolerance: in place of the rule's own.
         paper_frames: take only as many frames of each traverse as the paper did, evenly spread;
             numbers of frames, and with them the tolerance, are then those of the chosen frames.
+        frames: take only these of each traverse, with the same effect.
         sample: take only these queries.
 
     Raises:
@@ -90,7 +137,7 @@ def open_pairs(
         rule = found.layout.truth
         rule = rule if tolerance is None else replace(rule, tolerance=tolerance)
         count = spec.paper_frames if paper_frames else None
-        pairs.append(_with_truth(spec, found, rule, count, sample))
+        pairs.append(_with_truth(spec, found, rule, count, frames, sample))
     return pairs
 
 
@@ -100,23 +147,100 @@ def open_own_pair(
     rule: TruthRule,
     *,
     rate_hz: float = 10.0,
+    frames: slice = ALL,
     sample: Sample | None = None,
-) -> RoutePair:
-    """Open two folders, videos or bags as a pair; `rule.files` are paths of their own.
+) -> TraversePair:
+    """Open two folders, videos or bags as a pair.
+
+    `rule.files` are paths of their own: of the ground truth or, where metres decide, of the
+    positions of query and reference. `rule.tolerance` is of the chosen `frames`, except in a file
+    of ground truth, which speaks of all.
 
     Raises:
         VprError: one of them cannot be read, or the ground truth does not fit.
     """
-    asking, known = open_drive(query, rate_hz=rate_hz), open_drive(reference, rate_hz=rate_hz)
-    positions = sample.positions(len(asking)) if sample else list(range(len(asking)))
+    whole = open_drive(query, rate_hz=rate_hz), open_drive(reference, rate_hz=rate_hz)
+    asked, known = (_chosen(drive, frames) for drive in whole)
+    drawn = sample.positions(len(asked)) if sample else range(len(asked))
+    queries = [asked[position] for position in drawn]
+    pair = TraversePair(
+        "own",
+        f"{whole[0].label} on {whole[1].label}",
+        whole[0].only(queries),
+        whole[1].only(known),
+        np.empty((0, 0), bool),
+        f"as {Path(rule.files[0]).name} says" if rule.files else _frames_text(rule.tolerance),
+    )
     if rule.kind == "file":
-        truth = _file_truth(Path(rule.files[0]), asking, known, rule)[positions]
-        text = f"as {Path(rule.files[0]).name} says"
-    else:
-        truth = same_place_by_position(positions, known.indices, rule.tolerance)
-        text = _frames_text(rule.tolerance)
-    label = f"{asking.label} on {known.label}"
-    return RoutePair("own", label, asking.only(positions), known, truth, text)
+        truth = _file_truth(Path(rule.files[0]), *whole, rule)[np.ix_(queries, known)]
+        return replace(pair, truth=truth)
+    if rule.kind == "nowhere":
+        nothing = np.zeros((len(queries), len(known)), bool)
+        return replace(pair, truth=nothing, rule="no reference shows the place of any query")
+    if rule.kind == "frames":
+        at = [np.array(numbers, np.float64)[:, None] for numbers in (drawn, range(len(known)))]
+        truth = same_place_by_position(at[0], at[1], rule.tolerance)
+        return replace(pair, truth=truth, query_at=at[0], reference_at=at[1])
+    return _by_metres(pair, whole, (queries, known), rule)
+
+
+def _by_metres(
+    pair: TraversePair, whole: tuple[Drive, Drive], rows: tuple[Sequence[int], ...], rule: TruthRule
+) -> TraversePair:
+    paths = [Path(file) for file in rule.files]
+    names = [drive.names for drive in whole]
+    text = f"within {rule.tolerance:g} m by {paths[0].name} and {paths[1].name}"
+    metres = [read_metres(path, called) for path, called in zip(paths, names, strict=True)]
+    if metres[0] is None or metres[1] is None:
+        gps = [read_positions(path, called) for path, called in zip(paths, names, strict=True)]
+        degrees = gps[0][rows[0]], gps[1][rows[1]]
+        truth = within_metres(*degrees, rule.tolerance)
+        return replace(
+            pair, truth=truth, rule=text, unit="m", query_gps=degrees[0], reference_gps=degrees[1]
+        )
+    at = metres[0][rows[0]], metres[1][rows[1]]
+    if at[0].shape[1] != at[1].shape[1]:
+        raise VprError(f"{paths[0]} and {paths[1]} should name the same of the columns x, y, z")
+    truth = same_place_by_position(*at, rule.tolerance)
+    return replace(pair, truth=truth, rule=text, unit="m", query_at=at[0], reference_at=at[1])
+
+
+def open_loop(
+    path: Path,
+    truth: Path | None,
+    tolerance: int,
+    *,
+    exclude_images: int,
+    exclude_seconds: float,
+    rate_hz: float = 10.0,
+    frames: slice = ALL,
+) -> TraversePair:
+    """Open a folder, video or bag as a traverse that meets itself: images ask about former ones.
+
+    Args:
+        path: the traverse.
+        truth: which frames show the same place (`read_loops`); None: none do.
+        tolerance: a frame that the file names stands for its neighbours so far, too.
+        exclude_images: so many images back, nothing counts as known yet.
+        exclude_seconds: nor does what was seen so short a time ago.
+        rate_hz: images per second of a folder.
+        frames: which to take; the file speaks of all.
+
+    Raises:
+        VprError: it cannot be read, or the ground truth does not fit.
+    """
+    whole = open_drive(path, rate_hz=rate_hz)
+    chosen = _chosen(whole, frames)
+    drive = whole.only(chosen)
+    same = np.zeros((len(chosen), len(chosen)), bool)
+    rule = "no place is seen twice"
+    if truth is not None:
+        same = read_loops(truth, len(whole), tolerance)[np.ix_(chosen, chosen)]
+        rule = f"as {truth.name} says" + (f", within {tolerance} frames" if tolerance else "")
+    number, stamps = np.arange(len(drive)), np.array(drive.stamps_ns())
+    known = number[:, None] - number > exclude_images
+    known &= np.abs(stamps[:, None] - stamps) >= exclude_seconds * 1e9
+    return TraversePair("own", whole.label, drive, drive, same & known, rule, loop=True)
 
 
 def _with_truth(
@@ -124,18 +248,18 @@ def _with_truth(
     found: FoundLayout,
     rule: TruthRule,
     count: int | None,
+    frames: slice,
     sample: Sample | None,
-) -> RoutePair:
-    query, reference = found.query, found.reference
+) -> TraversePair:
+    query, reference = (
+        drive.only(_chosen(drive, frames)) for drive in (found.query, found.reference)
+    )
     if count is not None:
         query, reference = query.spread(count), reference.spread(count)
-    # Spread frames are numbered anew: two traverses in step stay in step.
-    numbers = [
-        list(drive.indices if count is None else range(len(drive))) for drive in (query, reference)
-    ]
-    if sample is not None:
-        positions = sample.positions(len(query))
-        query, numbers[0] = query.only(positions), [numbers[0][p] for p in positions]
+    # Chosen frames are numbered anew: two traverses in step stay in step.
+    drawn = sample.positions(len(query)) if sample else range(len(query))
+    at = [np.array(numbers, np.float64)[:, None] for numbers in (drawn, range(len(reference)))]
+    query = query.only(drawn)
     # Files speak of all frames, whichever are chosen.
     chosen = list(query.indices), list(reference.indices)
     gps = []
@@ -158,9 +282,30 @@ def _with_truth(
         if rule.tolerance:
             text += f", each reference with {rule.tolerance:g} neighbours on either side"
     else:
-        truth = same_place_by_position(numbers[0], numbers[1], rule.tolerance)
+        truth = same_place_by_position(at[0], at[1], rule.tolerance)
         text = _frames_text(rule.tolerance)
-    return RoutePair(spec.name, spec.title, query, reference, truth, text, found.layout.name, *gps)
+    pair = TraversePair(
+        spec.name,
+        spec.title,
+        query,
+        reference,
+        truth,
+        text,
+        found.layout.name,
+        query_gps=gps[0],
+        reference_gps=gps[1],
+    )
+    if rule.kind == "frames":
+        return replace(pair, query_at=at[0], reference_at=at[1])
+    return replace(pair, unit="m") if rule.kind == "metres" else pair
+
+
+def _chosen(drive: Drive, frames: slice) -> range:
+    """The positions of the frames to take; raises VprError where there are none."""
+    chosen = range(len(drive))[frames]
+    if not chosen:
+        raise VprError(f"{drive.path} has {len(drive)} frames, and none of them is chosen")
+    return chosen
 
 
 def _frames_text(tolerance: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction.onnx_session import cpu_session
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
@@ -34,6 +35,7 @@ class Describer(Protocol):
         how: by what it is computed, and with which weights.
         fingerprint: changes with everything that changes its descriptors.
         layers: those that `describe` gives.
+        weights: what the family's networks are made of, None for others.
     """
 
     label: str
@@ -41,6 +43,7 @@ class Describer(Protocol):
     how: str
     fingerprint: str
     layers: tuple[str, ...]
+    weights: NetworkWeights | None
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
@@ -72,6 +75,7 @@ class FamilyNetwork:
         self.title = weights.spec.title
         self.fingerprint = weights.fingerprint
         self.layers = tuple(layers)
+        self.weights: NetworkWeights | None = weights
         self._spec = weights.spec
         self._extractor = None
         if self.layers == (OUTPUT_NAME,):
@@ -80,11 +84,7 @@ class FamilyNetwork:
             return
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            onnx_model(weights, self.layers), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = cpu_session(onnx_model(weights, self.layers), threads)
         self.how = f"onnxruntime {onnxruntime.__version__}, float32"
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.yaml_facts import Facts, read_facts
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.network.weights import NetworkWeights
 
 _INTERPOLATIONS: Final = {
     "linear": cv2.INTER_LINEAR,
@@ -106,6 +108,7 @@ class ExternalNetwork:
                 f"{described} has none of the layers {', '.join(layers or ())}: it has "
                 f"{', '.join(outputs) or 'no outputs'}"
             )
+        self.weights: NetworkWeights | None = None
         self._size_kib = size
         self._outputs = [outputs[name][0] for name in self.layers]
         self.fingerprint = hashlib.sha256(
@@ -144,12 +147,8 @@ class ExternalNetwork:
 
 
 def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return cpu_session(str(path), threads)
     except Exception as error:  # onnxruntime has a dozen kinds of its own
         raise VprError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())}") from error
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from floppynet_vpr.evaluation.experiment import Result
+from floppynet_vpr.evaluation.measures import memory_efficiency
 from floppynet_vpr.evaluation.paper_scores import (
     AVERAGES,
     DATASETS,
@@ -16,7 +16,7 @@ from floppynet_vpr.evaluation.paper_scores import (
     SIZES_KIB,
 )
 from floppynet_vpr.evaluation.result_files import layout
-from floppynet_vpr.evaluation.scores import memory_efficiency
+from floppynet_vpr.evaluation.results import Result
 from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.paper import SIZES_KIB as FAMILY_SIZES_KIB
@@ -60,7 +60,7 @@ def _layer_table(network: str, measured: Mapping[tuple[str, str, str], Result]) 
         own = [measured.get((network, layer, dataset)) for dataset in DATASETS]
         printed = S_P100.get((network, layer), {})
         cells = [
-            _cell(None if result is None else result.scores.s_p100, printed.get(dataset))
+            _cell(None if result is None else result.judgement.s_p100, printed.get(dataset))
             for dataset, result in zip(DATASETS, own, strict=True)
         ]
         average = AVERAGES.get(network) if layer == "pool5" else None
@@ -80,7 +80,7 @@ def _efficiency_table(
         own = [measured.get((network, "pool5", dataset)) for dataset in DATASETS]
         known = [result for result in own if result is not None]
         size = known[0].size_kib if known else _family_size(network)
-        average = _mean([result.scores.s_p100 for result in known])
+        average = _mean([result.judgement.s_p100 for result in known])
         eta = memory_efficiency(size, average) if size is not None and average else None
         printed = FAMILY_SIZES_KIB.get(network, SIZES_KIB.get(network))
         rows.append(
@@ -101,7 +101,7 @@ def _efficiency_table(
 
 def _average(results: Sequence[Result | None]) -> float | None:
     """The mean over the five datasets, if all of them were measured."""
-    known = [result.scores.s_p100 for result in results if result is not None]
+    known = [result.judgement.s_p100 for result in results if result is not None]
     return _mean(known) if len(known) == len(results) else None
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 
-def cpu_session(model: bytes, threads: int) -> Any:
-    """Make a session on `threads` CPU threads; raises ImportError where onnxruntime is absent."""
+def cpu_session(model: bytes | str, threads: int) -> Any:
+    """Make a session for a model or its path; raises ImportError where onnxruntime is absent."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
