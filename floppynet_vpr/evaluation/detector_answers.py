@@ -101,11 +101,11 @@ def detect(
     detector = LoopClosureDetector(known, setup.options)
     verifier = None if setup.verification is None else Verifier(setup.verification)
     gate = KeyframeGate(setup.keyframes)
-    images: Iterator[Frame | None] = itertools.repeat(None)
+    images: Iterator[Frame | None] = itertools.repeat(None, len(queries))
     if verifier is not None:
         images = iter(progress(pair.query.frames(), len(pair.query), "verifying"))
     answers, took = [], []
-    frames = zip(pair.query.names, pair.query.stamps_ns(), queries, images, strict=False)
+    frames = zip(pair.query.names, pair.query.stamps_ns(), queries, images, strict=True)
     for number, (name, stamp_ns, pool5, image) in enumerate(frames):
         descriptor = normalise(pool5)
         begun = time.perf_counter()
