@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import build_map, make_bag
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.mapping import ReferenceMap
 
 

@@ -19,7 +19,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.bags_reading import RAW, BagFrames
-from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)

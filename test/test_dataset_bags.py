@@ -13,8 +13,8 @@ from floppynet_vpr.commands import evaluate, make_bag
 from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import Pair
 from floppynet_vpr.datasets.dataset_bags import DAY_NS, pair_files
-from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.datasets.gps import positions_at
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 
 FRAMES = 6

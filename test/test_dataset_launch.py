@@ -23,7 +23,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.catalogue import dataset_files
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.ros import dataset_launch
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"

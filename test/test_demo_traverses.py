@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.datasets.frames import Frame, open_source
-from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
-from floppynet_vpr.datasets.traverses import choose_traverses, folder_bag, synthetic_bag
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.traverses import choose_traverses, folder_bag
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.synthetic.lap_bags import synthetic_bag
+from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 
 
 def no_progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:

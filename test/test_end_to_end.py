@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import build_map, import_weights, make_bag
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
 

@@ -15,7 +15,8 @@ import pytest
 from floppynet_vpr.commands import evaluate
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.drives import open_drive
-from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.evaluation.describers import FamilyNetwork
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
 from floppynet_vpr.evaluation.recording import LOOP_CLOSURE, read_recording, types

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from floppynet_vpr.datasets.frames import natural_key, open_source
+from floppynet_vpr.datasets.frames import natural_key
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 
 

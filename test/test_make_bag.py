@@ -11,7 +11,7 @@ import pytest
 
 from floppynet_vpr.commands.make_bag import build_parser, main
 from floppynet_vpr.datasets.bags_reading import BagFrames
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from floppynet_vpr.commands import build_map, map_info
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, create_extractor
 from floppynet_vpr.mapping import STORAGES, MapError, Place, ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED

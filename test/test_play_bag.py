@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from floppynet_vpr.commands.play_bag import build_parser, main
 from floppynet_vpr.datasets.bags import write_bag
-from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2's rclpy")
 

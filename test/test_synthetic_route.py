@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.camera import (
+from floppynet_vpr.synthetic.camera import (
     NEAR_M,
     CameraPose,
     PinholeCamera,
     clip_near,
     to_optical,
 )
-from floppynet_vpr.datasets.street.houses import HouseBuilder
-from floppynet_vpr.datasets.street.light import DAY
-from floppynet_vpr.datasets.street.renderer import StreetRenderer
-from floppynet_vpr.datasets.street.surfaces import Scene, Sky, Surface, Texture, Wall
-from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+from floppynet_vpr.synthetic.houses import HouseBuilder
+from floppynet_vpr.synthetic.light import DAY
+from floppynet_vpr.synthetic.renderer import StreetRenderer
+from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+from floppynet_vpr.synthetic.surfaces import Scene, Sky, Surface, Texture, Wall
 
 BLACK_SKY = Sky(np.zeros((8, 8, 3), np.uint8), 1.0, 0.5, 4.0)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from floppynet_vpr.commands import build_map, map_info
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.detection import (
     Candidate,
     Detection,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import build_map
-from floppynet_vpr.datasets.frames import Frame, open_source
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.detection import (
     DetectorOptions,
     LoopClosureDetector,

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_extractor_options,
+    at_least,
+    make_parser,
+    parse,
+    progress,
+    run,
+)
 from floppynet_vpr.errors import VprError
 
 if TYPE_CHECKING:
@@ -118,9 +125,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[DescribedFrame]:
-    from tqdm import tqdm
-
-    from floppynet_vpr.datasets.frames import open_source
+    from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.network.weights import load_weights
 
@@ -130,7 +135,7 @@ def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[De
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
     described = describe_frames(source.pending(), extractors)
-    return list(tqdm(described, total=len(source), unit="frame", disable=None, leave=False))
+    return list(progress(described, len(source), leave=False))
 
 
 def _truth(

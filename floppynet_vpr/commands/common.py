@@ -8,10 +8,14 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -87,6 +91,20 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
         return value
 
     return convert
+
+
+def progress(
+    items: Iterable[Any] | None = None,
+    total: int | None = None,
+    label: str | None = None,
+    *,
+    unit: str = "frame",
+    leave: bool = True,
+) -> tqdm[Any]:
+    """Show on a terminal how far a command has come along `items`, or by `update`, of `total`."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=label, unit=unit, disable=None, leave=leave)
 
 
 class UnusableFrames:

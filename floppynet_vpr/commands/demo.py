@@ -14,7 +14,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from floppynet_vpr.commands import build_map, evaluate
-from floppynet_vpr.commands.common import add_weights_option, at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_weights_option,
+    at_least,
+    make_parser,
+    parse,
+    progress,
+    run,
+)
 from floppynet_vpr.datasets.catalogue import TruthRule
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import TraversePair, open_own_pair
@@ -22,7 +29,6 @@ from floppynet_vpr.datasets.traverses import (
     TraverseBag,
     choose_traverses,
     folder_bag,
-    synthetic_bag,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.pictures import offset_text
@@ -156,7 +162,8 @@ def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, Tra
             folder_bag(reference, "reference", output / reference.name, _progress),
             folder_bag(query, "query", output / query.name, _progress),
         )
-    from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+    from floppynet_vpr.synthetic.lap_bags import synthetic_bag
+    from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 
     route = SyntheticRoute(seed=arguments.seed, length_m=arguments.length)
     return (
@@ -166,9 +173,7 @@ def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, Tra
 
 
 def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="frame", disable=None, leave=False)
+    return progress(frames, total, label, leave=False)
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import (
@@ -493,9 +493,7 @@ def _print_paper(results: Sequence[Result]) -> None:
 
 
 def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="image", disable=None, leave=False)
+    return progress(frames, total, label, unit="image", leave=False)
 
 
 if __name__ == "__main__":

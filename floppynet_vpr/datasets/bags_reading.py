@@ -15,9 +15,10 @@ from shutil import copyfile
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
-from floppynet_vpr.datasets.frames import STORAGE_SUFFIXES, Frame
+from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image
+from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 RAW: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 FIX: Final = "sensor_msgs/msg/NavSatFix"
+
+STORAGE_SUFFIXES: Final = (".mcap", ".db3")
+"""Suffixes of the files inside a rosbag2."""
+
+
+def looks_like_bag(path: Path) -> bool:
+    """Tell whether a path is a rosbag2, sound or not, or a storage file of one."""
+    if path.is_file():
+        return path.suffix in STORAGE_SUFFIXES
+    return (path / "metadata.yaml").is_file() or any(
+        suffix in entry.suffixes for entry in path.glob("*") for suffix in STORAGE_SUFFIXES
+    )
 
 
 @contextmanager
@@ -179,8 +192,7 @@ def read_fixes(path: Path) -> list[tuple[int, float, float]]:
 
 
 def _stamp_ns(message: Any, received_ns: int) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or received_ns
+    return nanoseconds(message.header.stamp) or received_ns
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from floppynet_vpr.datasets.bags_reading import BagFrames
+from floppynet_vpr.datasets.bags_reading import BagFrames, looks_like_bag
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
-from floppynet_vpr.datasets.frames import Frame, looks_like_bag, open_source, stamp_of
+from floppynet_vpr.datasets.frames import Frame, stamp_of
+from floppynet_vpr.datasets.sources import open_source
 
 
 @dataclass(frozen=True)

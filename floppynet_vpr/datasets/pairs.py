@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Pair, TruthRule
 from floppynet_vpr.datasets.drives import Drive, open_drive
-from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.datasets.gps import (
     geodesic_metres,
     positions_at,
@@ -24,6 +23,7 @@ from floppynet_vpr.datasets.gps import (
 )
 from floppynet_vpr.datasets.ground_truth import same_place_by_position
 from floppynet_vpr.datasets.layouts import FoundLayout, find_layout, find_paths
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.datasets.truth_files import read_loops, read_truth
 from floppynet_vpr.errors import VprError
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from floppynet_vpr.datasets import street
-from floppynet_vpr.datasets.bags import default_topic, write_bag
+from floppynet_vpr.datasets.bags import CODECS, default_topic, natural_encoding, write_bag
 from floppynet_vpr.datasets.folder import list_images
-from floppynet_vpr.datasets.frames import Frame, natural_key, open_source
-from floppynet_vpr.datasets.synthetic_route import Lap, SyntheticRoute
+from floppynet_vpr.datasets.frames import Frame, natural_key
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 
 RATE_HZ = 10.0
@@ -64,24 +63,7 @@ class TraverseBag:
     @property
     def compressed(self) -> bool:
         """Whether the images are sensor_msgs/CompressedImage."""
-        return self.encoding in ("jpeg", "png")
-
-
-def synthetic_bag(
-    route: SyntheticRoute, lap: Lap, role: str, out: Path, progress: Progress
-) -> TraverseBag:
-    """A lap of a synthetic route as a bag of raw images (mcap); kept if it is there already.
-
-    `role` is "reference" or "query". Raises VprError when the disk does not take it.
-    """
-    positions = [float(at) for at in route.positions_m(lap)]
-    recipe = _digest(route.seed, route.length_m, route.camera, lap, role, *_street_sources())
-
-    def facts(names: tuple[str, ...], stamps: tuple[int, ...]) -> Traverse:
-        return Traverse(lap.name, names, stamps, tuple(positions), "m")
-
-    frames = progress(route.frames(lap), len(positions), lap.name)
-    return _bag(frames, out, role, "bgr8", recipe, facts)
+        return self.encoding in CODECS
 
 
 def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> TraverseBag:
@@ -92,15 +74,15 @@ def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> Traver
     """
     source = open_source(folder, rate_hz=RATE_HZ)
     files = list_images(folder)
-    encoding = _encoding(files)
+    encoding = natural_encoding(file.name for file in files)
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    recipe = _digest(str(folder.resolve()), stats, encoding, role)
+    recipe = digest(str(folder.resolve()), stats, encoding, role)
 
     def facts(names: tuple[str, ...], stamps: tuple[int, ...]) -> Traverse:
         return Traverse(folder.name, names, stamps, tuple(map(float, range(len(names)))), "frames")
 
     frames = progress(source, len(source), source.label)
-    return _bag(frames, out, role, encoding, recipe, facts)
+    return keep_bag(frames, out, role, encoding, recipe, facts)
 
 
 def choose_traverses(
@@ -142,7 +124,7 @@ def choose_traverses(
     return data / reference, data / query
 
 
-def _bag(
+def keep_bag(
     frames: Iterable[Frame],
     out: Path,
     role: str,
@@ -194,19 +176,6 @@ def _read(beside: Path, recipe: str) -> Traverse | None:
         return None
 
 
-def _encoding(files: list[Path]) -> str:
-    suffixes = {file.suffix.lower() for file in files}
-    if suffixes <= {".jpg", ".jpeg"}:
-        return "jpeg"
-    return "png" if suffixes == {".png"} else "bgr8"
-
-
-def _street_sources() -> list[str]:
-    """What the street is drawn by: another program draws another street."""
-    folder = Path(str(street.__file__)).parent
-    files = [*sorted(folder.glob("*.py")), folder.parent / "synthetic_route.py"]
-    return [file.read_text("utf-8") for file in files]
-
-
-def _digest(*parts: object) -> str:
+def digest(*parts: object) -> str:
+    """What a bag was made from, as one string, to tell whether it has to be made again."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()

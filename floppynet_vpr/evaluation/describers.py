@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
-from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
@@ -82,10 +82,8 @@ class FamilyNetwork:
             self._extractor = create_extractor(weights, backend, threads)
             self.how = self._extractor.description
             return
-        import onnxruntime
-
         self._session = cpu_session(onnx_model(weights, self.layers), threads)
-        self.how = f"onnxruntime {onnxruntime.__version__}, float32"
+        self.how = f"{runtime_name()}, float32"
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image: flat integers."""

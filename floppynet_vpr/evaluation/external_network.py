@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.yaml_facts import Facts, read_facts
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
 from floppynet_vpr.network.weights import NetworkWeights
 
 _INTERPOLATIONS: Final = {
@@ -81,8 +81,6 @@ class ExternalNetwork:
         Raises:
             VprError: the model or its description cannot be used, or none of `layers` is there.
         """
-        import onnxruntime
-
         described = path.with_suffix(".yaml")
         if not path.is_file():
             raise VprError(f"there is no network {path}")
@@ -114,7 +112,7 @@ class ExternalNetwork:
         self.fingerprint = hashlib.sha256(
             path.read_bytes() + repr((self._preprocessing, outputs.keys())).encode()
         ).hexdigest()
-        self.how = f"{path.name}; onnxruntime {onnxruntime.__version__}"
+        self.how = f"{path.name}; {runtime_name()}"
         self._session = _session(path, threads)
         known = [output.name for output in self._session.get_outputs()]
         for output in self._outputs:

@@ -20,11 +20,11 @@ from typing import Any, Final
 from floppynet_vpr.datasets.bags_reading import open_bag, read_messages
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import SCORE, Answer, Answers, Match, from_detector
+from floppynet_vpr.stamps import SECOND_NS, nanoseconds
 
 LOOP_CLOSURE: Final = "floppynet_vpr_msgs/msg/LoopClosure"
 DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
 _PACKAGE: Final = "floppynet_vpr_msgs"
-_NANOSECONDS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Recording:
         arrived = sorted(answer.arrived_ns for answer in self.answers)
         if len(arrived) < 2 or arrived[-1] == arrived[0]:
             return None
-        return (len(arrived) - 1) * _NANOSECONDS / (arrived[-1] - arrived[0])
+        return (len(arrived) - 1) * SECOND_NS / (arrived[-1] - arrived[0])
 
     @property
     def latency_ms(self) -> tuple[float, float] | None:
@@ -113,8 +113,8 @@ def read_answer(message: bytes, arrived_ns: int) -> RecordedAnswer:
         bool(told.detected),
         round(float(told.threshold), 6),  # a float32: 0.8 comes as 0.800000012
     )
-    stamps = tuple(_nanoseconds(known.stamp) for known in candidates)
-    return RecordedAnswer(_nanoseconds(told.header.stamp), stamps, answer, arrived_ns)
+    stamps = tuple(nanoseconds(known.stamp) for known in candidates)
+    return RecordedAnswer(nanoseconds(told.header.stamp), stamps, answer, arrived_ns)
 
 
 def read_diagnostics(message: bytes) -> dict[str, str]:
@@ -158,10 +158,6 @@ def in_order(
             "that the map was made of?"
         )
     return from_detector(answers, SCORE)
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
 
 
 @cache

@@ -34,7 +34,7 @@ from launch_ros.actions import Node
 from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.network.weights import shipped_weights
 from floppynet_vpr.ros.processes import image_profile

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import open_source
 from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
-from floppynet_vpr.datasets.synthetic_route import FIRST_LAP, SECOND_LAP, SyntheticRoute
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.evaluation.measures import s_p100
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 from floppynet_vpr.training.export import export_weights
 from floppynet_vpr.training.images import LabelledImages, PixelCache
 from floppynet_vpr.training.model import Features, Network

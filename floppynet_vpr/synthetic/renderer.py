@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.camera import CameraPose, PinholeCamera
-from floppynet_vpr.datasets.street.surfaces import CutOut, Facet, Scene, Sighting, Sky, Wall
+from floppynet_vpr.synthetic.camera import CameraPose, PinholeCamera
+from floppynet_vpr.synthetic.surfaces import CutOut, Facet, Scene, Sighting, Sky, Wall
 
 VIEW_M = 115.0
 """Nothing farther along the street than this is drawn; the haze has swallowed it."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.layout import Rgb
-from floppynet_vpr.datasets.street.surfaces import Sky
+from floppynet_vpr.synthetic.layout import Rgb
+from floppynet_vpr.synthetic.surfaces import Sky
 
 _PER_RAD = 420.0
 _TOP_RAD = 0.75

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.street.camera import CameraPose, PinholeCamera
-from floppynet_vpr.datasets.street.centerline import Centerline
-from floppynet_vpr.datasets.street.furniture import FurnitureBuilder
-from floppynet_vpr.datasets.street.ground import lay_ground
-from floppynet_vpr.datasets.street.houses import HouseBuilder
-from floppynet_vpr.datasets.street.layout import Building, lay_out_street, park_cars
-from floppynet_vpr.datasets.street.light import DAY, DUSK, Light, Sensor, paint_sky
-from floppynet_vpr.datasets.street.renderer import VIEW_M, StreetRenderer
-from floppynet_vpr.datasets.street.surfaces import Scene, Surface
+from floppynet_vpr.datasets.frames import Frame, stamp_of
+from floppynet_vpr.synthetic.camera import CameraPose, PinholeCamera
+from floppynet_vpr.synthetic.centerline import Centerline
+from floppynet_vpr.synthetic.furniture import FurnitureBuilder
+from floppynet_vpr.synthetic.ground import lay_ground
+from floppynet_vpr.synthetic.houses import HouseBuilder
+from floppynet_vpr.synthetic.layout import Building, lay_out_street, park_cars
+from floppynet_vpr.synthetic.light import DAY, DUSK, Light, Sensor, paint_sky
+from floppynet_vpr.synthetic.renderer import VIEW_M, StreetRenderer
+from floppynet_vpr.synthetic.surfaces import Scene, Surface
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,5 @@ class SyntheticRoute:
         along = self.positions_m(lap)
         for index, pose in enumerate(self.poses(lap)):
             seen = renderer.render(pose, float(along[index]))
-            stamp_ns = round(index * 1e9 / lap.rate_hz)
+            stamp_ns = stamp_of(index, lap.rate_hz)
             yield Frame(f"{lap.name}_{index:04d}", stamp_ns, sensor.expose(seen, index))

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.camera import (
+from floppynet_vpr.synthetic.camera import (
     NEAR_M,
     CameraPose,
     PinholeCamera,

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.centerline import Centerline
-from floppynet_vpr.datasets.street.facades import paint_facade, paint_gable
-from floppynet_vpr.datasets.street.layout import FRONTAGE_M, Building, Rgb
-from floppynet_vpr.datasets.street.light import Light
-from floppynet_vpr.datasets.street.surfaces import Facet, Surface, Texture, Wall
+from floppynet_vpr.synthetic.centerline import Centerline
+from floppynet_vpr.synthetic.facades import paint_facade, paint_gable
+from floppynet_vpr.synthetic.layout import FRONTAGE_M, Building, Rgb
+from floppynet_vpr.synthetic.light import Light
+from floppynet_vpr.synthetic.surfaces import Facet, Surface, Texture, Wall
 
 _STRIP_M = 5.5
 """A facade is cut into strips no longer than this, so that each is read at its own resolution."""

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.centerline import Centerline
-from floppynet_vpr.datasets.street.layout import ROAD_HALF_M, ParkedCar, Rgb, Standing
-from floppynet_vpr.datasets.street.light import Light
-from floppynet_vpr.datasets.street.surfaces import CutOut, Facet, Surface, Texture
+from floppynet_vpr.synthetic.centerline import Centerline
+from floppynet_vpr.synthetic.layout import ROAD_HALF_M, ParkedCar, Rgb, Standing
+from floppynet_vpr.synthetic.light import Light
+from floppynet_vpr.synthetic.surfaces import CutOut, Facet, Surface, Texture
 
 _TREES = 10
 _WIDTH_SHARE = {"tree": 0.8, "bush": 1.5, "bin": 0.62, "post": 0.30, "board": 0.7}

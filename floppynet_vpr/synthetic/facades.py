@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.layout import Building, Rgb
+from floppynet_vpr.synthetic.layout import Building, Rgb
 
 TEXELS_PER_M = 40
 """At the nearest a facade comes to the picture (about 8 m deep), a texel is about a pixel."""

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.street.centerline import Centerline
-from floppynet_vpr.datasets.street.layout import FRONTAGE_M, ROAD_HALF_M, StreetLayout
-from floppynet_vpr.datasets.street.light import Light
-from floppynet_vpr.datasets.street.surfaces import Surface, Texture, Wall
+from floppynet_vpr.synthetic.centerline import Centerline
+from floppynet_vpr.synthetic.layout import FRONTAGE_M, ROAD_HALF_M, StreetLayout
+from floppynet_vpr.synthetic.light import Light
+from floppynet_vpr.synthetic.surfaces import Surface, Texture, Wall
 
 TEXELS_PER_M = 24
 HALF_WIDTH_M = 18.0

@@ -1,0 +1,46 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""One way to open every source of images: a folder, a video or a bag.
+
+Whatever walks along images (building a map, evaluating, making a bag) asks `open_source` for
+frames and need not know where they come from.
+"""
+
+import math
+from pathlib import Path
+
+from floppynet_vpr.datasets.bags_reading import BagFrames, looks_like_bag
+from floppynet_vpr.datasets.folder import ImageFolder
+from floppynet_vpr.datasets.frames import FrameSource
+from floppynet_vpr.datasets.video import VideoFile
+from floppynet_vpr.errors import VprError
+
+
+def open_source(
+    path: Path, *, topic: str | None = None, rate_hz: float = 10.0, every: int = 1
+) -> FrameSource:
+    """Open a folder of images, a video file or a rosbag2, told apart by looking.
+
+    Args:
+        path: the folder, the video, the bag's folder or a storage file (.mcap, .db3) of one.
+        topic: the bag's image topic; None takes the only one there is.
+        rate_hz: frames per second, for sources that do not say when their images were taken.
+        every: take every n-th frame, the first included.
+
+    Raises:
+        VprError: nothing there, nothing readable, no images, or several topics to choose from.
+    """
+    if every < 1:
+        raise VprError(f"every must be at least 1 (every n-th frame), not {every}")
+    if not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise VprError(f"the rate must be a positive number of frames per second, not {rate_hz}")
+    path = Path(path)
+    if not path.exists():
+        raise VprError(f"{path} does not exist: name a folder of images, a video or a rosbag2")
+    if looks_like_bag(path):
+        return BagFrames(path, topic=topic, every=every)
+    if topic is not None:
+        raise VprError(f"{path} is no rosbag2 and so has no topic {topic}: leave the topic out")
+    if path.is_dir():
+        return ImageFolder(path, rate_hz=rate_hz, every=every)
+    return VideoFile(path, rate_hz=rate_hz, every=every)

@@ -1,0 +1,30 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A lap of the synthetic street as a bag, with the truth beside it."""
+
+from pathlib import Path
+
+from floppynet_vpr.datasets.traverses import Progress, Traverse, TraverseBag, digest, keep_bag
+from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
+
+
+def synthetic_bag(
+    route: SyntheticRoute, lap: Lap, role: str, out: Path, progress: Progress
+) -> TraverseBag:
+    """A lap of a synthetic route as a bag of raw images (mcap); kept if it is there already.
+
+    `role` is "reference" or "query". Raises VprError when the disk does not take it.
+    """
+    positions = [float(at) for at in route.positions_m(lap)]
+    recipe = digest(route.seed, route.length_m, route.camera, lap, role, *_sources())
+
+    def facts(names: tuple[str, ...], stamps: tuple[int, ...]) -> Traverse:
+        return Traverse(lap.name, names, stamps, tuple(positions), "m")
+
+    frames = progress(route.frames(lap), len(positions), lap.name)
+    return keep_bag(frames, out, role, "bgr8", recipe, facts)
+
+
+def _sources() -> list[str]:
+    """What the street is drawn by: another program draws another street."""
+    return [file.read_text("utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
