@@ -276,7 +276,8 @@ def main(argv: list[str] | None = None) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.pictures import encoded, match_figure
     from floppynet_vpr.evaluation.report import html_report
-    from floppynet_vpr.evaluation.result_files import csv_text, json_text, text_tables
+    from floppynet_vpr.evaluation.result_files import csv_text, json_text
+    from floppynet_vpr.evaluation.tables import text_tables
 
     begun = time.perf_counter()
     setup = _setup(arguments)

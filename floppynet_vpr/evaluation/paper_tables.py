@@ -15,8 +15,8 @@ from floppynet_vpr.evaluation.paper_scores import (
     S_P100,
     SIZES_KIB,
 )
-from floppynet_vpr.evaluation.result_files import layout
 from floppynet_vpr.evaluation.results import Result
+from floppynet_vpr.evaluation.tables import layout
 from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.paper import SIZES_KIB as FAMILY_SIZES_KIB
@@ -66,9 +66,7 @@ def _layer_table(network: str, measured: Mapping[tuple[str, str, str], Result]) 
         average = AVERAGES.get(network) if layer == "pool5" else None
         rows.append((layer, *cells, _cell(_average(own), average)))
     number = {"baseline": "Table IV: ", "binarynet": "Table V: "}.get(network, "")
-    return f"{number}S_P100 of {_title(network)}, layer by layer ({_EXPLAINED})\n\n" + layout(
-        rows, left=1
-    )
+    return f"{number}S_P100 of {_title(network)}, layer by layer ({_EXPLAINED})\n\n" + layout(rows)
 
 
 def _efficiency_table(
@@ -94,8 +92,7 @@ def _efficiency_table(
         )
     return (
         f"Table VI: memory efficiency of pool5, KiB / S_P100, lower is better ({_EXPLAINED}; over "
-        "fewer datasets than the paper's five, averages cannot be compared)\n\n"
-        + layout(rows, left=1)
+        "fewer datasets than the paper's five, averages cannot be compared)\n\n" + layout(rows)
     )
 
 

@@ -15,7 +15,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
-from floppynet_vpr.evaluation.paper_scores import QUERIES, S_P100
 from floppynet_vpr.evaluation.pictures import encoded, matrix_figure, offset_text
 from floppynet_vpr.evaluation.plots import (
     SERIES,
@@ -27,8 +26,17 @@ from floppynet_vpr.evaluation.plots import (
     size_plot,
 )
 from floppynet_vpr.evaluation.report_style import STYLE
-from floppynet_vpr.evaluation.result_files import basis, delay_text, percent, rounded
 from floppynet_vpr.evaluation.results import Result, best_first, results_by_pair
+from floppynet_vpr.evaluation.tables import (
+    BEST_RIGHT,
+    DETECTED,
+    RETRIEVED,
+    WHO,
+    basis,
+    delay_text,
+    percent,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,84 +153,29 @@ def _share(share: float | None) -> str:
     return "none" if share is None else f"{percent(share)}<small> %</small>"
 
 
-_COLUMNS = (
-    ("network", "", False),
-    ("layer", "", False),
-    ("S<sub>P100</sub>", "100 x queries whose best match is right / queries", True),
-    ("95 %", "Wilson's interval of S_P100", True),
-    ("paper", "S_P100 that the paper prints", True),
-    ("R@5", "a right reference among the 5 best, percent", True),
-    ("R@10", "a right reference among the 10 best, percent", True),
-    ("AUC-PR", "area below the curve of precision over recall", True),
-    ("R@100P", "largest recall without a wrong match", True),
-    ("EP", "extended precision", True),
-    ("lost", "longest run of queries in a row whose best match is wrong", True),
-    ("precision", "of the loop closures detected, percent", True),
-    ("recall", "rightly detected of what was there to be detected, percent", True),
-    ("delay", "images until places seen before are detected, median", True),
-    ("false", "false closures per 1,000 images of places never seen", True),
-    ("KiB", "size of the model up to the layer", True),
-    ("&eta;<sub>m</sub>", "KiB / S_P100, lower is better", True),
-    ("B/place", "bytes that a map keeps of a place", True),
-    ("extract", "median time for one image, ms", True),
-    ("search", "median time of one answer, ms", True),
-)
-
-
 def _summary(groups: Mapping[str, Sequence[Result]]) -> str:
+    columns = (*WHO, *RETRIEVED, *DETECTED)
     header = "".join(
-        f'<th{" class=n" if number else ""} title="{escape(note)}">{name}</th>'
-        for name, note, number in _COLUMNS
+        f'<th{"" if column in WHO else " class=n"} title="{escape(column.says)}">{column.name}</th>'
+        for column in columns
     )
     rows = []
     for name, group in groups.items():
-        best = max(result.judgement.s_p100 for result in group)
+        best = best_first(group)[0].judgement.s_p100
         rows.append(
-            f'<tr class="group"><td colspan="{len(_COLUMNS)}">{escape(name)} '
+            f'<tr class="group"><td colspan="{len(columns)}">{escape(name)} '
             f"<small>{escape(basis(group[0]))}</small></td></tr>"
         )
-        rows += [_row(result, result.judgement.s_p100 == best) for result in group]
+        for result in group:
+            cells = []
+            for column in columns:
+                bold = column is BEST_RIGHT and result.judgement.s_p100 == best
+                kind = "" if column in WHO else f' class="n{" best" if bold else ""}"'
+                cells.append(f"<td{kind}>{escape(column.cell(result))}</td>")
+            rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="card"><table><thead><tr>{header}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
-    )
-
-
-def _row(result: Result, best: bool) -> str:
-    judgement, pair, found = result.judgement, result.pair, result.judgement.detections
-    printed = None
-    if QUERIES.get(pair.dataset) == pair.query.label:
-        printed = S_P100.get((result.network, result.layer), {}).get(pair.dataset)
-    low, high = judgement.interval
-    cells = [
-        f"{low:.1f} &ndash; {high:.1f}",
-        "" if printed is None else f"{printed:g}",
-        *(percent(judgement.recall_at.get(n)) for n in (5, 10)),
-        f"{judgement.curve.area:.3f}",
-        f"{judgement.curve.recall_at_full_precision:.3f}",
-        f"{judgement.curve.extended_precision:.3f}",
-        f"{judgement.longest_stretch}",
-        *(
-            (
-                percent(found.precision),
-                percent(found.recall),
-                delay_text(found),
-                rounded(found.wrong_per_1000_unseen, 1),
-            )
-            if found
-            else [""] * 4
-        ),
-        rounded(result.size_kib, 1),
-        rounded(result.eta_m, 2),
-        rounded(result.bytes_per_place, 0),
-        rounded(result.extraction_ms, 2),
-        rounded(result.search_ms, 2),
-    ]
-    return (
-        f"<tr><td>{escape(result.network)}</td><td>{escape(result.layer)}</td>"
-        f'<td class="n{" best" if best else ""}">{judgement.s_p100:.1f}</td>'
-        + "".join(f'<td class="n">{cell}</td>' for cell in cells)
-        + "</tr>"
     )
 
 
