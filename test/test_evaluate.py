@@ -476,6 +476,21 @@ def test_gardens_point_gives_the_known_figures(data_dir: Path, tmp_path: Path) -
     assert results[0]["longest_stretch"] == 7
 
 
+def test_the_readmes_table_of_detections_is_what_evaluate_says(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    from test_readme import table_rows
+
+    arguments = ["--dataset", "gardens_point", "--root", str(data_dir), "--storage", "pq"]
+    assert evaluate.main([*arguments, "--sequence", "filter", "-o", str(tmp_path)]) == 0
+    rows = table_rows("traverses")
+    for result in read_json(tmp_path):
+        row = rows[f"GardensPoint, {result['query']} -> {result['reference']}, within 2 frames"]
+        found = result["detection"]
+        figures = result["s_p100"], 100 * found["precision"], 100 * found["recall"]
+        assert [float(word) for word in row[1].split(" / ")] == pytest.approx(figures, abs=0.6)
+
+
 def test_every_layer_is_what_the_extractor_computes(drives: Path) -> None:
     from floppynet_vpr.extraction import create_extractor
     from floppynet_vpr.imaging.network_input import network_input
