@@ -14,9 +14,9 @@ import pytest
 
 from floppynet_vpr.commands import evaluate
 from floppynet_vpr.datasets.bags import write_bag
-from floppynet_vpr.datasets.drives import open_drive
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.traverse import open_traverse
 from floppynet_vpr.evaluation.describers import FamilyNetwork
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
 from floppynet_vpr.evaluation.recording import LOOP_CLOSURE, read_recording, types
@@ -120,18 +120,18 @@ def test_an_interrupted_run_goes_on_where_it_was(
 def test_kept_descriptors_belong_to_images_and_network(drives: Path) -> None:
     cache = DescriptorCache(drives / "cache")
     network = FamilyNetwork("a", load_weights(), ["pool5"])
-    drive = open_drive(drives / "first")
+    drive = open_traverse(drives / "first")
     before = cache.describe(drive, network, no_progress)["pool5"].values.copy()
     assert np.array_equal(cache.describe(drive, network, no_progress)["pool5"].values, before)
     picture = (drives / "first" / "image_07.png").read_bytes()
     (drives / "first" / "image_03.png").write_bytes(picture)
-    after = cache.describe(open_drive(drives / "first"), network, no_progress)["pool5"].values
+    after = cache.describe(open_traverse(drives / "first"), network, no_progress)["pool5"].values
     assert np.array_equal(after[3], before[7]) and not np.array_equal(after[3], before[3])
     # A file cut short is computed again.
     after = after.copy()
     for file in (drives / "cache").glob("*.npy"):
         file.write_bytes(file.read_bytes()[:500])
-    again = cache.describe(open_drive(drives / "first"), network, no_progress)["pool5"].values
+    again = cache.describe(open_traverse(drives / "first"), network, no_progress)["pool5"].values
     assert np.array_equal(again, after)
 
 

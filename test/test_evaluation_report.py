@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.datasets.drives import open_drive
-from floppynet_vpr.datasets.pairs import TraversePair
+from floppynet_vpr.datasets.traverse import open_traverse
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.evaluation import report
 from floppynet_vpr.evaluation.answers import Answer, Match, from_detector, from_search
 from floppynet_vpr.evaluation.judgement import judge
@@ -48,7 +48,7 @@ def pair(tmp_path: Path) -> TraversePair:
         for number in range(count):
             image = np.full((48, 64, 3), 20 * number, np.uint8)
             assert cv2.imwrite(str(tmp_path / name / f"{number}.png"), image)
-    traverses = open_drive(tmp_path / "query"), open_drive(tmp_path / "reference")
+    traverses = open_traverse(tmp_path / "query"), open_traverse(tmp_path / "reference")
     truth = np.eye(QUERIES, REFERENCES, dtype=bool)
     return TraversePair("own", "A <b> & c", *traverses, truth, "same number")
 

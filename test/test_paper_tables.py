@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from floppynet_vpr.datasets.drives import Drive
-from floppynet_vpr.datasets.pairs import TraversePair
+from floppynet_vpr.datasets.traverse import Traverse
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.evaluation.answers import from_search
 from floppynet_vpr.evaluation.judgement import judge
 from floppynet_vpr.evaluation.measures import memory_efficiency
@@ -34,7 +34,7 @@ def test_eta_is_size_over_average() -> None:
 
 def result(network: str, layer: str, right: int, query: str = "night_right") -> Result:
     names = tuple(map(str, range(10)))
-    drive = Drive(query, Path(query), names, tuple(range(10)))
+    drive = Traverse(query, Path(query), names, tuple(range(10)))
     pair = TraversePair(
         "gardens_point", "GardensPoint", drive, drive, np.eye(10, dtype=bool), "same"
     )

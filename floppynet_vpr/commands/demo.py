@@ -24,12 +24,12 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.datasets.catalogue import TruthRule
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import TraversePair, open_own_pair
-from floppynet_vpr.datasets.traverses import (
+from floppynet_vpr.datasets.traverse_bags import (
     TraverseBag,
     choose_traverses,
     folder_bag,
 )
+from floppynet_vpr.datasets.traverse_pairs import TraversePair, open_own_pair
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.pictures import offset_text
 from floppynet_vpr.evaluation.recording import RecordedAnswer, read_recording
@@ -111,24 +111,25 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     print("[1/5] two drives as bags", flush=True)
     references, queries = _bags(arguments, output)
-    for bag in (references, queries):
+    truth = _truth(references, queries, arguments.tolerance)
+    pair = _pair(references, queries, truth)
+    for bag, traverse in ((references, pair.reference), (queries, pair.query)):
         how = "written" if bag.made else "kept from before"
-        print(f"{bag.path}: {len(bag.traverse)} images, {how}")
+        print(f"{bag.path}: {len(traverse)} images, {how}")
     reference_map = output / "map.fvm"
-    print(f"[2/5] making a map of {references.traverse.label}", flush=True)
+    print(f"[2/5] making a map of {references.label}", flush=True)
     if _build_map(references, reference_map, arguments.weights):
         return 1
     print("[3/5] starting the node", flush=True)
-    truth = _truth(references, queries, arguments.tolerance)
-    pair = _pair(references, queries, truth)
     recording = output / "answers"
     if recording.exists():
         shutil.rmtree(recording)
-    reference_at = {stamp: number for number, stamp in enumerate(references.traverse.stamps_ns)}
+    stamps = pair.query.stamps_ns()
+    reference_at = {stamp: number for number, stamp in enumerate(pair.reference.stamps_ns())}
 
     def ready() -> None:
         print(
-            f"[4/5] playing {queries.traverse.label} to it at {arguments.rate:g} Hz; its answers "
+            f"[4/5] playing {queries.label} to it at {arguments.rate:g} Hz; its answers "
             "on /vpr/loop_closure:",
             flush=True,
         )
@@ -136,7 +137,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     rehearse(
         reference_map,
         queries,
-        queries.traverse.stamps_ns,
+        stamps,
         recording,
         rate_hz=arguments.rate,
         weights=arguments.weights,
@@ -151,7 +152,7 @@ def _demo(arguments: argparse.Namespace) -> int:
             *("--answers", str(recording), "--output", str(output)),
         ]
     )
-    return judged or _verdict(len(queries.traverse), recording, output)
+    return judged or _verdict(len(stamps), recording, output)
 
 
 def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, TraverseBag]:
@@ -185,15 +186,8 @@ def _build_map(references: TraverseBag, reference_map: Path, weights: Path | Non
 
 def _truth(references: TraverseBag, queries: TraverseBag, tolerance: float) -> list[str]:
     """What `evaluate` is told of the truth: metres where positions are known, else frames."""
-    told = ["--tolerance", f"{tolerance:g}"]
-    if queries.traverse.unit != "m":
-        return told
-    files = []
-    for bag in (queries, references):
-        files.append(bag.path.with_suffix(".csv"))
-        lines = ["x", *(f"{at:.6f}" for at in bag.traverse.positions)]
-        files[-1].write_text("\n".join(lines) + "\n", "utf-8")
-    return [*told, "--positions", *map(str, files)]
+    files = [str(bag.positions) for bag in (queries, references) if bag.positions]
+    return ["--tolerance", f"{tolerance:g}", *(["--positions", *files] if files else [])]
 
 
 def _pair(references: TraverseBag, queries: TraverseBag, truth: list[str]) -> TraversePair:

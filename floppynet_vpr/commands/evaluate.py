@@ -22,7 +22,7 @@ from floppynet_vpr.commands.evaluate_options import (
 )
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import (
+from floppynet_vpr.datasets.traverse_pairs import (
     Sample,
     TraversePair,
     open_loop,

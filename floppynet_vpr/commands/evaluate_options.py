@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from floppynet_vpr.commands.common import at_least
-from floppynet_vpr.datasets.pairs import ALL
+from floppynet_vpr.datasets.traverse_pairs import ALL
 from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS

@@ -15,7 +15,7 @@ from pathlib import Path
 from floppynet_vpr.datasets.bags import WrittenBag, natural_encoding, write_bag
 from floppynet_vpr.datasets.catalogue import Pair
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import TraversePair
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.stamps import SECOND_NS

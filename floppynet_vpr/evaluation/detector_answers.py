@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.drives import Drive
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import TraversePair
+from floppynet_vpr.datasets.traverse import Traverse
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.detection import (
     Detection,
     DetectorOptions,
@@ -124,7 +124,7 @@ def detect(
 
 
 def _described(
-    traverse: Drive, pool5: NDArray[np.generic], features: int, progress: Progress
+    traverse: Traverse, pool5: NDArray[np.generic], features: int, progress: Progress
 ) -> Iterator[DescribedFrame]:
     stamps = traverse.stamps_ns()
     described = zip(traverse.names, stamps, map(normalise, pool5), strict=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.drives import Drive
+from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.evaluation.plots import PLOT_AREA
 from floppynet_vpr.evaluation.results import Result
 
@@ -128,7 +128,7 @@ def offset_text(off: float | None, unit: str) -> str:
     return f"{off:.0f} frame{'' if off == 1 else 's'} off"
 
 
-def _images(traverse: Drive, positions: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+def _images(traverse: Traverse, positions: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
     """The images at these positions of a traverse."""
     wanted = sorted(set(positions))
     frames = traverse.only(wanted).frames()

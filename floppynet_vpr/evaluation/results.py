@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.pairs import TraversePair
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answers, from_search
 from floppynet_vpr.evaluation.describers import Describer

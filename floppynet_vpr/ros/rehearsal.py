@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from floppynet_vpr.datasets.traverses import RATE_HZ, TraverseBag
+from floppynet_vpr.datasets.traverse_bags import RATE_HZ, TraverseBag
 from floppynet_vpr.evaluation.recording import RecordedAnswer
 from floppynet_vpr.ros.processes import (
     ModuleProcess,

@@ -21,7 +21,7 @@ from floppynet_vpr.datasets.sources import open_source
 
 
 @dataclass(frozen=True)
-class Drive:
+class Traverse:
     """Frames of one source.
 
     `label` is what people call the traverse, `names` what each of its frames is called, and
@@ -51,7 +51,7 @@ class Drive:
             if index == self.indices[-1]:
                 return
 
-    def only(self, positions: Sequence[int]) -> Drive:
+    def only(self, positions: Sequence[int]) -> Traverse:
         """The same drive with the frames at these positions (of this drive) only."""
         return replace(
             self,
@@ -59,7 +59,7 @@ class Drive:
             indices=tuple(self.indices[p] for p in positions),
         )
 
-    def spread(self, count: int) -> Drive:
+    def spread(self, count: int) -> Traverse:
         """The same drive with `count` of its frames, evenly spread from first to last."""
         if count >= len(self):
             return self
@@ -87,9 +87,9 @@ class Drive:
         return digest.hexdigest()
 
 
-def open_drive(
+def open_traverse(
     path: Path, *, label: str | None = None, topic: str | None = None, rate_hz: float = 10.0
-) -> Drive:
+) -> Traverse:
     """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
     source = open_source(path, topic=topic, rate_hz=rate_hz)
     count = len(source)
@@ -97,4 +97,4 @@ def open_drive(
         names = tuple(file.name for file in list_images(path))
     else:
         names = tuple(f"{source.label}#{index:06d}" for index in range(count))
-    return Drive(label or source.label, path, names, tuple(range(count)), rate_hz, topic)
+    return Traverse(label or source.label, path, names, tuple(range(count)), rate_hz, topic)

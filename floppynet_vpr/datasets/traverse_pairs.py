@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Pair, TruthRule
-from floppynet_vpr.datasets.drives import Drive, open_drive
 from floppynet_vpr.datasets.gps import (
     geodesic_metres,
     positions_at,
@@ -24,6 +23,7 @@ from floppynet_vpr.datasets.gps import (
 from floppynet_vpr.datasets.ground_truth import same_place_by_position
 from floppynet_vpr.datasets.layouts import FoundLayout, find_layout, find_paths
 from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.traverse import Traverse, open_traverse
 from floppynet_vpr.datasets.truth_files import read_loops, read_truth
 from floppynet_vpr.errors import VprError
 
@@ -44,8 +44,8 @@ class TraversePair:
 
     dataset: str
     title: str
-    query: Drive
-    reference: Drive
+    query: Traverse
+    reference: Traverse
     truth: NDArray[np.bool_]
     rule: str
     layout: str = ""
@@ -159,7 +159,7 @@ def open_own_pair(
     Raises:
         VprError: one of them cannot be read, or the ground truth does not fit.
     """
-    whole = open_drive(query, rate_hz=rate_hz), open_drive(reference, rate_hz=rate_hz)
+    whole = open_traverse(query, rate_hz=rate_hz), open_traverse(reference, rate_hz=rate_hz)
     asked, known = (_chosen(drive, frames) for drive in whole)
     drawn = sample.positions(len(asked)) if sample else range(len(asked))
     queries = [asked[position] for position in drawn]
@@ -185,7 +185,10 @@ def open_own_pair(
 
 
 def _by_metres(
-    pair: TraversePair, whole: tuple[Drive, Drive], rows: tuple[Sequence[int], ...], rule: TruthRule
+    pair: TraversePair,
+    whole: tuple[Traverse, Traverse],
+    rows: tuple[Sequence[int], ...],
+    rule: TruthRule,
 ) -> TraversePair:
     paths = [Path(file) for file in rule.files]
     names = [drive.names for drive in whole]
@@ -229,7 +232,7 @@ def open_loop(
     Raises:
         VprError: it cannot be read, or the ground truth does not fit.
     """
-    whole = open_drive(path, rate_hz=rate_hz)
+    whole = open_traverse(path, rate_hz=rate_hz)
     chosen = _chosen(whole, frames)
     drive = whole.only(chosen)
     same = np.zeros((len(chosen), len(chosen)), bool)
@@ -300,7 +303,7 @@ def _with_truth(
     return replace(pair, unit="m") if rule.kind == "metres" else pair
 
 
-def _chosen(drive: Drive, frames: slice) -> range:
+def _chosen(drive: Traverse, frames: slice) -> range:
     """The positions of the frames to take; raises VprError where there are none."""
     chosen = range(len(drive))[frames]
     if not chosen:
@@ -312,7 +315,9 @@ def _frames_text(tolerance: float) -> str:
     return f"frame numbers at most {tolerance:g} apart"
 
 
-def _file_truth(path: Path, query: Drive, reference: Drive, rule: TruthRule) -> NDArray[np.bool_]:
+def _file_truth(
+    path: Path, query: Traverse, reference: Traverse, rule: TruthRule
+) -> NDArray[np.bool_]:
     """The truth of a file that speaks of these drives' frames."""
     numbers = []
     for drive in (query, reference):
@@ -331,7 +336,7 @@ def _number_in(name: str) -> int:
     return int(digits[-1])
 
 
-def _positions(found: FoundLayout, drive: Drive, required: bool) -> NDArray[np.float64] | None:
+def _positions(found: FoundLayout, drive: Traverse, required: bool) -> NDArray[np.float64] | None:
     """The GPS positions of a drive's frames, if there are any."""
     patterns = found.layout.traverses[drive.label].gps
     files = [path for path in find_paths(found.folder, patterns) if path.is_file()]
