@@ -24,7 +24,7 @@ DAY_NS = 86_400 * SECOND_NS
 """The query starts a day after the reference, so that no two frames share a stamp."""
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
-"""Wraps the frames of a drive (their number, a label) to show how far it has come."""
+"""Wraps the frames of a traverse (their number, a label) to show how far it has come."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def write_pair(
     start_ns: int = 0,
     force: bool = False,
 ) -> tuple[list[WrittenBag], PairFiles]:
-    """Write both drives as bags, with GPS positions where they are known, and the truth.
+    """Write both traverses as bags, with GPS positions where they are known, and the truth.
 
     Args:
         pair: what to write.
@@ -71,16 +71,16 @@ def write_pair(
     """
     files = pair_files(folder, pair.dataset, Pair(pair.query.label, pair.reference.label))
     written = []
-    for drive, out, gps, start in (
+    for traverse, out, gps, start in (
         (pair.reference, files.reference, pair.reference_gps, start_ns),
         (pair.query, files.query, pair.query_gps, start_ns + DAY_NS),
     ):
-        frames = progress(drive.frames(), len(drive), drive.label)
+        frames = progress(traverse.frames(), len(traverse), traverse.label)
         written.append(
             write_bag(
                 frames,
                 out,
-                encoding=encoding or natural_encoding(drive.names),
+                encoding=encoding or natural_encoding(traverse.names),
                 storage=storage,
                 start_ns=start,
                 positions=None if gps is None else [(float(a), float(b)) for a, b in gps],

@@ -52,7 +52,7 @@ class Traverse:
                 return
 
     def only(self, positions: Sequence[int]) -> Traverse:
-        """The same drive with the frames at these positions (of this drive) only."""
+        """The same traverse with the frames at these positions (of this traverse) only."""
         return replace(
             self,
             names=tuple(self.names[p] for p in positions),
@@ -60,7 +60,7 @@ class Traverse:
         )
 
     def spread(self, count: int) -> Traverse:
-        """The same drive with `count` of its frames, evenly spread from first to last."""
+        """The same traverse with `count` of its frames, evenly spread from first to last."""
         if count >= len(self):
             return self
         return self.only([round(at) for at in np.linspace(0, len(self) - 1, count).tolist()])

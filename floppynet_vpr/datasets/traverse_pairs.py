@@ -160,7 +160,7 @@ def open_own_pair(
         VprError: one of them cannot be read, or the ground truth does not fit.
     """
     whole = open_traverse(query, rate_hz=rate_hz), open_traverse(reference, rate_hz=rate_hz)
-    asked, known = (_chosen(drive, frames) for drive in whole)
+    asked, known = (_chosen(traverse, frames) for traverse in whole)
     drawn = sample.positions(len(asked)) if sample else range(len(asked))
     queries = [asked[position] for position in drawn]
     pair = TraversePair(
@@ -191,7 +191,7 @@ def _by_metres(
     rule: TruthRule,
 ) -> TraversePair:
     paths = [Path(file) for file in rule.files]
-    names = [drive.names for drive in whole]
+    names = [traverse.names for traverse in whole]
     text = f"within {rule.tolerance:g} m by {paths[0].name} and {paths[1].name}"
     metres = [read_metres(path, called) for path, called in zip(paths, names, strict=True)]
     if metres[0] is None or metres[1] is None:
@@ -234,16 +234,16 @@ def open_loop(
     """
     whole = open_traverse(path, rate_hz=rate_hz)
     chosen = _chosen(whole, frames)
-    drive = whole.only(chosen)
+    traverse = whole.only(chosen)
     same = np.zeros((len(chosen), len(chosen)), bool)
     rule = "no place is seen twice"
     if truth is not None:
         same = read_loops(truth, len(whole), tolerance)[np.ix_(chosen, chosen)]
         rule = f"as {truth.name} says" + (f", within {tolerance} frames" if tolerance else "")
-    number, stamps = np.arange(len(drive)), np.array(drive.stamps_ns())
+    number, stamps = np.arange(len(traverse)), np.array(traverse.stamps_ns())
     known = number[:, None] - number > exclude_images
     known &= np.abs(stamps[:, None] - stamps) >= exclude_seconds * 1e9
-    return TraversePair("own", whole.label, drive, drive, same & known, rule, loop=True)
+    return TraversePair("own", whole.label, traverse, traverse, same & known, rule, loop=True)
 
 
 def _with_truth(
@@ -255,7 +255,7 @@ def _with_truth(
     sample: Sample | None,
 ) -> TraversePair:
     query, reference = (
-        drive.only(_chosen(drive, frames)) for drive in (found.query, found.reference)
+        traverse.only(_chosen(traverse, frames)) for traverse in (found.query, found.reference)
     )
     if count is not None:
         query, reference = query.spread(count), reference.spread(count)
@@ -266,8 +266,8 @@ def _with_truth(
     # Files speak of all frames, whichever are chosen.
     chosen = list(query.indices), list(reference.indices)
     gps = []
-    for drive, rows in zip((found.query, found.reference), chosen, strict=True):
-        whole = _positions(found, drive, required=rule.kind == "metres")
+    for traverse, rows in zip((found.query, found.reference), chosen, strict=True):
+        whole = _positions(found, traverse, required=rule.kind == "metres")
         gps.append(None if whole is None else whole[rows])
     if rule.kind == "metres":
         assert gps[0] is not None and gps[1] is not None
@@ -303,11 +303,11 @@ def _with_truth(
     return replace(pair, unit="m") if rule.kind == "metres" else pair
 
 
-def _chosen(drive: Traverse, frames: slice) -> range:
+def _chosen(traverse: Traverse, frames: slice) -> range:
     """The positions of the frames to take; raises VprError where there are none."""
-    chosen = range(len(drive))[frames]
+    chosen = range(len(traverse))[frames]
     if not chosen:
-        raise VprError(f"{drive.path} has {len(drive)} frames, and none of them is chosen")
+        raise VprError(f"{traverse.path} has {len(traverse)} frames, and none of them is chosen")
     return chosen
 
 
@@ -318,13 +318,13 @@ def _frames_text(tolerance: float) -> str:
 def _file_truth(
     path: Path, query: Traverse, reference: Traverse, rule: TruthRule
 ) -> NDArray[np.bool_]:
-    """The truth of a file that speaks of these drives' frames."""
+    """The truth of a file that speaks of these traverses' frames."""
     numbers = []
-    for drive in (query, reference):
+    for traverse in (query, reference):
         if rule.numbering == "index":
-            numbers.append(list(drive.indices))
+            numbers.append(list(traverse.indices))
         else:
-            numbers.append([_number_in(name) for name in drive.names])
+            numbers.append([_number_in(name) for name in traverse.names])
     return read_truth(path, numbers[0], numbers[1], int(rule.tolerance), rule.query_column)
 
 
@@ -336,20 +336,22 @@ def _number_in(name: str) -> int:
     return int(digits[-1])
 
 
-def _positions(found: FoundLayout, drive: Traverse, required: bool) -> NDArray[np.float64] | None:
-    """The GPS positions of a drive's frames, if there are any."""
-    patterns = found.layout.traverses[drive.label].gps
+def _positions(
+    found: FoundLayout, traverse: Traverse, required: bool
+) -> NDArray[np.float64] | None:
+    """The GPS positions of a traverse's frames, if there are any."""
+    patterns = found.layout.traverses[traverse.label].gps
     files = [path for path in find_paths(found.folder, patterns) if path.is_file()]
     if files:
-        return read_positions(files[0], drive.names)
-    source = open_source(drive.path, topic=drive.topic, rate_hz=drive.rate_hz)
-    fixes = read_fixes(drive.path) if isinstance(source, BagFrames) else []
+        return read_positions(files[0], traverse.names)
+    source = open_source(traverse.path, topic=traverse.topic, rate_hz=traverse.rate_hz)
+    fixes = read_fixes(traverse.path) if isinstance(source, BagFrames) else []
     if fixes and isinstance(source, BagFrames):
         stamps = source.stamps_ns()
-        return positions_at(fixes, [stamps[i] for i in drive.indices], str(drive.path))
+        return positions_at(fixes, [stamps[i] for i in traverse.indices], str(traverse.path))
     if required:
         looked = " or ".join(patterns) or "GPS fixes in a bag: the dataset file names no file"
         raise VprError(
-            f"there are no GPS positions of {drive.label} in {found.folder}: looked for {looked}"
+            f"there are no GPS positions of {traverse.label} in {found.folder}: looked for {looked}"
         )
     return None

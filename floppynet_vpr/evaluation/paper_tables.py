@@ -37,7 +37,7 @@ def paper_tables(results: Sequence[Result]) -> str:
 
 
 def _in_paper(results: Sequence[Result]) -> list[Result]:
-    """Results on the paper's own pairs of drives."""
+    """Results on the paper's own pairs of traverses."""
     return [r for r in results if QUERIES.get(r.pair.dataset) == r.pair.query.label]
 
 
