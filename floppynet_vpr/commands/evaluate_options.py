@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 
 _TOP_K = 25
-"""Candidates asked for, so that recall@20 can be told; the node's default lists fewer."""
+"""Candidates asked for, so that recall@20 can be told. To verify so many would take too long."""
 
 _KEYFRAME_DISTANCE = 0.3
 _CHOICES = {"sequence": SEQUENCE_CHOICES}
@@ -158,7 +158,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     )
     verification = VerificationOptions()
     parameters: dict[str, Any] = {
-        **asdict(replace(DetectorOptions(), top_k=_TOP_K)),
+        **asdict(DetectorOptions()),
         "verify": False,
         "verify_budget": verification.budget_ms,
         "least_inliers": verification.least_inliers,
@@ -168,14 +168,23 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     for name, default in parameters.items():
         names = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
         told = f"as the node's {name}"
+        if name == "top_k":
+            told += f" (default: {_TOP_K}; with --verify the node's {default})"
+            default = None
         if isinstance(default, bool):
             group.add_argument(
-                *names, type=_yes_or_no, nargs="?", const=True, default=default, help=told
+                *names,
+                type=_yes_or_no,
+                nargs="?",
+                const=True,
+                default=default,
+                metavar="BOOL",
+                help=told,
             )
         elif isinstance(default, str):
             group.add_argument(*names, choices=_CHOICES[name], default=default, help=told)
         else:
-            kind = at_least(0, type(default))
+            kind = at_least(0, int if default is None else type(default))
             group.add_argument(*names, type=kind, default=default, metavar="N", help=told)
 
 
@@ -221,11 +230,14 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
 
 def detector_setup(arguments: argparse.Namespace) -> DetectorSetup:
     """What the command line sets the detector to."""
+    given = {option.name: getattr(arguments, option.name) for option in fields(DetectorOptions)}
+    if given["top_k"] is None:
+        given["top_k"] = DetectorOptions().top_k if arguments.verify else _TOP_K
     verification = VerificationOptions(
         least_inliers=arguments.least_inliers, budget_ms=arguments.verify_budget
     )
     return DetectorSetup(
-        DetectorOptions(**{o.name: getattr(arguments, o.name) for o in fields(DetectorOptions)}),
+        DetectorOptions(**given),
         verification if arguments.verify else None,
         arguments.storage,
         KeyframeLimits(arguments.keyframe_distance, arguments.keyframe_seconds),

@@ -26,6 +26,7 @@ from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.datasets.traverse import Traverse, open_traverse
 from floppynet_vpr.datasets.truth_files import read_loops, read_truth
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
 ALL = slice(None)
 """Every frame."""
@@ -240,10 +241,11 @@ def open_loop(
     if truth is not None:
         same = read_loops(truth, len(whole), tolerance)[np.ix_(chosen, chosen)]
         rule = f"as {truth.name} says" + (f", within {tolerance} frames" if tolerance else "")
-    number, stamps = np.arange(len(traverse)), np.array(traverse.stamps_ns())
-    known = number[:, None] - number > exclude_images
-    known &= np.abs(stamps[:, None] - stamps) >= exclude_seconds * 1e9
-    return TraversePair("own", whole.label, traverse, traverse, same & known, rule, loop=True)
+    stamps = np.array(traverse.stamps_ns())
+    for number, stamp in enumerate(stamps):
+        same[number, max(0, number - exclude_images) :] = False
+        same[number] &= np.abs(stamps - stamp) >= exclude_seconds * SECOND_NS
+    return TraversePair("own", whole.label, traverse, traverse, same, rule, loop=True)
 
 
 def _with_truth(

@@ -109,7 +109,7 @@ def _load_mat(path: Path, shape: tuple[int, int]) -> NDArray[np.generic]:
 
     try:
         variables = loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # of a damaged file scipy raises whatever it stumbles over
         raise VprError(
             f"cannot read the ground truth {path}: {error}; save it in Matlab with -v7"
         ) from error
