@@ -26,17 +26,9 @@ from floppynet_vpr.evaluation.plots import (
     size_plot,
 )
 from floppynet_vpr.evaluation.report_style import STYLE
+from floppynet_vpr.evaluation.result_files import figures
 from floppynet_vpr.evaluation.results import Result, best_first, results_by_pair
-from floppynet_vpr.evaluation.tables import (
-    BEST_RIGHT,
-    DETECTED,
-    RETRIEVED,
-    WHO,
-    basis,
-    delay_text,
-    percent,
-    rounded,
-)
+from floppynet_vpr.evaluation.tables import BEST, DETECTED, RETRIEVED, WHO, basis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,37 +95,35 @@ def _tiles(result: Result) -> str:
         )
     ]
     if found is not None:
+        unseen = found.queries - found.revisits
         tiles += [
             (
                 "Precision",
-                _share(found.precision),
+                _number(found.precision, 100, " %"),
                 f"{found.right} right of {found.detected} loop closures detected",
             ),
             (
                 "Recall",
-                _share(found.recall),
+                _number(found.recall, 100, " %"),
                 f"{found.right} of {found.revisits} that were there to be detected",
             ),
             (
                 "Recall at 100 % precision",
-                _share(found.recall_at_full_precision),
+                _number(found.recall_at_full_precision, 100, " %"),
                 "with the limit that accepts most and nothing wrong",
             ),
             (
                 "Delay",
-                delay_text(found) or "none",
-                "images from the first of a place seen before to the first detection, median",
+                _number(found.median_delay, 1, " images"),
+                "from the first image of places seen before to the first detection, median; "
+                f"{found.delays.count(None)} of {len(found.delays)} times there was none",
+            ),
+            (
+                "False closures",
+                _number(found.wrong_per_1000_unseen, 1, ""),
+                f"per 1,000 images of places never seen ({found.wrong_unseen} of {unseen})",
             ),
         ]
-        unseen = found.queries - found.revisits
-        if unseen:
-            tiles.append(
-                (
-                    "False closures",
-                    rounded(found.wrong_per_1000_unseen, 1),
-                    f"per 1,000 images of places never seen ({found.wrong_unseen} of {unseen})",
-                )
-            )
     shown = "".join(
         f'<div class="tile{"" if number else " first"}"><div class="name">{name}</div>'
         f'<div class="value">{value}</div><div class="note">{note}</div></div>'
@@ -149,8 +139,8 @@ def _tiles(result: Result) -> str:
     return f'<section class="tiles">{shown}</section>\n'
 
 
-def _share(share: float | None) -> str:
-    return "none" if share is None else f"{percent(share)}<small> %</small>"
+def _number(value: float | None, factor: float, unit: str) -> str:
+    return "none" if value is None else f"{factor * value:.1f}<small>{unit}</small>"
 
 
 def _summary(groups: Mapping[str, Sequence[Result]]) -> str:
@@ -166,12 +156,12 @@ def _summary(groups: Mapping[str, Sequence[Result]]) -> str:
             f'<tr class="group"><td colspan="{len(columns)}">{escape(name)} '
             f"<small>{escape(basis(group[0]))}</small></td></tr>"
         )
-        for result in group:
+        for told in map(figures, group):
             cells = []
             for column in columns:
-                bold = column is BEST_RIGHT and result.judgement.s_p100 == best
+                bold = column is BEST and told["s_p100"] == best
                 kind = "" if column in WHO else f' class="n{" best" if bold else ""}"'
-                cells.append(f"<td{kind}>{escape(column.cell(result))}</td>")
+                cells.append(f"<td{kind}>{escape(column.cell(told))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="card"><table><thead><tr>{header}</tr></thead>'

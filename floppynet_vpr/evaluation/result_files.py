@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from floppynet_vpr.evaluation.answers import DISTANCE
+from floppynet_vpr.evaluation.judgement import RECALL_AT
 from floppynet_vpr.evaluation.measures import PrecisionRecallCurve
+from floppynet_vpr.evaluation.paper_scores import QUERIES, S_P100
 from floppynet_vpr.evaluation.results import Result
 
 Cell = str | float | int | None
@@ -20,13 +22,8 @@ Cell = str | float | int | None
 def csv_text(results: Sequence[Result]) -> str:
     """A line for each result, all figures in full."""
     out = io.StringIO()
-    rows = []
-    for result in results:
-        found = _detection(result) or {}
-        numbers = {f"detection_{k}": v for k, v in found.items() if not isinstance(v, (list, dict))}
-        rows.append(_flat(result) | numbers)
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    rows = [figures(result) for result in results]
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
@@ -36,7 +33,7 @@ def json_text(results: Sequence[Result]) -> str:
     """Everything but the images: figures, curves, and query by query what was found."""
     content = [
         {
-            **_flat(result),
+            **_retrieval(result),
             "detection": _detection(result),
             "precision_recall": _curve(result, result.judgement.curve),
             "facts": dict(result.facts),
@@ -48,8 +45,18 @@ def json_text(results: Sequence[Result]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _flat(result: Result) -> dict[str, Cell]:
+def figures(result: Result) -> dict[str, Cell]:
+    """All figures of a result by name; every result has the same, None where there is none."""
+    found = _detection(result) or {}
+    numbers = {f"detection_{name}": found.get(name) for name in _DETECTION}
+    return {**_retrieval(result), **numbers}
+
+
+def _retrieval(result: Result) -> dict[str, Cell]:
     pair, judgement = result.pair, result.judgement
+    printed = None
+    if QUERIES.get(pair.dataset) == pair.query.label:
+        printed = S_P100.get((result.network, result.layer), {}).get(pair.dataset)
     return {
         "dataset": pair.dataset,
         "query": pair.query.label,
@@ -68,7 +75,8 @@ def _flat(result: Result) -> dict[str, Cell]:
         "s_p100": judgement.s_p100,
         "s_p100_low_95": judgement.interval[0],
         "s_p100_high_95": judgement.interval[1],
-        **{f"recall_at_{n}": value for n, value in judgement.recall_at.items()},
+        "s_p100_of_the_paper": printed,
+        **{f"recall_at_{n}": judgement.recall_at.get(n) for n in RECALL_AT},
         "auc_pr": judgement.curve.area,
         "recall_at_100_precision": judgement.curve.recall_at_full_precision,
         "extended_precision": judgement.curve.extended_precision,
@@ -82,22 +90,25 @@ def _flat(result: Result) -> dict[str, Cell]:
     }
 
 
+_DETECTION = (
+    *("precision", "recall", "recall_at_100_precision", "detected", "queries", "revisits"),
+    *("right", "wrong", "wrong_per_1000_unseen", "wrong_per_km_unseen"),
+    *("median_delay_images", "runs_never_found"),
+)
+
+
 def _detection(result: Result) -> dict[str, Any] | None:
     found = result.judgement.detections
     if found is None:
         return None
+    numbers = (
+        *(found.precision, found.recall, found.recall_at_full_precision),
+        *(found.detected, found.queries, found.revisits, found.right, found.wrong),
+        *(found.wrong_per_1000_unseen, found.wrong_per_km_unseen),
+        *(found.median_delay, found.delays.count(None)),
+    )
     return {
-        "precision": found.precision,
-        "recall": found.recall,
-        "recall_at_100_precision": found.recall_at_full_precision,
-        "detected": found.detected,
-        "queries": found.queries,
-        "revisits": found.revisits,
-        "right": found.right,
-        "wrong": found.wrong,
-        "wrong_per_1000_unseen": found.wrong_per_1000_unseen,
-        "wrong_per_km_unseen": found.wrong_per_km_unseen,
-        "median_delay_images": found.median_delay,
+        **dict(zip(_DETECTION, numbers, strict=True)),
         "delays_images": list(found.delays),
         "precision_recall": _curve(result, found.curve),
     }
