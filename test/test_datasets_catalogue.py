@@ -24,7 +24,8 @@ from floppynet_vpr.datasets.catalogue import (
     load_dataset,
     read_dataset,
 )
-from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_own_pair, open_pairs
+from floppynet_vpr.datasets.own_traverses import open_own_pair
+from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_pairs
 from floppynet_vpr.errors import VprError
 
 PICTURE = cv2.imencode(".jpg", np.full((8, 8, 3), 127, np.uint8))[1].tobytes()

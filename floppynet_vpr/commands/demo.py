@@ -24,12 +24,13 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.datasets.catalogue import TruthRule
 from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.own_traverses import open_own_pair
 from floppynet_vpr.datasets.traverse_bags import (
     TraverseBag,
     choose_traverses,
     folder_bag,
 )
-from floppynet_vpr.datasets.traverse_pairs import TraversePair, open_own_pair
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.pictures import offset_text
 from floppynet_vpr.evaluation.recording import RecordedAnswer, read_recording

@@ -22,13 +22,8 @@ from floppynet_vpr.commands.evaluate_options import (
 )
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.traverse_pairs import (
-    Sample,
-    TraversePair,
-    open_loop,
-    open_own_pair,
-    open_pairs,
-)
+from floppynet_vpr.datasets.own_traverses import open_loop, open_own_pair
+from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_pairs
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer, open_network
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
