@@ -55,11 +55,12 @@ def open_own_pair(
         whole[0].only(queries),
         whole[1].only(known),
         np.empty((0, 0), bool),
-        f"as {Path(rule.files[0]).name} says" if rule.files else frames_text(rule.tolerance),
+        frames_text(rule.tolerance),
     )
     if rule.kind == "file":
-        truth = file_truth(Path(rule.files[0]), *whole, rule)[np.ix_(queries, known)]
-        return replace(pair, truth=truth)
+        path = Path(rule.files[0])
+        truth = file_truth(path, *whole, rule)[np.ix_(queries, known)]
+        return replace(pair, truth=truth, rule=_file_text(path, rule.tolerance))
     if rule.kind == "nowhere":
         nothing = np.zeros((len(queries), len(known)), bool)
         return replace(pair, truth=nothing, rule="no reference shows the place of any query")
@@ -68,6 +69,10 @@ def open_own_pair(
         truth = same_place_by_position(at[0], at[1], rule.tolerance)
         return replace(pair, truth=truth, query_at=at[0], reference_at=at[1])
     return _by_metres(pair, whole, (queries, known), rule)
+
+
+def _file_text(path: Path, tolerance: float) -> str:
+    return f"as {path.name} says" + (f", within {tolerance:g} frames" if tolerance else "")
 
 
 def _by_metres(
@@ -109,7 +114,7 @@ def open_loop(
     Args:
         path: the traverse.
         truth: which frames show the same place (`read_loops`); None: none do.
-        tolerance: a frame that the file names stands for its neighbours so far, too.
+        tolerance: a match may be so many frames off.
         exclude_images: so many images back, nothing counts as known yet.
         exclude_seconds: nor does what was seen so short a time ago.
         rate_hz: images per second of a folder.
@@ -125,7 +130,7 @@ def open_loop(
     rule = "no place is seen twice"
     if truth is not None:
         same = read_loops(truth, len(whole), tolerance)[np.ix_(chosen, chosen)]
-        rule = f"as {truth.name} says" + (f", within {tolerance} frames" if tolerance else "")
+        rule = _file_text(truth, tolerance)
     stamps = np.array(traverse.stamps_ns())
     for number, stamp in enumerate(stamps):
         same[number, max(0, number - exclude_images) :] = False

@@ -69,8 +69,8 @@ def read_loops(path: Path, frames: int, tolerance: int = 0) -> NDArray[np.bool_]
     """Read which frames of one traverse show the same place, (frames, frames) bool, symmetric.
 
     The file has the forms of `read_truth`, frames being numbered from 0; of a pair either may come
-    first, and a table needs no names for its columns. A frame that is named stands for its
-    neighbours up to `tolerance` frames, too.
+    first, and a table needs no names for its columns. What a frame is matched to may be up to
+    `tolerance` frames off.
 
     Raises:
         VprError: the file is of no known form, or speaks of other frames.
