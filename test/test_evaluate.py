@@ -189,6 +189,24 @@ def test_what_the_node_detected_is_judged_not_what_it_might_have(drives: Path) -
     assert all(found["recall_at_100_precision"] == 1 for found in seen)
 
 
+def test_of_several_nodes_in_a_recording_one_is_named(
+    drives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rosbags.rosbag2 import Writer
+
+    bags = write_bags(drives)
+    with Writer(drives / "two", version=8) as writer:
+        for name in ("/a/loop_closure", "/b/loop_closure"):
+            writer.add_connection(name, LOOP_CLOSURE, typestore=types())
+    arguments = ["--query", str(bags["second"]), "--reference", str(bags["first"])]
+    arguments += ["--tolerance", "0", "--answers", str(drives / "two"), "-o", str(drives / "out")]
+    assert evaluate.main(arguments) == 1
+    assert "several topics" in (said := capsys.readouterr().err)
+    assert "--topic: /a/loop_closure, /b/loop_closure" in said
+    assert evaluate.main([*arguments, "--topic", "/b/loop_closure"]) == 1
+    assert "none of the 0 answers" in capsys.readouterr().err
+
+
 def write_bags(drives: Path) -> dict[str, Path]:
     bags = {}
     for name, start in (("first", 10_000_000_000), ("second", 90_000_000_000)):

@@ -253,7 +253,7 @@ def _measure(
 def _recorded(arguments: argparse.Namespace, pairs: Sequence[TraversePair]) -> list[Result]:
     from floppynet_vpr.evaluation.recording import read_recording
 
-    recording = read_recording(arguments.answers)
+    recording = read_recording(arguments.answers, arguments.topic)
     convention = _convention(arguments)
     return [recorded_result(pair, recording, arguments.answers.name, convention) for pair in pairs]
 

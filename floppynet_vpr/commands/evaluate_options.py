@@ -88,6 +88,11 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
         "--reference are then the bags that were played and that the map was made of, --loop the "
         "one that was played in mode both",
     )
+    own.add_argument(
+        "--topic",
+        metavar="NAME",
+        help="the recording's topic, where it has answers of several nodes",
+    )
 
 
 def _frames(text: str) -> slice:

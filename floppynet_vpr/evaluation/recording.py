@@ -88,7 +88,7 @@ def read_recording(bag: Path, topic: str | None = None) -> Recording:
         if topic not in found:
             raise VprError(
                 f"the bag {bag} has {'several topics' if found else 'no topic'} of {LOOP_CLOSURE}"
-                + (f", name one of: {', '.join(found)}" if found else "")
+                + (f", name one with --topic: {', '.join(found)}" if found else "")
             )
         answers: list[RecordedAnswer] = []
         diagnostics: dict[str, str] = {}
