@@ -35,7 +35,7 @@ from floppynet_vpr.evaluation.results import (
     recorded_result,
     results_by_pair,
 )
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 
 _NOWHERE = Path("none")
 
@@ -63,7 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         "      --truth truth.csv --answers recorded_loop_closures -o results",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
     )
     add_traverse_options(parser)
     add_network_options(parser)
@@ -141,8 +146,8 @@ def _pairs(arguments: argparse.Namespace, setup: DetectorSetup) -> list[Traverse
             )
         return [
             open_own_pair(
-                Path(arguments.query),
-                Path(arguments.reference),
+                user_path(arguments.query),
+                user_path(arguments.reference),
                 _own_rule(arguments),
                 rate_hz=arguments.rate,
                 frames=arguments.frames,

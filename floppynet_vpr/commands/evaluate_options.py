@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any
 
 from floppynet_vpr.commands.common import at_least
@@ -16,6 +15,7 @@ from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
 from floppynet_vpr.evaluation.results import EXACT
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
 
@@ -32,7 +32,10 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
         help="datasets, or .yaml files like config/datasets/template.yaml",
     )
     data.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+        "--root",
+        type=user_path,
+        metavar="DIR",
+        help="the dataset's folder, or the one that holds it",
     )
     data.add_argument(
         "--paper-frames",
@@ -44,14 +47,14 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--reference", metavar="SOURCE", help="the traverse that is known")
     own.add_argument(
         "--loop",
-        type=Path,
+        type=user_path,
         metavar="SOURCE",
         help="one traverse, of which each image is looked for among the places before it, as with "
         "the node's mode both; --truth says which frames show the same place",
     )
     own.add_argument(
         "--truth",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="ground truth: a matrix of 0 and 1 (text, .npy, .mat or an image), or a table with "
         "the columns query and ref (index from 0; of a loop any two columns); none: no place is "
@@ -59,7 +62,7 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--positions",
-        type=Path,
+        type=user_path,
         nargs=2,
         metavar=("QUERY.csv", "REFERENCE.csv"),
         help="where the frames were taken, in place of --truth: columns x, y, z in metres, or "
@@ -82,7 +85,7 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--answers",
-        type=Path,
+        type=user_path,
         metavar="BAG",
         help="judge a recording of /vpr/loop_closure in place of networks; --query and "
         "--reference are then the bags that were played and that the map was made of, --loop the "
@@ -118,7 +121,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--weights",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite; "
         "without it those that the package carries",
