@@ -61,6 +61,7 @@ setup(
         # Before 0.11, single storage files could not be opened.
         "rosbags>=0.11",
         "scikit-learn>=1.2",
+        "scipy>=1.8",
         "threadpoolctl>=3.0",
         "tqdm>=4.57",
     ],

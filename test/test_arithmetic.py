@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from floppynet_vpr.mapping.rotation import rotate, rotate_back
 from hypothesis import given
 from hypothesis import strategies as st
 
 from floppynet_vpr.arithmetic import exp, length, log, products
-from floppynet_vpr.mapping.rotation import rotate, rotate_back
 
 PROCESSORS = {
     "as it is": {},

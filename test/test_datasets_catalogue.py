@@ -24,7 +24,8 @@ from floppynet_vpr.datasets.catalogue import (
     load_dataset,
     read_dataset,
 )
-from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
+from floppynet_vpr.datasets.own_traverses import open_own_pair
+from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_pairs
 from floppynet_vpr.errors import VprError
 
 PICTURE = cv2.imencode(".jpg", np.full((8, 8, 3), 127, np.uint8))[1].tobytes()
@@ -196,7 +197,7 @@ def test_samples_are_repeatable_and_keep_the_order(tmp_path: Path) -> None:
     write_images(tmp_path / "a", [f"{i}.jpg" for i in range(50)])
     write_images(tmp_path / "b", [f"{i}.jpg" for i in range(50)])
 
-    def opened(sample: Sample | None) -> RoutePair:
+    def opened(sample: Sample | None) -> TraversePair:
         rule = TruthRule("frames", 2)
         return open_own_pair(tmp_path / "a", tmp_path / "b", rule, sample=sample)
 

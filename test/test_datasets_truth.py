@@ -4,6 +4,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.gps import geodesic_metres, read_positions, within_metres
-from floppynet_vpr.datasets.truth_files import read_truth, write_truth
+from floppynet_vpr.datasets.truth_files import read_loops, read_truth, write_truth
 from floppynet_vpr.errors import VprError
 
 BERLIN = (52.5, 13.3)
@@ -139,3 +140,35 @@ def test_positions_that_do_not_fit_are_refused(text: str, said: str, tmp_path: P
     file.write_text(text)
     with pytest.raises(VprError, match=said):
         read_positions(file, ["a.png", "b.png"])
+
+
+def test_a_matrix_of_matlab_or_an_image_is_one_of_0_and_1(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    matrix = np.eye(3, 4, dtype=np.uint8)
+    savemat(tmp_path / "truth.mat", {"GT": matrix, "names": np.ones((2, 2)), "fps": 1.0})
+    for level in (1, 255):
+        assert cv2.imwrite(str(tmp_path / f"truth_{level}.png"), level * matrix)
+    for name in ("truth.mat", "truth_1.png", "truth_255.png"):
+        assert np.array_equal(read_truth(tmp_path / name, range(3), range(4)), matrix)
+    for name in ("truth.mat", "truth_1.png"):
+        content = (tmp_path / name).read_bytes()
+        for part in (b"", content[:40]):
+            (tmp_path / name).write_bytes(part)
+            with pytest.raises(VprError, match="cannot read the ground truth"):
+                read_truth(tmp_path / name, range(3), range(4))
+
+
+def test_loops_are_symmetric_whichever_frame_comes_first(tmp_path: Path) -> None:
+    file = tmp_path / "loops.csv"
+    file.write_text("earlier,later\n0,4\n5,1\n")
+    loops = read_loops(file, 6)
+    assert sorted(zip(*np.nonzero(loops), strict=True)) == [(0, 4), (1, 5), (4, 0), (5, 1)]
+    wide = read_loops(file, 6, tolerance=1)
+    assert np.flatnonzero(wide[4]).tolist() == [0, 1]
+    assert np.flatnonzero(wide[0]).tolist() == [3, 4, 5]
+    file.write_text("0,9\n")
+    with pytest.raises(VprError, match="speaks of reference 9"):
+        read_loops(file, 6)
+    file.write_text("frame a,frame b\n")
+    assert not read_loops(file, 6).any()

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from floppynet_vpr.commands import demo
+from floppynet_vpr.commands import demo, evaluate
+from floppynet_vpr.evaluation.recording import read_recording
 from floppynet_vpr.ros.processes import (
     ModuleProcess,
     ProcessError,
@@ -54,29 +56,46 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_demo_finds_its_way_along_the_street(first_run: tuple[Path, str]) -> None:
     output, said = first_run
-    content = json.loads((output / "loop_closures.json").read_text())
-    summary = content["summary"]
-    assert summary["answered"] == summary["queries"] == len(content["queries"]) > 15
-    assert summary["references"] == 24 and summary["s_p100"] > 50
-    assert summary["latency_ms"]["p50"] > 0
-    assert said.count("\n  query ") == summary["queries"]
-    assert f"S_P100         {summary['s_p100']:.1f} (95 % interval" in said
+    (result,) = json.loads((output / "results.json").read_text())
+    assert result["missing"] == [] and result["queries"] == len(result["by_query"]) > 15
+    assert result["references"] == 24 and result["s_p100"] > 50
+    assert result["by_query"][0]["unit"] == "m"
+    assert "ms median" in result["facts"]["Latency"] and result["facts"]["Map"] == "24 places"
+    assert said.count("\n  query ") == result["queries"]
+    assert said.count("  right, ") == result["right"]
+    assert said.count("loop closure    ") == result["detection"]["detected"]
+    assert re.search(rf"^node +{result['s_p100']:.1f} ", said, re.MULTILINE)
 
 
-def test_the_demo_keeps_every_message(first_run: tuple[Path, str]) -> None:
-    content = json.loads((first_run[0] / "loop_closures.json").read_text())
-    for query in content["queries"]:
-        message = query["loop_closure"]
-        distances = [candidate["distance"] for candidate in message["candidates"]]
-        assert distances == sorted(distances) and message["threshold"] > 0
-        assert message["detected"] == (distances[0] <= message["threshold"])
+def test_the_demo_keeps_every_message_and_evaluate_says_the_same_of_them(
+    first_run: tuple[Path, str], tmp_path: Path
+) -> None:
+    output = first_run[0]
+    recording = read_recording(output / "answers")
+    assert len(recording.answers) == len({a.stamp_ns for a in recording.answers}) > 15
+    for recorded in recording.answers:
+        distances = [match.distance for match in recorded.answer.matches]
+        assert distances == sorted(distances) and recorded.answer.threshold > 0
+        assert recorded.answer.detected == (distances[0] <= recorded.answer.threshold)
+    arguments = ["--query", str(output / "lap_2"), "--reference", str(output / "lap_1")]
+    arguments += ["--positions", str(output / "lap_2.csv"), str(output / "lap_1.csv")]
+    arguments += ["--tolerance", "2", "--storage", "pq", "--queries", "0"]
+    assert evaluate.main([*arguments, "-o", str(tmp_path)]) == 0
+    (without_ros,), (by_node,) = (
+        json.loads((folder / "results.json").read_text()) for folder in (tmp_path, output)
+    )
+    for computed, answered in zip(without_ros["by_query"], by_node["by_query"], strict=True):
+        assert computed["match"] == answered["match"]
+        assert computed["detected"] == answered["detected"]
+    same = ("precision", "recall", "recall_at_100_precision", "delays_images")
+    assert [without_ros["detection"][k] for k in same] == [by_node["detection"][k] for k in same]
 
 
 def test_the_demo_leaves_a_picture_and_a_page_but_no_process(first_run: tuple[Path, str]) -> None:
     output, said = first_run
     assert (output / "matches.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image/jpeg" in (output / "report.html").read_text("utf-8")
-    for name in ("matches.png", "report.html", "loop_closures.json"):
+    for name in ("matches.png", "report.html", "results.json", "results.csv"):
         assert f"wrote {output / name}" in said
     assert processes_about(str(output)) == []
 

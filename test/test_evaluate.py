@@ -4,7 +4,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import pytest
 
 from floppynet_vpr.commands import evaluate
 from floppynet_vpr.datasets.bags import write_bag
-from floppynet_vpr.datasets.drives import open_drive
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.traverse import open_traverse
 from floppynet_vpr.evaluation.describers import FamilyNetwork
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
-from floppynet_vpr.evaluation.recorded_answers import read_answers
+from floppynet_vpr.evaluation.recording import LOOP_CLOSURE, read_recording, types
 from floppynet_vpr.network.weights import load_weights
 
 PLACES = 12
@@ -120,18 +120,18 @@ def test_an_interrupted_run_goes_on_where_it_was(
 def test_kept_descriptors_belong_to_images_and_network(drives: Path) -> None:
     cache = DescriptorCache(drives / "cache")
     network = FamilyNetwork("a", load_weights(), ["pool5"])
-    drive = open_drive(drives / "first")
+    drive = open_traverse(drives / "first")
     before = cache.describe(drive, network, no_progress)["pool5"].values.copy()
     assert np.array_equal(cache.describe(drive, network, no_progress)["pool5"].values, before)
     picture = (drives / "first" / "image_07.png").read_bytes()
     (drives / "first" / "image_03.png").write_bytes(picture)
-    after = cache.describe(open_drive(drives / "first"), network, no_progress)["pool5"].values
+    after = cache.describe(open_traverse(drives / "first"), network, no_progress)["pool5"].values
     assert np.array_equal(after[3], before[7]) and not np.array_equal(after[3], before[3])
     # A file cut short is computed again.
     after = after.copy()
     for file in (drives / "cache").glob("*.npy"):
         file.write_bytes(file.read_bytes()[:500])
-    again = cache.describe(open_drive(drives / "first"), network, no_progress)["pool5"].values
+    again = cache.describe(open_traverse(drives / "first"), network, no_progress)["pool5"].values
     assert np.array_equal(again, after)
 
 
@@ -154,75 +154,283 @@ def test_a_storage_is_measured_as_a_map_searches(drives: Path) -> None:
 
 
 def test_recorded_answers_are_judged_like_the_search_they_came_from(drives: Path) -> None:
-    bags = {}
-    for name, start in (("first", 10_000_000_000), ("second", 90_000_000_000)):
-        bags[name] = drives / f"{name}_bag"
-        write_bag(open_source(drives / name), bags[name], start_ns=start)
+    bags = write_bags(drives)
     arguments = ["--query", str(bags["second"]), "--reference", str(bags["first"])]
     arguments += ["--tolerance", "0"]
     assert evaluate.main([*arguments, "-o", str(drives / "direct")]) == 0
     (direct,) = read_json(drives / "direct")
     record_answers(bags, direct, drives / "answers")
-    assert len(read_answers(drives / "answers")) == PLACES - 2
+    assert len(read_recording(drives / "answers").answers) == PLACES - 2
     more = ["--answers", str(drives / "answers"), "-o", str(drives / "judged")]
     assert evaluate.main([*arguments, *more]) == 0
     (judged,) = read_json(drives / "judged")
     assert judged["s_p100"] == direct["s_p100"] == 100
-    assert judged["by_query"] == direct["by_query"]
+    for told, expected in zip(judged["by_query"], direct["by_query"], strict=True):
+        assert {**told, "detected": expected["detected"]} == expected
+    assert judged["missing"] == [] and judged["facts"]["Rate"].endswith("answers per second")
 
 
-def record_answers(bags: dict[str, Path], result: dict[str, Any], out: Path) -> None:
-    """Write LoopClosure messages that answer as a result of `evaluate` says."""
+def test_what_the_node_detected_is_judged_not_what_it_might_have(drives: Path) -> None:
+    """The same candidates, but other flags: precision and recall follow the flags."""
+    bags = write_bags(drives)
+    arguments = ["--query", str(bags["second"]), "--reference", str(bags["first"])]
+    arguments += ["--tolerance", "0"]
+    assert evaluate.main([*arguments, "-o", str(drives / "direct")]) == 0
+    (direct,) = read_json(drives / "direct")
+    seen = []
+    for name, flags in (("none", [False]), ("some", [True, False]), ("all", [True])):
+        record_answers(bags, direct, drives / name, flags)
+        more = ["--answers", str(drives / name), "-o", str(drives / f"{name}_judged")]
+        assert evaluate.main([*arguments, *more]) == 0
+        seen.append(read_json(drives / f"{name}_judged")[0]["detection"])
+    assert [found["detected"] for found in seen] == [0, 5, 10]
+    assert [found["recall"] for found in seen] == [0, 0.5, 1]
+    assert [found["precision"] for found in seen] == [None, 1, 1]
+    assert all(found["recall_at_100_precision"] == 1 for found in seen)
+
+
+def test_of_several_nodes_in_a_recording_one_is_named(
+    drives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from rosbags.rosbag2 import Writer
 
-    from floppynet_vpr.evaluation import recorded_answers
+    bags = write_bags(drives)
+    with Writer(drives / "two", version=8) as writer:
+        for name in ("/a/loop_closure", "/b/loop_closure"):
+            writer.add_connection(name, LOOP_CLOSURE, typestore=types())
+    arguments = ["--query", str(bags["second"]), "--reference", str(bags["first"])]
+    arguments += ["--tolerance", "0", "--answers", str(drives / "two"), "-o", str(drives / "out")]
+    assert evaluate.main(arguments) == 1
+    assert "several topics" in (said := capsys.readouterr().err)
+    assert "--topic: /a/loop_closure, /b/loop_closure" in said
+    assert evaluate.main([*arguments, "--topic", "/b/loop_closure"]) == 1
+    assert "none of the 0 answers" in capsys.readouterr().err
 
-    store = recorded_answers._typestore()
-    types = store.types
+
+def write_bags(drives: Path) -> dict[str, Path]:
+    bags = {}
+    for name, start in (("first", 10_000_000_000), ("second", 90_000_000_000)):
+        bags[name] = drives / f"{name}_bag"
+        write_bag(open_source(drives / name), bags[name], start_ns=start)
+    return bags
+
+
+def record_answers(
+    bags: dict[str, Path], result: dict[str, Any], out: Path, flags: Sequence[bool] = (True,)
+) -> None:
+    """Write LoopClosure messages that answer as a result of `evaluate` says, with other flags."""
+    from rosbags.rosbag2 import Writer
+
+    store = types()
+    kinds = store.types
     stamps = {name: [frame.stamp_ns for frame in open_source(bag)] for name, bag in bags.items()}
 
     def time_of(stamp_ns: int) -> Any:
-        return types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        return kinds["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
 
-    point = types["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
-    turn = types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
-    pose = types["geometry_msgs/msg/Pose"](point, turn)
+    point = kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
+    turn = kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    pose = kinds["geometry_msgs/msg/Pose"](point, turn)
     with Writer(out, version=8) as writer:
-        connection = writer.add_connection(
-            "/vpr/loop_closure", recorded_answers.MESSAGE, typestore=store
-        )
+        connection = writer.add_connection("/vpr/loop_closure", LOOP_CLOSURE, typestore=store)
         for row, query in enumerate(result["by_query"]):
             stamp = stamps["second"][row]
             place = stamps["first"][query["match_index"]]
-            candidate = types["floppynet_vpr_msgs/msg/LoopClosureCandidate"](
+            candidate = kinds["floppynet_vpr_msgs/msg/LoopClosureCandidate"](
                 place_id=query["match_index"],
                 place=query["match"],
                 stamp=time_of(place),
                 distance=query["distance"],
-                score=0.5,
+                score=query["score"],
                 session="",
                 verified=False,
                 inliers=-1,
                 pose=pose,
                 has_pose=False,
             )
-            header = types["std_msgs/msg/Header"](time_of(stamp), "camera")
-            message = types[recorded_answers.MESSAGE](
+            header = kinds["std_msgs/msg/Header"](time_of(stamp), "camera")
+            message = kinds[LOOP_CLOSURE](
                 header=header,
                 query_id=row,
-                detected=True,
+                detected=flags[row % len(flags)],
                 threshold=0.8,
                 candidates=[candidate],
             )
-            data = store.serialize_cdr(message, recorded_answers.MESSAGE)
+            data = store.serialize_cdr(message, LOOP_CLOSURE)
             writer.write(connection, stamp, data)
+
+
+LOOPS = 60
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Path:
+    """A walk of 60 images: 40 places, of which the first 20 are passed once more, darker."""
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for number in range(LOOPS):
+        pattern = np.random.default_rng(number % 40).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+        image = cv2.resize(pattern, (160, 120), interpolation=cv2.INTER_CUBIC)
+        image = image * (1.0 if number < 40 else 0.7)
+        assert cv2.imwrite(str(folder / f"image_{number:02}.png"), image.astype(np.uint8))
+    return folder
+
+
+def run_loop(walk: Path, *more: str) -> tuple[int, list[dict[str, Any]]]:
+    out = walk.parent / "out"
+    status = evaluate.main(["--loop", str(walk), "-o", str(out), *more])
+    return status, read_json(out) if status == 0 else []
+
+
+def write_loops(walk: Path, form: str) -> Path:
+    """The loops of the walk as a file of one of the forms that are read."""
+    pairs = [(number, number - 40) for number in range(40, LOOPS)]
+    matrix = np.eye(LOOPS, dtype=np.uint8)
+    for later, earlier in pairs:
+        matrix[later, earlier] = 1
+    file = walk.parent / f"loops{form}"
+    if form == ".npy":
+        np.save(file, matrix | matrix.T)
+    elif form == ".mat":
+        from scipy.io import savemat
+
+        savemat(file, {"truth": matrix, "tolerance": 3.0})
+    elif form == ".png":
+        assert cv2.imwrite(str(file), 255 * matrix)
+    else:
+        lines = [f"{earlier},{later}" for later, earlier in pairs]
+        file.write_text("\n".join([*(["frame,other"] if form == ".csv" else []), *lines]) + "\n")
+    return file
+
+
+@pytest.mark.parametrize("form", [".csv", ".txt", ".npy", ".mat", ".png"])
+def test_a_traverse_that_meets_itself_is_answered_from_the_places_before(
+    form: str, walk: Path
+) -> None:
+    truth = str(write_loops(walk, form))
+    status, (result,) = run_loop(walk, "--truth", truth, "--exclude_seconds", "2.05")
+    assert status == 0 and result["unanswerable"] == 40 and result["queries"] == 20
+    found = result["detection"]
+    assert (found["queries"], found["revisits"]) == (LOOPS, 20)
+    assert result["s_p100"] == 100 and found["recall_at_100_precision"] == 1
+    # Nothing is looked for among places that are not known yet, or only just.
+    for query in result["by_query"]:
+        assert query["match_index"] is None or query["match_index"] < query["index"] - 20
+
+
+def test_a_loop_is_what_the_node_answers_in_mode_both(walk: Path) -> None:
+    from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
+    from floppynet_vpr.extraction import create_extractor
+    from floppynet_vpr.mapping import ReferenceMap
+    from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
+
+    options = ["--truth", str(write_loops(walk, ".csv")), "--storage", "pq"]
+    options += ["--sequence", "filter", "--exclude-images", "5", "--exclude-seconds", "0"]
+    _, (result,) = run_loop(walk, *options, "--keyframe-distance", "0.4")
+    extractor = create_extractor()
+    known = ReferenceMap.for_weights(extractor.weights, "pq")
+    detector = LoopClosureDetector(
+        known, DetectorOptions(sequence="filter", exclude_images=5, exclude_seconds=0)
+    )
+    gate = KeyframeGate(KeyframeLimits(0.4))
+    for frame, told in zip(open_source(walk), result["by_query"], strict=True):
+        descriptor = extractor.describe(frame.rgb)
+        answer = detector.detect(descriptor, frame.stamp_ns)
+        assert told["detected"] == answer.detected
+        if answer.candidates:
+            assert told["match"] == answer.candidates[0].place.name
+            assert told["score"] == pytest.approx(answer.candidates[0].score, abs=1e-6)
+        if gate.passes(descriptor, frame.stamp_ns):
+            known.add(descriptor, frame.name, frame.stamp_ns)
+
+
+def test_a_walk_that_never_returns_counts_false_closures(walk: Path) -> None:
+    options = ["--exclude-images", "5", "--exclude-seconds", "0", "--threshold", "2"]
+    _, (result,) = run_loop(walk, "--truth", "none", "--frames", "0:40", *options)
+    found = result["detection"]
+    assert found["revisits"] == 0 and found["recall"] is None
+    # From the seventh image on everything is within a distance of 2.
+    assert found["detected"] == 34 and found["wrong_per_1000_unseen"] == pytest.approx(850)
+
+
+def test_the_detector_is_set_by_the_nodes_names(drives: Path) -> None:
+    def detection(*more: str) -> dict[str, Any]:
+        _, out = run_evaluate(drives, "--tolerance", "0", *more)
+        return dict(read_json(out)[0]["detection"])
+
+    everything = detection("--threshold", "2")
+    assert (everything["detected"], everything["recall"], everything["revisits"]) == (10, 1, 10)
+    assert everything["median_delay_images"] == 0
+    assert detection("--threshold", "0.01")["detected"] == 0
+    assert detection("--threshold", "2", "--confidence", "0.999")["detected"] == 0
+    first = detection("--sequence", "filter")["precision_recall"]
+    assert first["measure"] == "belief" and max(first["threshold"]) <= 1
+    detection("--subtract_mean", "true", "--top-k", "7")
+    page = (drives / "out" / "report.html").read_text()
+    assert "top_k 7" in page and "subtract_mean True" in page
+
+
+def test_geometry_removes_detections_of_places_that_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from floppynet_vpr.evaluation import detector_answers
+
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for place in range(4):
+            noise = np.random.default_rng(place).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+            image = cv2.resize(noise, (320, 240), interpolation=cv2.INTER_NEAREST)
+            if (name, place) == ("second", 3):
+                image[:] = 90  # nothing to hold on to
+            assert cv2.imwrite(str(tmp_path / name / f"{place}.png"), image)
+    options = ["--tolerance", "9", "--threshold", "2", "--verify", "--verify-budget", "10000"]
+    _, out = run_evaluate(tmp_path, *options)
+    (result,) = read_json(out)
+    assert [query["detected"] for query in result["by_query"]] == [True, True, True, False]
+    assert result["detection"]["recall_at_100_precision"] == 0.75
+    _, out = run_evaluate(tmp_path, *options[:4])
+    assert read_json(out)[0]["detection"]["detected"] == 4
+    assert detector_answers.DEFAULT_FEATURES > 0
+
+
+def test_metres_decide_where_positions_are_given(drives: Path) -> None:
+    for name, count, start in (("second", PLACES - 2, 0.0), ("first", PLACES, 0.5)):
+        lines = ["name,x,y", *(f"image_{i:02},{start + 3 * i},0" for i in range(count))]
+        (drives / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    files = [str(drives / "second.csv"), str(drives / "first.csv")]
+    _, out = run_evaluate(drives, "--positions", *files, "--tolerance", "1", "--threshold", "2")
+    (result,) = read_json(out)
+    assert result["s_p100"] == 100 and result["truth"] == "within 1 m by second.csv and first.csv"
+    assert result["by_query"][2]["off"] == pytest.approx(0.5)
+    # Nothing is within 0.1 m: nine steps of 3 m along places never seen, ten false closures.
+    _, out = run_evaluate(drives, "--positions", *files, "--tolerance", "0.1", "--threshold", "2")
+    found = read_json(out)[0]["detection"]
+    assert found["wrong_per_km_unseen"] == pytest.approx(10 / 0.027)
+    assert found["wrong_per_1000_unseen"] == 1000
+
+
+def test_every_nth_frame_is_numbered_anew(drives: Path) -> None:
+    _, out = run_evaluate(drives, "--tolerance", "0", "--frames", "1::3")
+    (result,) = read_json(out)
+    assert [query["index"] for query in result["by_query"]] == [1, 4, 7]
+    assert (result["queries"], result["references"], result["s_p100"]) == (3, 4, 100)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name a --dataset, or your own drives"),
-        (["--query", "a"], "name both drives"),
+        ([], "name a --dataset, your own traverses"),
+        (["--query", "a"], "name both traverses"),
+        (["--query", "a", "--reference", "b", "--tolerance", "1", "--mode", "both"],
+         "--mode both is for --loop"),
+        (["--loop", "a"], "which frames of the loop show the same place"),
+        (["--loop", "a", "--query", "b"], "leave --query out"),
+        (["--loop", "a", "--truth", "none", "--mode", "localization"], "never adds a place"),
+        (["--loop", "{d}/first", "--truth", "none", "--layer", "conv5"], "only pool5"),
+        (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--sequence",
+          "filter", "--queries", "5"], "tear holes into the sequence"),
+        (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--frames",
+          "90:"], "none of them is chosen"),
         (["--query", "a", "--reference", "b"], "which frames show the same place"),
         (["--dataset", "nordland"], "--root DIR says where"),
         (["--dataset", "oxford", "--root", "."], "unknown dataset oxford"),
@@ -247,17 +455,17 @@ def test_what_is_missing_is_said(
 
 
 def test_the_report_stands_alone_and_is_small(drives: Path) -> None:
-    from test_evaluation_report import _Links
+    from test_evaluation_report import Links
 
     _, out = run_evaluate(drives, "--tolerance", "0", "--layer", "all", "--network",
                           "one=" + str(shipped()), "--paper")  # fmt: skip
     text = (out / "report.html").read_text()
-    links = _Links()
+    links = Links()
     links.feed(text)
     assert links.open == [] and len(text.encode()) < 3_000_000
-    assert all(link.startswith("data:image/jpeg;base64,") for link in links.links)
-    assert text.count("<tr>") == 1 + 6 and "one conv2" in text
-    for part in ("Precision over recall", "Similarity matrix", "surest matches", "search: exact"):
+    assert all(link.startswith("data:image/") for link in links.links)
+    assert text.count("<tr><td>") == 6 and "one conv2" in text
+    for part in ("Precision over recall", "Matrix of distances", "surest matches", "search: exact"):
         assert part in text
 
 
@@ -284,6 +492,21 @@ def test_gardens_point_gives_the_known_figures(data_dir: Path, tmp_path: Path) -
     assert [result["s_p100"] for result in results] == [79.5, 76.0]
     assert all(r["references"] == r["queries"] == 200 for r in results)
     assert results[0]["longest_stretch"] == 7
+
+
+def test_the_readmes_table_of_detections_is_what_evaluate_says(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    from test_readme import table_rows
+
+    arguments = ["--dataset", "gardens_point", "--root", str(data_dir), "--storage", "pq"]
+    assert evaluate.main([*arguments, "--sequence", "filter", "-o", str(tmp_path)]) == 0
+    rows = table_rows("traverses")
+    for result in read_json(tmp_path):
+        row = rows[f"GardensPoint, {result['query']} -> {result['reference']}, within 2 frames"]
+        found = result["detection"]
+        figures = result["s_p100"], 100 * found["precision"], 100 * found["recall"]
+        assert [float(word) for word in row[1].split(" / ")] == pytest.approx(figures, abs=0.6)
 
 
 def test_every_layer_is_what_the_extractor_computes(drives: Path) -> None:

@@ -2,19 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measures, against cases worked by hand."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from floppynet_vpr.datasets.ground_truth import same_place_by_index, same_place_by_position
-from floppynet_vpr.evaluation.measures import (
-    Detections,
-    count_detections,
-    recall_at,
-    s_p100,
-    wilson_interval,
-)
+from floppynet_vpr.evaluation.measures import recall_at, runs, s_p100, wilson_interval
 
 FIVE_IN_STEP = same_place_by_index(5, 5, tolerance=1)
 
@@ -56,20 +49,9 @@ def test_recall_at_n_looks_at_the_first_n() -> None:
     assert recall_at(matches, FIVE_IN_STEP, 3) == pytest.approx(3 / 5)
 
 
-def test_detections_are_right_wrong_or_missed() -> None:
-    # Query 0: detected and right. 1: detected and wrong. 2: right but not detected. 3: neither.
-    # Query 4 shows a place that no reference shows; announcing it is wrong, silence is right.
-    truth = np.vstack([same_place_by_index(4, 5, 1), np.zeros((1, 5), bool)])
-    silent = count_detections([True, True, False, False, False], [0, 4, 2, 0, 4], truth)
-    assert silent == Detections(right=1, wrong=1, missed=3)
-    assert silent.precision == pytest.approx(1 / 2) and silent.recall == pytest.approx(1 / 4)
-    loud = count_detections([True, True, False, False, True], [0, 4, 2, 0, 4], truth)
-    assert loud == Detections(right=1, wrong=2, missed=3)
-
-
-def test_precision_of_no_detection_and_recall_of_nothing_are_undefined() -> None:
-    assert count_detections([False], [0], np.ones((1, 1), bool)).precision is None
-    assert count_detections([True], [0], np.zeros((1, 1), bool)).recall is None
+def test_runs_are_first_and_end_of_what_is_true_in_a_row() -> None:
+    assert runs([1, 1, 0, 0, 1, 0, 1]) == [(0, 2), (4, 5), (6, 7)]
+    assert runs([0, 0]) == [] and runs([]) == []
 
 
 def test_wilson_interval_of_known_cases() -> None:

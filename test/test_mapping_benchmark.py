@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import benchmark_map
-from floppynet_vpr.evaluation.storage import SyntheticPlaces, Traverses, accuracy, exact_answers
+from floppynet_vpr.evaluation.storage_benchmark import SyntheticPlaces, accuracy, exact_answers
 
 QUERIES = 20
 
@@ -49,16 +49,16 @@ def test_accuracy_counts_right_matches_and_those_before_the_first_wrong_one() ->
     queries = references + np.linspace(0.1, 0.6, 10, dtype=np.float32)[:, None] * noise
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     queries[6] = references[0]  # wrong, and nearer than any other
-    perfect = Traverses("route", references, references, 0)
-    assert accuracy("float32", perfect).s_p100 == 100
-    assert accuracy("float32", perfect).recall_at_full_precision == 100
-    wrong_first = accuracy("float32", Traverses("route", queries, references, 0))
+    truth = np.eye(10, dtype=bool)
+    perfect = accuracy("float32", references, references, truth)
+    assert perfect.s_p100 == 100 and perfect.curve.recall_at_full_precision == 1
+    wrong_first = accuracy("float32", queries, references, truth)
     assert wrong_first.s_p100 == 90
-    assert wrong_first.recall_at_full_precision == 0
+    assert wrong_first.curve.recall_at_full_precision == 0
     queries[6] = references[0] + 0.35 * noise[6]
     queries[6] /= np.linalg.norm(queries[6])
-    later = accuracy("float32", Traverses("route", queries, references, 0))
-    assert later.recall_at_full_precision == 50
+    later = accuracy("float32", queries, references, truth)
+    assert later.curve.recall_at_full_precision == 0.5
 
 
 def test_the_command_measures_every_storage_and_size(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from floppynet_vpr.mapping.rotation import rotate, rotate_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, create_extractor
 from floppynet_vpr.mapping import STORAGES, MapError, Place, ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
-from floppynet_vpr.mapping.rotation import rotate, rotate_back
 
 STATED_ERROR = {"float32": 5e-7, "float16": 1e-4, "int8": 3e-4, "pq": 2e-3, "binary": 16e-3}
 """Standard deviation of a squared distance, as the storages' table says."""

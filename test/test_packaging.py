@@ -35,6 +35,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "tflite": ("tflite", None),
+    "scipy": ("scipy", "python3-scipy"),
     "torch": ("torch", None),
     "sklearn": ("scikit-learn", "python3-sklearn"),
     "threadpoolctl": ("threadpoolctl", "python3-sklearn"),

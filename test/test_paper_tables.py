@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from floppynet_vpr.datasets.drives import Drive
-from floppynet_vpr.datasets.pairs import RoutePair
-from floppynet_vpr.evaluation.experiment import Result
+from floppynet_vpr.datasets.traverse import Traverse
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
+from floppynet_vpr.evaluation.answers import from_search
+from floppynet_vpr.evaluation.judgement import judge
+from floppynet_vpr.evaluation.measures import memory_efficiency
 from floppynet_vpr.evaluation.paper_scores import AVERAGES, DATASETS, ETA_M, S_P100, SIZES_KIB
 from floppynet_vpr.evaluation.paper_tables import paper_tables
-from floppynet_vpr.evaluation.retrieval import Retrieval
-from floppynet_vpr.evaluation.scores import memory_efficiency, score
+from floppynet_vpr.evaluation.results import Result
 from floppynet_vpr.network.paper import SIZES_KIB as FAMILY_SIZES_KIB
 
 
@@ -33,12 +34,14 @@ def test_eta_is_size_over_average() -> None:
 
 def result(network: str, layer: str, right: int, query: str = "night_right") -> Result:
     names = tuple(map(str, range(10)))
-    drive = Drive(query, Path(query), names, tuple(range(10)))
-    pair = RoutePair("gardens_point", "GardensPoint", drive, drive, np.eye(10, dtype=bool), "same")
+    drive = Traverse(query, Path(query), names, tuple(range(10)))
+    pair = TraversePair(
+        "gardens_point", "GardensPoint", drive, drive, np.eye(10, dtype=bool), "same"
+    )
     ids = np.array([i if i < right else (i + 1) % 10 for i in range(10)])[:, None]
-    retrieval = Retrieval(ids, np.full((10, 1), 0.5))
-    scores, curve = score(retrieval, pair.truth)
-    return Result(pair, network, network, layer, "", scores, curve, retrieval, size_kib=154.0)
+    answers = from_search(ids, np.full((10, 1), 0.5))
+    judged = judge(answers, pair.truth)
+    return Result(pair, network, network, layer, "", answers, judged, size_kib=154.0)
 
 
 def test_measured_stands_beside_printed() -> None:

@@ -25,7 +25,8 @@ from floppynet_vpr.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from floppynet_vpr.evaluation.storage import Accuracy, Growth, SyntheticPlaces, Traverses
+    from floppynet_vpr.evaluation.judgement import Judgement
+    from floppynet_vpr.evaluation.storage_benchmark import Growth, SyntheticPlaces
 
 _SIZES = (1_000, 10_000, 100_000)
 _FEWEST_REAL = 50
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.evaluation.storage import accuracy
+    from floppynet_vpr.evaluation.storage_benchmark import accuracy
     from floppynet_vpr.mapping import ReferenceMap
 
     for output in (arguments.json, arguments.figure):
@@ -107,7 +108,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
             {
                 "storage": storage,
                 "bytes_per_place": ReferenceMap("", "", storage).bytes_per_place,
-                "accuracy": {pair.name: accuracy(storage, pair) for pair in sets},
+                "accuracy": {name: accuracy(storage, *pair) for name, pair in sets.items()},
                 "growth": growth[storage],
             }
         )
@@ -120,13 +121,13 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
-    """Describe all traverses; also returns all their descriptors together."""
+def _descriptors(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any]:
+    """Queries, references and truth of every set; also all descriptors together."""
     import numpy as np
 
+    from floppynet_vpr.datasets.ground_truth import same_place_by_index
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.errors import VprError
-    from floppynet_vpr.evaluation.storage import Traverses
     from floppynet_vpr.extraction import create_extractor
     from floppynet_vpr.synthetic.route import FIRST_LAP, SyntheticRoute
 
@@ -136,7 +137,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
         bar = progress(frames, label=label)
         return np.stack([extractor.describe(frame.rgb) for frame in bar])
 
-    sets = []
+    sets = {}
     for query, reference, tolerance, every in arguments.sets:
         if not (tolerance.isdigit() and every.isdigit() and int(every)):
             raise VprError(f"--set takes whole numbers, not '{tolerance}' and '{every}'")
@@ -145,9 +146,10 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
             for source in (query, reference)
         ]
         name = f"{Path(query).name} to {Path(reference).name}"
-        sets.append(Traverses(name, found[0], found[1], int(tolerance)))
+        truth = same_place_by_index(len(found[0]), len(found[1]), int(tolerance))
+        sets[name] = (*found, truth)
     if sets:
-        real = np.concatenate([part for pair in sets for part in (pair.queries, pair.references)])
+        real = np.concatenate([part for pair in sets.values() for part in pair[:2]])
     else:
         real = describe(SyntheticRoute().frames(FIRST_LAP), "synthetic route")
     if len(real) < _FEWEST_REAL:
@@ -157,7 +159,11 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
 
 def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
     """Grow a map of each storage, each in a process of its own so that memory can be told."""
-    from floppynet_vpr.evaluation.storage import SyntheticPlaces, available_bytes, exact_answers
+    from floppynet_vpr.evaluation.storage_benchmark import (
+        SyntheticPlaces,
+        available_bytes,
+        exact_answers,
+    )
     from floppynet_vpr.mapping import ReferenceMap
 
     sizes = sorted({int(size) for size in arguments.places})
@@ -176,7 +182,7 @@ def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
 
 
 def _grow_one(storage: str, places: SyntheticPlaces, revisits: list[Any]) -> list[Growth]:
-    from floppynet_vpr.evaluation.storage import grow
+    from floppynet_vpr.evaluation.storage_benchmark import grow
 
     if not revisits:
         return []
@@ -194,10 +200,10 @@ def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
     if markdown:
         rows.append(["---", *["---:"] * (len(header) - 1)])
     for line in report:
-        scores: list[Accuracy] = list(line["accuracy"].values())
+        judged: list[Judgement] = list(line["accuracy"].values())
         points = {point.places: point for point in line["growth"]}
         row = [line["storage"], f"{line['bytes_per_place']:,}"]
-        row += [f"{score.s_p100:.1f} ({score.recall_at_full_precision:.1f})" for score in scores]
+        row += [f"{j.s_p100:.1f} ({100 * j.curve.recall_at_full_precision:.1f})" for j in judged]
         row += [_cell(points[size]) if size in points else "-" for size in sizes]
         rows.append(row)
     for row in rows:
@@ -218,7 +224,13 @@ def _write_json(path: Path, report: list[dict[str, Any]]) -> None:
     lines = [
         line
         | {
-            "accuracy": {name: asdict(score) for name, score in line["accuracy"].items()},
+            "accuracy": {
+                name: {
+                    "s_p100": judged.s_p100,
+                    "recall_at_full_precision": 100 * judged.curve.recall_at_full_precision,
+                }
+                for name, judged in line["accuracy"].items()
+            },
             "growth": [asdict(point) for point in line["growth"]],
         }
         for line in report

@@ -8,12 +8,12 @@ It needs no data; with images of one's own it is the first trial of the node on 
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
 import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from floppynet_vpr.commands import build_map, evaluate
 from floppynet_vpr.commands.common import (
     add_weights_option,
     at_least,
@@ -22,16 +22,19 @@ from floppynet_vpr.commands.common import (
     progress,
     run,
 )
+from floppynet_vpr.datasets.catalogue import TruthRule
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.traverses import (
+from floppynet_vpr.datasets.own_traverses import open_own_pair
+from floppynet_vpr.datasets.traverse_bags import (
     TraverseBag,
     choose_traverses,
     folder_bag,
 )
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.evaluation.answers import Answer, Trial
-from floppynet_vpr.evaluation.figures import offset_text
-from floppynet_vpr.evaluation.trial_files import summary_lines, trial_content, write_pages
+from floppynet_vpr.evaluation.pictures import offset_text
+from floppynet_vpr.evaluation.recording import RecordedAnswer, read_recording
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,9 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "demo",
         "Drive a route twice and recognise it. The first drive becomes a map; the second is played "
-        "as a bag to the real node, whose answers on /vpr/loop_closure are compared with the "
-        "truth. Without --data the route is a synthetic street: first lap by day, second lap at "
-        "dusk, in another lane, at another speed, with other cars. All ROS traffic stays in a "
+        "as a bag to the real node, whose answers on /vpr/loop_closure are recorded and judged by "
+        "`evaluate`. Without --data the route is a synthetic street: first lap by day, second lap "
+        "at dusk, in another lane, at another speed, with other cars. All ROS traffic stays in a "
         "domain of its own on this machine.",
         "  ros2 run floppynet_vpr demo --output demo_output\n"
         "  ros2 run floppynet_vpr demo --output gardens --data gardens_point \\\n"
@@ -49,7 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr demo --output mine --data my_drives --rate 10 --tolerance 5",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
     )
     add_weights_option(parser)
     parser.add_argument(
@@ -70,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("images of your own")
     own.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder with two folders of images, two drives along the same way whose n-th images "
         "show the same place",
@@ -110,50 +118,48 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     print("[1/5] two drives as bags", flush=True)
     references, queries = _bags(arguments, output)
-    for bag in (references, queries):
+    truth = _truth(references, queries, arguments.tolerance)
+    pair = _pair(references, queries, truth)
+    for bag, traverse in ((references, pair.reference), (queries, pair.query)):
         how = "written" if bag.made else "kept from before"
-        print(f"{bag.path}: {len(bag.traverse)} images, {how}")
+        print(f"{bag.path}: {len(traverse)} images, {how}")
     reference_map = output / "map.fvm"
-    print(f"[2/5] making a map of {references.traverse.label}", flush=True)
+    print(f"[2/5] making a map of {references.label}", flush=True)
     if _build_map(references, reference_map, arguments.weights):
         return 1
     print("[3/5] starting the node", flush=True)
-    trial = Trial(queries.traverse, references.traverse, arguments.tolerance, {})
+    recording = output / "answers"
+    if recording.exists():
+        shutil.rmtree(recording)
+    stamps = pair.query.stamps_ns()
+    reference_at = {stamp: number for number, stamp in enumerate(pair.reference.stamps_ns())}
 
     def ready() -> None:
         print(
-            f"[4/5] playing {queries.traverse.label} to it at {arguments.rate:g} Hz; its answers "
+            f"[4/5] playing {queries.label} to it at {arguments.rate:g} Hz; its answers "
             "on /vpr/loop_closure:",
             flush=True,
         )
 
-    rehearsal = rehearse(
+    rehearse(
         reference_map,
         queries,
+        stamps,
+        recording,
         rate_hz=arguments.rate,
         weights=arguments.weights,
         logs=output,
         ready=ready,
-        answered=lambda query, answer: print(_line(trial, query, answer), flush=True),
+        answered=lambda query, answer: print(_line(pair, query, answer, reference_at), flush=True),
     )
-    trial = Trial(queries.traverse, references.traverse, arguments.tolerance, rehearsal.answers)
     print("[5/5] summary")
-    for line in summary_lines(trial, rehearsal.latency_ms):
-        print(f"  {line}")
-    content = trial_content(trial, rehearsal.latency_ms, rehearsal.diagnostics)
-    (output / "loop_closures.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    on = "the synthetic street" if arguments.data is None else arguments.data.resolve().name
-    for written in write_pages(
-        trial,
-        (references, queries),
-        output,
-        title=f"Loop closures on {on}",
-        latency_ms=rehearsal.latency_ms,
-        facts=_facts(arguments, rehearsal.diagnostics),
-    ):
-        print(f"  wrote {written}")
-    print(f"  wrote {output / 'loop_closures.json'}")
-    return _verdict(trial, output, rehearsal.diagnostics)
+    judged = evaluate.main(
+        [
+            *("--query", str(queries.path), "--reference", str(references.path), *truth),
+            *("--answers", str(recording), "--output", str(output)),
+        ]
+    )
+    return judged or _verdict(len(stamps), recording, output)
 
 
 def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, TraverseBag]:
@@ -179,51 +185,50 @@ def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:
-    from floppynet_vpr.commands import build_map
-
     chosen = [] if weights is None else ["--weights", str(weights)]
     return build_map.main(
         [str(references.path), "--output", str(reference_map), "--force", *chosen]
     )
 
 
-def _line(trial: Trial, query: int, answer: Answer) -> str:
+def _truth(references: TraverseBag, queries: TraverseBag, tolerance: float) -> list[str]:
+    """What `evaluate` is told of the truth: metres where positions are known, else frames."""
+    files = [str(bag.positions) for bag in (queries, references) if bag.positions]
+    return ["--tolerance", f"{tolerance:g}", *(["--positions", *files] if files else [])]
+
+
+def _pair(references: TraverseBag, queries: TraverseBag, truth: list[str]) -> TraversePair:
+    tolerance, files = float(truth[1]), tuple(truth[3:])
+    rule = TruthRule("metres" if files else "frames", tolerance, files)
+    return open_own_pair(queries.path, references.path, rule)
+
+
+def _line(
+    pair: TraversePair, query: int, recorded: RecordedAnswer, reference_at: dict[int, int]
+) -> str:
     """One answer in one line."""
-    outcome = trial.outcome(query, answer)
-    if outcome.match is None or outcome.distance is None:
+    answer = recorded.of(reference_at)
+    if not answer.matches or answer.matches[0].reference < 0:
         return f"  query {query:4d}  no candidate"
-    flag = "loop closure    " if outcome.detected else "nothing detected"
-    verdict = "right" if outcome.right else "WRONG"
+    best = answer.matches[0]
+    flag = "loop closure    " if answer.detected else "nothing detected"
+    verdict = "right" if pair.truth[query, best.reference] else "WRONG"
     return (
-        f"  query {query:4d}  place {outcome.match:4d}  distance {outcome.distance:.3f}  {flag}  "
-        f"{verdict}, {offset_text(outcome.off, trial.queries.unit)}"
+        f"  query {query:4d}  place {best.reference:4d}  distance {best.distance:.3f}  {flag}  "
+        f"{verdict}, {offset_text(pair.off(query, best.reference), pair.unit)}"
     )
 
 
-def _facts(arguments: argparse.Namespace, diagnostics: Mapping[str, str]) -> dict[str, str]:
-    """What the report says about how the run was done."""
-    weights = "shipped with the package" if arguments.weights is None else str(arguments.weights)
-    told = {
-        "Weights": f"{weights} ({diagnostics['weights']})" if "weights" in diagnostics else weights,
-        "Computed by": diagnostics.get("backend", ""),
-        "Map": f"{diagnostics['map places']} places" if "map places" in diagnostics else "",
-        "Images": f"{diagnostics.get('image topic', '')} at {arguments.rate:g} Hz",
-        "Images dropped": diagnostics.get("images dropped", ""),
-        "Made on": time.strftime("%Y-%m-%d %H:%M"),
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def _verdict(trial: Trial, output: Path, diagnostics: Mapping[str, str]) -> int:
+def _verdict(queries: int, recording: Path, output: Path) -> int:
     """Say what is missing, if anything is; returns the exit status."""
-    if not trial.missing:
+    recorded = read_recording(recording)
+    answered = len({answer.stamp_ns for answer in recorded.answers})
+    if answered >= queries:
         return 0
-    shown = ", ".join(map(str, trial.missing[:8])) + (", ..." if len(trial.missing) > 8 else "")
-    dropped = diagnostics.get("images dropped", "an unknown number of")
+    dropped = recorded.diagnostics.get("images dropped", "an unknown number of")
     raise VprError(
-        f"{len(trial.missing)} of {len(trial)} queries got no answer ({shown}); the node dropped "
-        f"{dropped} images to stay with the newest. Try a lower --rate, and see "
-        f"{output / 'vpr_node.log'}"
+        f"{queries - answered} of {queries} queries got no answer; the node dropped {dropped} "
+        f"images to stay with the newest. Try a lower --rate, and see {output / 'vpr_node.log'}"
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""`evaluate`: networks x layers x datasets, measured as the paper does, in one call."""
+"""`evaluate`: judges networks, or what a node answered, on two traverses or one that loops."""
 
 from __future__ import annotations
 
@@ -8,143 +8,74 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
+from floppynet_vpr.commands.common import make_parser, parse, progress, run
+from floppynet_vpr.commands.evaluate_options import (
+    PAPER_QUERIES,
+    add_detector_options,
+    add_judging_options,
+    add_network_options,
+    add_traverse_options,
+    detector_setup,
+)
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
+from floppynet_vpr.datasets.own_traverses import open_loop, open_own_pair
+from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_pairs
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer, open_network
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
-from floppynet_vpr.evaluation.experiment import EXACT, Result, evaluate, recorded_result
-from floppynet_vpr.evaluation.scores import CONVENTIONS
-from floppynet_vpr.extraction import BACKENDS
-from floppynet_vpr.files import write_atomically
-from floppynet_vpr.mapping import STORAGES
+from floppynet_vpr.evaluation.detector_answers import DetectorSetup
+from floppynet_vpr.evaluation.results import (
+    Result,
+    best_first,
+    evaluate,
+    recorded_result,
+    results_by_pair,
+)
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.text import shown
+
+_NOWHERE = Path("none")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = make_parser(
         "evaluate",
-        "Measure place recognition: every network and layer on every pair of drives. Drives are "
-        "those of a dataset (--dataset, --root), or two folders, videos or bags of your own "
-        "(--query, --reference). Descriptors are kept in OUTPUT/descriptors, so that a run that "
-        "was stopped goes on, and another measure costs little. Writes results.json, results.csv "
-        "and report.html.",
-        "  ros2 run floppynet_vpr evaluate --dataset gardens_point --root datasets/ -o results\n"
+        "Measure place recognition: every network and layer on every pair of traverses, answered "
+        "by the very detector that the node runs, or what a node answered. Traverses are those of "
+        "a dataset (--dataset, --root), two folders, videos or bags of your own (--query, "
+        "--reference), or one that comes back to where it was (--loop). Descriptors are kept in "
+        "OUTPUT/descriptors, so that a run that was stopped goes on, and another measure costs "
+        "little. Writes results.json, results.csv, report.html and, of one pair, matches.png.",
+        "  ros2 run floppynet_vpr evaluate --query lap_2/ --reference lap_1/ --tolerance 2 "
+        "-o results\n"
+        "  ros2 run floppynet_vpr evaluate --dataset gardens_point --root datasets/ \\\n"
+        "      --sequence filter -o results\n"
         "  ros2 run floppynet_vpr evaluate --dataset gardens_point,nordland --root datasets/ \\\n"
         "      --network floppynet,binarynet --weights weights/ --layer pool5,conv5 --paper "
         "-o results\n"
-        "  ros2 run floppynet_vpr evaluate --query lap_2/ --reference lap_1/ --tolerance 2 "
+        "  ros2 run floppynet_vpr evaluate --loop walk/ --truth loops.csv --tolerance 10 "
         "-o results\n"
         "  ros2 run floppynet_vpr evaluate --query lap_2_bag --reference lap_1_bag \\\n"
         "      --truth truth.csv --answers recorded_loop_closures -o results",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
-    )
-    _add_drive_options(parser)
-    _add_network_options(parser)
-    how = parser.add_argument_group("how to judge")
-    how.add_argument(
-        "--queries",
-        type=at_least(0),
-        default=200,
-        metavar="N",
-        help="draw so many queries of each pair, as the paper does; 0 takes all",
-    )
-    how.add_argument("--seed", type=at_least(0), default=0, help="another seed draws others")
-    how.add_argument(
-        "--tolerance",
-        type=at_least(0, float),
-        metavar="T",
-        help="frames or metres within which a match is right, in place of the dataset's own",
-    )
-    how.add_argument(
-        "--unanswerable",
-        choices=tuple(CONVENTIONS),
-        default="count",
-        help="queries whose place no reference shows: count them as wrong (the paper's S_P100), "
-        "or leave them out",
-    )
-    how.add_argument(
-        "--storage",
-        choices=(EXACT, *STORAGES),
-        default=EXACT,
-        help="search pool5 in a map with this storage, as a robot would, in place of the "
-        "descriptors themselves",
-    )
-    how.add_argument(
-        "--paper",
-        action="store_true",
-        help="also print Tables II to VI beside the paper's figures",
-    )
-    return parser
-
-
-def _add_drive_options(parser: argparse.ArgumentParser) -> None:
-    data = parser.add_argument_group("datasets")
-    data.add_argument(
-        "--dataset",
-        metavar="NAME,...",
-        help="datasets, or .yaml files like config/datasets/template.yaml",
-    )
-    data.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
-    )
-    data.add_argument(
-        "--paper-frames",
-        action="store_true",
-        help="of long datasets take as many frames as the paper, evenly spread",
-    )
-    own = parser.add_argument_group("drives of your own, or two of the dataset's traverses")
-    own.add_argument("--query", metavar="SOURCE", help="the drive that asks")
-    own.add_argument("--reference", metavar="SOURCE", help="the drive that is known")
-    own.add_argument(
-        "--truth",
-        type=Path,
-        metavar="FILE",
-        help="ground truth: a matrix of 0 and 1, or a table with the columns query and ref (index "
-        "from 0); without it, frames of the same number are the same place",
-    )
-    own.add_argument(
-        "--answers",
-        type=Path,
-        metavar="BAG",
-        help="judge a recording of /vpr/loop_closure in place of networks; --query and "
-        "--reference are then the bags that were played and that the map was made of",
-    )
-
-
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("networks")
-    group.add_argument(
-        "--network",
-        default="shipped",
-        metavar="NAME,...",
-        help="shipped, a network of the family (see --weights), a .fnet, .tflite or .onnx file, or "
-        "LABEL=FILE; an .onnx file needs a .yaml beside it, like config/external_network.yaml",
-    )
-    group.add_argument(
-        "--weights",
-        type=Path,
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
         metavar="DIR",
-        help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite; "
-        "without it those that the package carries",
+        help="folder for all results",
     )
-    group.add_argument(
-        "--layer",
-        default="pool5",
-        metavar="NAME,...",
-        help="layers as descriptors, or all (an image then takes 2 to 3 MB in OUTPUT/descriptors)",
-    )
-    group.add_argument(
-        "--backend", choices=BACKENDS, default="auto", help="how pool5 alone is computed"
-    )
-    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")
+    add_traverse_options(parser)
+    add_network_options(parser)
+    add_detector_options(parser)
+    add_judging_options(parser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,62 +85,83 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.evaluation.comparison_report import comparison_report
-    from floppynet_vpr.evaluation.result_files import csv_text, json_text, text_tables
+    from floppynet_vpr.evaluation.pictures import encoded, match_figure
+    from floppynet_vpr.evaluation.report import html_report
+    from floppynet_vpr.evaluation.result_files import csv_text, json_text
+    from floppynet_vpr.evaluation.tables import text_tables
 
     begun = time.perf_counter()
-    pairs = _pairs(arguments)
+    setup = detector_setup(arguments)
+    pairs = _pairs(arguments, setup)
     if arguments.answers is not None:
-        results = [_recorded(arguments, pair) for pair in pairs]
+        results = _recorded(arguments, pairs)
     else:
-        results = _measure(arguments, pairs)
+        results = _measure(arguments, pairs, setup)
     print(f"\n{text_tables(results)}\n")
     if arguments.paper:
         _print_paper(results)
-    page = comparison_report(
-        results,
-        title="Place recognition on " + ", ".join(dict.fromkeys(p.title for p in pairs)),
-        facts={
-            "Made on": time.strftime("%Y-%m-%d %H:%M"),
-            "Queries": f"at most {arguments.queries} of each pair, seed {arguments.seed}"
-            if arguments.queries
-            else "all",
-            "Threads": str(arguments.threads),
-        },
-    )
-    for name, text in (
-        ("results.json", json_text(results)),
-        ("results.csv", csv_text(results)),
-        ("report.html", page),
-    ):
-        write_atomically(arguments.output / name, (shown(text).encode(),))
-        print(f"wrote {arguments.output / name}")
+    title = "Place recognition on " + ", ".join(dict.fromkeys(p.title for p in pairs))
+    pictures = {}
+    for name, group in results_by_pair(results).items():
+        best = best_first(group)[0]
+        picture = match_figure(best, f"{best.name}: S_P100 {best.judgement.s_p100:.1f}")
+        if picture is not None:
+            pictures[name] = picture
+    page = html_report(results, title=title, facts=_facts(arguments, setup), pictures=pictures)
+    files = {
+        "results.json": shown(json_text(results)).encode(),
+        "results.csv": shown(csv_text(results)).encode(),
+        "report.html": shown(page).encode(),
+    }
+    if len(pictures) == 1:
+        files["matches.png"] = encoded(next(iter(pictures.values())), "png")
+    for file, content in files.items():
+        write_atomically(arguments.output / file, (content,))
+        print(f"wrote {arguments.output / file}")
     print(f"in {time.perf_counter() - begun:.0f} s")
     return 0
 
 
-def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
-    """The pairs of drives that the command line names, with the queries drawn."""
+def _facts(arguments: argparse.Namespace, setup: DetectorSetup) -> dict[str, str]:
+    facts = {"Made on": time.strftime("%Y-%m-%d %H:%M")}
+    if arguments.answers is None:
+        options = asdict(setup.options) | ({"verify": True} if setup.verification else {})
+        facts["Detector"] = ", ".join(f"{name} {value}" for name, value in options.items())
+        facts["Threads"] = str(arguments.threads)
+    return facts
+
+
+def _pairs(arguments: argparse.Namespace, setup: DetectorSetup) -> list[TraversePair]:
+    """The pairs of traverses that the command line names, with the queries drawn."""
+    if arguments.loop is not None:
+        return [_loop(arguments, setup)]
+    if arguments.mode == "both":
+        raise VprError("--mode both is for --loop: with --query and --reference the map is given")
     named = (arguments.query, arguments.reference)
-    sample = Sample(arguments.queries, arguments.seed) if arguments.queries else None
     if any(named) and not all(named):
-        raise VprError("name both drives: --query and --reference")
+        raise VprError("name both traverses: --query and --reference")
     if arguments.dataset is None:
         if not all(named):
-            raise VprError("name a --dataset, or your own drives with --query and --reference")
-        if arguments.truth is None and arguments.tolerance is None:
             raise VprError(
-                "which frames show the same place? Give --tolerance N (drives taken in step, "
-                "frame numbers at most N apart), or a --truth file"
+                "name a --dataset, your own traverses with --query and --reference, or a --loop"
             )
-        files = () if arguments.truth is None else (str(arguments.truth),)
-        rule = TruthRule("file" if files else "frames", arguments.tolerance or 0, files)
-        own = Path(arguments.query), Path(arguments.reference)
-        return [open_own_pair(*own, rule, sample=sample)]
+        return [
+            open_own_pair(
+                user_path(arguments.query),
+                user_path(arguments.reference),
+                _own_rule(arguments),
+                rate_hz=arguments.rate,
+                frames=arguments.frames,
+                sample=_sample(arguments, setup),
+            )
+        ]
     if arguments.root is None:
         raise VprError("--root DIR says where the dataset is")
-    if arguments.truth is not None:
-        raise VprError("--truth is for drives of your own: a dataset has its own ground truth")
+    if arguments.truth is not None or arguments.positions is not None:
+        raise VprError(
+            "--truth and --positions are for traverses of your own: a dataset has its own ground "
+            "truth"
+        )
     pairs = []
     for name in arguments.dataset.split(","):
         pairs += open_pairs(
@@ -218,12 +170,73 @@ def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
             only=Pair(*named) if all(named) else None,
             tolerance=arguments.tolerance,
             paper_frames=arguments.paper_frames,
-            sample=sample,
+            frames=arguments.frames,
+            sample=_sample(arguments, setup),
         )
     return pairs
 
 
-def _measure(arguments: argparse.Namespace, pairs: Sequence[RoutePair]) -> list[Result]:
+def _sample(arguments: argparse.Namespace, setup: DetectorSetup) -> Sample | None:
+    """Which queries to draw, None: all. An answer from a sequence needs the images before it."""
+    ordered = setup.ordered or arguments.answers is not None
+    count = arguments.queries
+    if count is None:
+        count = 0 if ordered else PAPER_QUERIES
+    elif count and setup.ordered:
+        raise VprError(
+            f"--queries {count} would tear holes into the sequence: leave it out with --sequence"
+        )
+    return Sample(count, arguments.seed) if count else None
+
+
+def _own_rule(arguments: argparse.Namespace) -> TruthRule:
+    tolerance = arguments.tolerance or 0
+    if arguments.positions is not None:
+        if arguments.truth is not None or arguments.tolerance is None:
+            raise VprError("--positions need --tolerance METRES, and no --truth beside them")
+        return TruthRule("metres", tolerance, tuple(map(str, arguments.positions)))
+    if arguments.truth == _NOWHERE:
+        return TruthRule("nowhere", 0)
+    if arguments.truth is not None:
+        return TruthRule("file", tolerance, (str(arguments.truth),))
+    if arguments.tolerance is None:
+        raise VprError(
+            "which frames show the same place? Give --tolerance N (traverses taken in step, frame "
+            "numbers at most N apart), --positions, or a --truth file"
+        )
+    return TruthRule("frames", tolerance)
+
+
+def _loop(arguments: argparse.Namespace, setup: DetectorSetup) -> TraversePair:
+    others = ("query", "reference", "dataset", "positions", "queries")
+    given = [name for name in others if getattr(arguments, name)]
+    if given:
+        raise VprError(f"--loop is one traverse, all of it: leave --{given[0]} out")
+    if arguments.mode == "localization":
+        raise VprError("--mode localization never adds a place: --loop is answered in mode both")
+    if arguments.truth is None:
+        raise VprError(
+            "which frames of the loop show the same place? Give a --truth file, or none where no "
+            "place is seen twice"
+        )
+    return open_loop(
+        arguments.loop,
+        None if arguments.truth == _NOWHERE else arguments.truth,
+        int(arguments.tolerance or 0),
+        exclude_images=setup.options.exclude_images,
+        exclude_seconds=setup.options.exclude_seconds,
+        rate_hz=arguments.rate,
+        frames=arguments.frames,
+    )
+
+
+def _convention(arguments: argparse.Namespace) -> str:
+    return arguments.unanswerable or ("leave-out" if arguments.loop else "count")
+
+
+def _measure(
+    arguments: argparse.Namespace, pairs: Sequence[TraversePair], setup: DetectorSetup
+) -> list[Result]:
     networks = _networks(arguments)
     cache = DescriptorCache(arguments.output / "descriptors")
     results: list[Result] = []
@@ -235,12 +248,20 @@ def _measure(arguments: argparse.Namespace, pairs: Sequence[RoutePair]) -> list[
                 network,
                 cache,
                 _progress,
-                convention=arguments.unanswerable,
-                storage=arguments.storage,
+                setup=setup,
+                convention=_convention(arguments),
             ):
-                print(f"  {result.name}: S_P100 {result.scores.s_p100:.1f}", flush=True)
+                print(f"  {result.name}: S_P100 {result.judgement.s_p100:.1f}", flush=True)
                 results.append(result)
     return results
+
+
+def _recorded(arguments: argparse.Namespace, pairs: Sequence[TraversePair]) -> list[Result]:
+    from floppynet_vpr.evaluation.recording import read_recording
+
+    recording = read_recording(arguments.answers, arguments.topic)
+    convention = _convention(arguments)
+    return [recorded_result(pair, recording, arguments.answers.name, convention) for pair in pairs]
 
 
 def _networks(arguments: argparse.Namespace) -> list[Describer]:
@@ -260,16 +281,6 @@ def _networks(arguments: argparse.Namespace) -> list[Describer]:
     if twice:
         raise VprError(f"two networks are called {', '.join(twice)}: name them LABEL=FILE")
     return networks
-
-
-def _recorded(arguments: argparse.Namespace, pair: RoutePair) -> Result:
-    from floppynet_vpr.evaluation.recorded_answers import as_retrieval, read_answers, stamps_of
-
-    answers = read_answers(arguments.answers)
-    stamps = stamps_of(pair.query), stamps_of(pair.reference)
-    retrieval = as_retrieval(answers, pair.query, pair.reference, stamps)
-    how = f"{len(answers)} answers recorded in {arguments.answers.name}"
-    return recorded_result(pair, retrieval, "node", how, arguments.unanswerable)
 
 
 def _print_paper(results: Sequence[Result]) -> None:

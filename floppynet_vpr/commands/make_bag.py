@@ -147,7 +147,7 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
 
     from floppynet_vpr.datasets.catalogue import Pair, dataset_files, load_dataset
     from floppynet_vpr.datasets.dataset_bags import DAY_NS, write_pair
-    from floppynet_vpr.datasets.pairs import open_pairs
+    from floppynet_vpr.datasets.traverse_pairs import open_pairs
 
     if arguments.source is not None:
         raise VprError("with --dataset, name the output folder with --output")

@@ -26,9 +26,9 @@ NUMBERINGS: Final = ("index", "name")
 class TruthRule:
     """When two frames show the same place.
 
-    `kind`: "frames": their numbers differ by at most `tolerance`; "metres": their GPS positions
-    do; "file": one of `files` says so. In a file, frames go by their "index" from 0 or by the
-    number in their "name" (`numbering`), and a reference stands for its neighbours up to
+    `kind`: "frames": their numbers differ by at most `tolerance`; "metres": their positions do;
+    "file": one of `files` says so; "nowhere": none do. In a file, frames go by their "index" from 0
+    or by the number in their "name" (`numbering`), and a reference stands for its neighbours up to
     `tolerance`, too; `query_column` is how the header of the column of queries begins.
     """
 

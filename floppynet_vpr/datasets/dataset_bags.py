@@ -15,7 +15,7 @@ from pathlib import Path
 from floppynet_vpr.datasets.bags import WrittenBag, natural_encoding, write_bag
 from floppynet_vpr.datasets.catalogue import Pair
 from floppynet_vpr.datasets.frames import Frame
-from floppynet_vpr.datasets.pairs import RoutePair
+from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.stamps import SECOND_NS
@@ -24,7 +24,7 @@ DAY_NS = 86_400 * SECOND_NS
 """The query starts a day after the reference, so that no two frames share a stamp."""
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
-"""Wraps the frames of a drive (their number, a label) to show how far it has come."""
+"""Wraps the frames of a traverse (their number, a label) to show how far it has come."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def pair_files(folder: Path, dataset: str, pair: Pair) -> PairFiles:
 
 
 def write_pair(
-    pair: RoutePair,
+    pair: TraversePair,
     folder: Path,
     progress: Progress,
     *,
@@ -55,7 +55,7 @@ def write_pair(
     start_ns: int = 0,
     force: bool = False,
 ) -> tuple[list[WrittenBag], PairFiles]:
-    """Write both drives as bags, with GPS positions where they are known, and the truth.
+    """Write both traverses as bags, with GPS positions where they are known, and the truth.
 
     Args:
         pair: what to write.
@@ -71,16 +71,16 @@ def write_pair(
     """
     files = pair_files(folder, pair.dataset, Pair(pair.query.label, pair.reference.label))
     written = []
-    for drive, out, gps, start in (
+    for traverse, out, gps, start in (
         (pair.reference, files.reference, pair.reference_gps, start_ns),
         (pair.query, files.query, pair.query_gps, start_ns + DAY_NS),
     ):
-        frames = progress(drive.frames(), len(drive), drive.label)
+        frames = progress(traverse.frames(), len(traverse), traverse.label)
         written.append(
             write_bag(
                 frames,
                 out,
-                encoding=encoding or natural_encoding(drive.names),
+                encoding=encoding or natural_encoding(traverse.names),
                 storage=storage,
                 start_ns=start,
                 positions=None if gps is None else [(float(a), float(b)) for a, b in gps],

@@ -62,36 +62,66 @@ def read_positions(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
     Raises:
         VprError: columns or frames are missing, or a value is no position.
     """
-    rows = _read_rows(path)
-    header = [cell.strip().casefold() for cell in rows[0]] if rows else []
+    header, rows = _read_rows(path)
     latitude, longitude = _column(header, _LATITUDE), _column(header, _LONGITUDE)
     if latitude is None or longitude is None:
         raise VprError(f"{path} needs a first line that names the columns latitude and longitude")
-    name = _column(header, _NAME)
-    values = []
-    for number, row in enumerate(rows[1:], 2):
-        try:
-            position = float(row[latitude]), float(row[longitude])
-        except (IndexError, ValueError):
-            raise VprError(f"{path}, line {number}: no latitude and longitude in {row}") from None
+    values = _numbers(path, rows, (latitude, longitude), "latitude and longitude")
+    for number, position in enumerate(values, 2):
         if not (abs(position[0]) <= 90 and abs(position[1]) <= 360):
             raise VprError(f"{path}, line {number}: {position} is no latitude and longitude")
-        values.append(position)
+    return _of_frames(path, header, rows, values, names)
+
+
+def read_metres(path: Path, names: Sequence[str]) -> NDArray[np.float64] | None:
+    """Read positions in metres, (n, 1 to 3): like `read_positions`, but of the columns x, y, z.
+
+    x alone will do, for positions along a route. None where the first line names no x.
+    """
+    header, rows = _read_rows(path)
+    columns = [header.index(axis) for axis in ("x", "y", "z") if axis in header]
+    if "x" not in header:
+        return None
+    return _of_frames(path, header, rows, _numbers(path, rows, columns, "position"), names)
+
+
+def _numbers(
+    path: Path, rows: Sequence[Sequence[str]], columns: Sequence[int], what: str
+) -> list[tuple[float, ...]]:
+    values = []
+    for number, row in enumerate(rows, 2):
+        try:
+            values.append(tuple(float(row[column]) for column in columns))
+        except (IndexError, ValueError):
+            raise VprError(f"{path}, line {number}: no {what} in {row}") from None
+    return values
+
+
+def _of_frames(
+    path: Path,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    values: Sequence[tuple[float, ...]],
+    names: Sequence[str],
+) -> NDArray[np.float64]:
+    """The values of the frames called `names`: by name if there is such a column, else in order."""
+    name = _column(header, _NAME)
     if name is None:
         if len(values) != len(names):
             raise VprError(
                 f"{path} has {len(values)} positions for {len(names)} frames: it needs one for "
                 "each, or a column `name`"
             )
-        return np.array(values, np.float64).reshape(-1, 2)
-    by_name = {Path(row[name].strip()).stem: p for row, p in zip(rows[1:], values, strict=True)}
+        return np.array(values, np.float64).reshape(len(names), -1)
+    by_name = {Path(row[name].strip()).stem: p for row, p in zip(rows, values, strict=True)}
     missing = [frame for frame in names if Path(frame).stem not in by_name]
     if missing:
         raise VprError(
             f"{path} has no position for {len(missing)} of {len(names)} frames, such as "
             f"{missing[0]}"
         )
-    return np.array([by_name[Path(frame).stem] for frame in names], np.float64).reshape(-1, 2)
+    found = [by_name[Path(frame).stem] for frame in names]
+    return np.array(found, np.float64).reshape(len(names), -1)
 
 
 def positions_at(
@@ -121,10 +151,12 @@ def positions_at(
     return np.array([fixes[index][1:] for index in nearest], np.float64).reshape(-1, 2)
 
 
-def _read_rows(path: Path) -> list[list[str]]:
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns in the first line, in small letters, and the other lines."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return [row for row in csv.reader(file) if row]
+            rows = [row for row in csv.reader(file) if row]
+            return [cell.strip().casefold() for cell in rows[0]] if rows else [], rows[1:]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise VprError(f"cannot read the positions in {path}: {error}") from error
 

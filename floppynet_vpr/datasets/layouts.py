@@ -14,9 +14,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from floppynet_vpr.datasets.catalogue import DatasetSpec, Layout, Pair, TraverseFiles
-from floppynet_vpr.datasets.drives import Drive, open_drive
 from floppynet_vpr.datasets.folder import IMAGE_SUFFIXES
 from floppynet_vpr.datasets.frames import natural_key
+from floppynet_vpr.datasets.traverse import Traverse, open_traverse
 from floppynet_vpr.errors import VprError
 
 
@@ -26,8 +26,8 @@ class FoundLayout:
 
     layout: Layout
     folder: Path
-    query: Drive
-    reference: Drive
+    query: Traverse
+    reference: Traverse
 
 
 def find_layout(spec: DatasetSpec, root: Path, pair: Pair) -> FoundLayout:
@@ -83,7 +83,7 @@ def find_paths(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
 
 def _find_drives(
     folder: Path, layout: Layout, needed: tuple[str, ...]
-) -> Mapping[str, Drive] | None:
+) -> Mapping[str, Traverse] | None:
     """The drives of a layout, None if one of them is not there."""
     drives = {}
     for name in needed:
@@ -91,7 +91,9 @@ def _find_drives(
         paths = [path for path in find_paths(folder, files.paths) if _holds_frames(path)]
         if not paths:
             return None
-        drives[name] = open_drive(paths[0], label=name, topic=files.topic, rate_hz=layout.rate_hz)
+        drives[name] = open_traverse(
+            paths[0], label=name, topic=files.topic, rate_hz=layout.rate_hz
+        )
     return drives
 
 
@@ -101,7 +103,7 @@ def _holds_frames(path: Path) -> bool:
     return any(path.iterdir())
 
 
-def _miscounted(layout: Layout, drives: Mapping[str, Drive]) -> str:
+def _miscounted(layout: Layout, drives: Mapping[str, Traverse]) -> str:
     """What is wrong with the numbers of frames; empty if nothing is."""
     wrong = []
     for name, drive in drives.items():

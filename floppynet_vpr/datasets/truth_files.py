@@ -3,8 +3,8 @@
 """Ground truth that authors publish as a file: which references show a query's place.
 
 Three forms are told apart by looking: a matrix of 0 and 1, a line for each query and a column for
-each reference (text, .npy or .npz); a table whose first line names the columns `query` and `ref`
-(with `ref_last`: a range); and bare lines of a query and one or more references.
+each reference (text, .npy, .npz, .mat or an image); a table whose first line names the columns
+`query` and `ref` (with `ref_last`: a range); and bare lines of a query and one or more references.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def read_truth(
     references: Sequence[int],
     tolerance: int = 0,
     query_column: str = "query",
+    named: bool = True,
 ) -> NDArray[np.bool_]:
     """Read a ground-truth file for frames with these numbers, (queries, references) bool.
 
@@ -40,12 +41,14 @@ def read_truth(
         references: the same for the reference frames.
         tolerance: a reference that is named stands for its neighbours up to so many frames, too.
         query_column: how the header of the column of queries begins.
+        named: whether a first line of words must name the columns; else they may come in order.
 
     Raises:
         VprError: the file is of no known form, or speaks of other frames.
     """
-    if path.suffix in (".npy", ".npz"):
-        truth = _checked_matrix(path, _load_array(path), len(queries), len(references))
+    shape = len(queries), len(references)
+    if path.suffix.lower() in _MATRIX_FILES:
+        truth = _checked_matrix(path, _MATRIX_FILES[path.suffix.lower()](path, shape), *shape)
     else:
         lines = _read_lines(path)
         numbers = [_numbers(line) for line in lines]
@@ -55,9 +58,26 @@ def read_truth(
         ):
             truth = np.array(numbers, bool)
         else:
-            pairs = _pairs(path, lines, numbers, query_column)
+            if not named and numbers[0] is None and query_column not in lines[0].casefold():
+                lines, numbers = lines[1:], numbers[1:]
+            pairs = _pairs(path, lines, numbers, query_column) if lines else []
             truth = _from_pairs(path, pairs, queries, references)
     return _widened(truth, tolerance)
+
+
+def read_loops(path: Path, frames: int, tolerance: int = 0) -> NDArray[np.bool_]:
+    """Read which frames of one traverse show the same place, (frames, frames) bool, symmetric.
+
+    The file has the forms of `read_truth`, frames being numbered from 0; of a pair either may come
+    first, and a table needs no names for its columns. What a frame is matched to may be up to
+    `tolerance` frames off.
+
+    Raises:
+        VprError: the file is of no known form, or speaks of other frames.
+    """
+    numbers = range(frames)
+    truth = read_truth(path, numbers, numbers, query_column="query", named=False)
+    return _widened(truth | truth.T, tolerance)
 
 
 def write_truth(path: Path, truth: NDArray[np.bool_]) -> None:
@@ -69,7 +89,7 @@ def write_truth(path: Path, truth: NDArray[np.bool_]) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _load_array(path: Path) -> NDArray[np.generic]:
+def _load_array(path: Path, shape: tuple[int, int]) -> NDArray[np.generic]:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
@@ -80,9 +100,52 @@ def _load_array(path: Path) -> NDArray[np.generic]:
         return loaded
     arrays = [loaded[name] for name in loaded.files]
     loaded.close()
-    if len(arrays) != 1:
+    return _only_matrix(path, arrays, shape)
+
+
+def _load_mat(path: Path, shape: tuple[int, int]) -> NDArray[np.generic]:
+    from scipy.io import loadmat
+    from scipy.sparse import issparse
+
+    try:
+        variables = loadmat(path)
+    except Exception as error:  # of a damaged file scipy raises whatever it stumbles over
+        raise VprError(
+            f"cannot read the ground truth {path}: {error}; save it in Matlab with -v7"
+        ) from error
+    values = [value for name, value in variables.items() if not name.startswith("__")]
+    matrices = [value.toarray() if issparse(value) else value for value in values]
+    return _only_matrix(path, matrices, shape)
+
+
+def _load_image(path: Path, shape: tuple[int, int]) -> NDArray[np.generic]:
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise VprError(f"cannot read the ground truth {path} as an image")
+    # Whether white is 1 or 255; a lossy format blurs black.
+    return np.asarray(image > image.max() // 2)
+
+
+def _only_matrix(
+    path: Path, arrays: Sequence[NDArray[np.generic]], shape: tuple[int, int]
+) -> NDArray[np.generic]:
+    """The one matrix of a file that may hold several: the only one, or the only one that fits."""
+    matrices = [array for array in arrays if array.ndim == 2]
+    fitting = [matrix for matrix in matrices if matrix.shape == shape]
+    chosen = fitting if len(fitting) == 1 else matrices
+    if len(chosen) != 1:
         raise VprError(f"{path} should hold one array, not {len(arrays)}")
-    return np.asarray(arrays[0])
+    return np.asarray(chosen[0])
+
+
+_MATRIX_FILES: Final = {
+    ".npy": _load_array,
+    ".npz": _load_array,
+    ".mat": _load_mat,
+    **dict.fromkeys((".png", ".pgm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg"), _load_image),
+}
 
 
 def _checked_matrix(

@@ -35,6 +35,7 @@ class Describer(Protocol):
         how: by what it is computed, and with which weights.
         fingerprint: changes with everything that changes its descriptors.
         layers: those that `describe` gives.
+        weights: what the family's networks are made of, None for others.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Describer(Protocol):
     how: str
     fingerprint: str
     layers: tuple[str, ...]
+    weights: NetworkWeights | None
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
@@ -73,6 +75,7 @@ class FamilyNetwork:
         self.title = weights.spec.title
         self.fingerprint = weights.fingerprint
         self.layers = tuple(layers)
+        self.weights: NetworkWeights | None = weights
         self._spec = weights.spec
         self._extractor = None
         if self.layers == (OUTPUT_NAME,):

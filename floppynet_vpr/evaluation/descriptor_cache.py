@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.drives import Drive
 from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer
 
@@ -51,7 +51,7 @@ class DescriptorCache:
         self.folder = folder
 
     def describe(
-        self, drive: Drive, network: Describer, progress: Progress
+        self, drive: Traverse, network: Describer, progress: Progress
     ) -> Mapping[str, Descriptors]:
         """The descriptors of every frame of a drive, by layer; computes what is not there yet.
 
@@ -71,7 +71,7 @@ class DescriptorCache:
             known = {layer: _load(file) for layer, file in files.items()}
         return {layer: found for layer, found in known.items() if found is not None}
 
-    def _file(self, drive: Drive, network: Describer, layer: str) -> Path:
+    def _file(self, drive: Traverse, network: Describer, layer: str) -> Path:
         # Layers computed together were timed together.
         together = network.layers if len(network.layers) > 1 else layer
         parts = (_VERSION, drive.fingerprint, network.fingerprint, network.how, layer, together)
@@ -80,7 +80,7 @@ class DescriptorCache:
         return self.folder / f"{name}_{digest}.npy"
 
     def _compute(
-        self, drive: Drive, network: Describer, files: Mapping[str, Path], progress: Progress
+        self, drive: Traverse, network: Describer, files: Mapping[str, Path], progress: Progress
     ) -> None:
         parts = {layer: file.with_suffix(".part") for layer, file in files.items()}
         arrays: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class DescriptorCache:
 
 
 def _write_note(
-    file: Path, drive: Drive, network: Describer, layer: str, milliseconds: float
+    file: Path, drive: Traverse, network: Describer, layer: str, milliseconds: float
 ) -> None:
     note = {
         "drive": str(drive.path),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.datasets.yaml_facts import Facts, read_facts
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
+from floppynet_vpr.network.weights import NetworkWeights
 
 _INTERPOLATIONS: Final = {
     "linear": cv2.INTER_LINEAR,
@@ -105,6 +106,7 @@ class ExternalNetwork:
                 f"{described} has none of the layers {', '.join(layers or ())}: it has "
                 f"{', '.join(outputs) or 'no outputs'}"
             )
+        self.weights: NetworkWeights | None = None
         self._size_kib = size
         self._outputs = [outputs[name][0] for name in self.layers]
         self.fingerprint = hashlib.sha256(

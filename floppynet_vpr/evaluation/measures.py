@@ -1,11 +1,13 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""How good the retrieval is: S_P100, recall@N, precision and recall of detections.
+"""What answers are worth: S_P100, recall@N, precision over recall, runs without a localisation.
 
 All measures work on the same two things: `truth`, (queries, references) bool, which pairs show the
-same place; and `matches`, (queries, k) int, the references found for each query, nearest first, -1
+same place; and `matches`, (queries, k) int, the references found for each query, best first, -1
 where there is none. A query without an answer counts as one that was got wrong.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
@@ -25,51 +27,88 @@ def right_matches(matches: ArrayLike, truth: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def recall_at(matches: ArrayLike, truth: NDArray[np.bool_], n: int) -> float:
-    """Share (0 to 1) of all queries with a right reference among the `n` nearest."""
+    """Share (0 to 1) of all queries with a right reference among the `n` best."""
     right = right_matches(matches, truth)
     return float(right[:, :n].any(axis=1).mean()) if len(right) else 0.0
 
 
 def s_p100(matches: ArrayLike, truth: NDArray[np.bool_]) -> float:
-    """S_P100: 100 x queries whose nearest reference is right / all queries, that is recall@1."""
+    """S_P100: 100 x queries whose best reference is right / all queries, that is recall@1."""
     return 100.0 * recall_at(matches, truth, 1)
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Counts of loop closures: detected and right, detected and wrong, there but not detected.
+def memory_efficiency(size_kib: float, s_p100: float) -> float | None:
+    """eta_m = size in KiB / S_P100 (eq. 7 the right way up): lower is better, None at S_P100 0."""
+    return size_kib / s_p100 if s_p100 else None
 
-    A closure is there to be detected if any reference shows the query's place.
+
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision and recall (0 to 1) at every threshold that makes a difference: (n,) each.
+
+    `thresholds` are sureness, descending: with each a match more is accepted, or several that are
+    equally sure.
     """
 
-    right: int
-    wrong: int
-    missed: int
+    thresholds: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
 
     @property
-    def precision(self) -> float | None:
-        """Share (0 to 1) of the detections that are right; None if nothing was detected."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else None
+    def area(self) -> float:
+        """AUC-PR, 0 to 1: the trapezoids below the points, from precision 1 at recall 0.
+
+        That is scikit-learn's `auc(recall, precision)` of its `precision_recall_curve`.
+        """
+        recall = np.concatenate(([0.0], self.recall))
+        precision = np.concatenate(([1.0], self.precision))
+        return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
 
     @property
-    def recall(self) -> float | None:
-        """Share (0 to 1) of what was there that was rightly detected; None if nothing was there."""
-        there = self.right + self.missed
-        return self.right / there if there else None
+    def recall_at_full_precision(self) -> float:
+        """R@100P, 0 to 1: the largest recall at which no accepted match is wrong."""
+        return float(self.recall[self.precision == 1].max(initial=0.0))
+
+    @property
+    def extended_precision(self) -> float:
+        """EP, 0 to 1: the mean of the precision at the smallest recall and of R@100P.
+
+        It tells methods apart whose first match is wrong already: Ferrarini et al., "Exploring
+        Performance Bounds of Visual Place Recognition Using Extended Precision" (RA-L 2020).
+        """
+        first = float(self.precision[0]) if len(self.precision) else 0.0
+        return (first + self.recall_at_full_precision) / 2
 
 
-def count_detections(
-    detected: ArrayLike, matches: ArrayLike, truth: NDArray[np.bool_]
-) -> Detections:
-    """Compare the flags `detected`, (queries,) bool, of the nearest references with the truth."""
-    flags = np.asarray(detected, bool)
-    right = right_matches(matches, truth)[:, 0]
-    there = truth.any(axis=1)
-    return Detections(
-        right=int(np.sum(flags & right)),
-        wrong=int(np.sum(flags & ~right)),
-        missed=int(np.sum(there & ~(flags & right))),
-    )
+def precision_recall(sureness: ArrayLike, right: ArrayLike, there: int) -> PrecisionRecallCurve:
+    """Accept best matches from the surest on: an accepted match is right or wrong.
+
+    Args:
+        sureness: (queries,) of each query's best match, larger is surer; -inf: never accepted.
+        right: (queries,) bool, whether that match shows the query's place.
+        there: how many of the queries have a reference that shows their place.
+    """
+    sure = np.asarray(sureness, np.float64)
+    matched = np.isfinite(sure)
+    sure, correct = sure[matched], np.asarray(right, bool)[matched]
+    order = np.argsort(-sure, kind="stable")
+    sure, correct = sure[order], correct[order]
+    # The last of equals stands for all of them: a threshold takes them together.
+    last = np.flatnonzero(np.append(sure[1:] != sure[:-1], len(sure) > 0))
+    found = np.cumsum(correct)[last]
+    recall = found / there if there else np.zeros(len(last))
+    return PrecisionRecallCurve(sure[last], found / (last + 1), recall)
+
+
+def runs(flags: ArrayLike) -> list[tuple[int, int]]:
+    """Where (n,) bool `flags` are true in a row: first, and one behind the last, of each run."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(flags, np.int8), [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def longest_stretch(right: ArrayLike) -> int:
+    """The longest run of queries in a row without a localisation: how long a robot is lost."""
+    return max((end - first for first, end in runs(~np.asarray(right, bool))), default=0)
 
 
 def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, float]:

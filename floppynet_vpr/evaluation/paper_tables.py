@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from floppynet_vpr.evaluation.experiment import Result
+from floppynet_vpr.evaluation.measures import memory_efficiency
 from floppynet_vpr.evaluation.paper_scores import (
     AVERAGES,
     DATASETS,
@@ -15,8 +15,8 @@ from floppynet_vpr.evaluation.paper_scores import (
     S_P100,
     SIZES_KIB,
 )
-from floppynet_vpr.evaluation.result_files import layout
-from floppynet_vpr.evaluation.scores import memory_efficiency
+from floppynet_vpr.evaluation.results import Result
+from floppynet_vpr.evaluation.tables import layout
 from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.layers import NETWORKS
 from floppynet_vpr.network.paper import SIZES_KIB as FAMILY_SIZES_KIB
@@ -37,7 +37,7 @@ def paper_tables(results: Sequence[Result]) -> str:
 
 
 def _in_paper(results: Sequence[Result]) -> list[Result]:
-    """Results on the paper's own pairs of drives."""
+    """Results on the paper's own pairs of traverses."""
     return [r for r in results if QUERIES.get(r.pair.dataset) == r.pair.query.label]
 
 
@@ -60,15 +60,13 @@ def _layer_table(network: str, measured: Mapping[tuple[str, str, str], Result]) 
         own = [measured.get((network, layer, dataset)) for dataset in DATASETS]
         printed = S_P100.get((network, layer), {})
         cells = [
-            _cell(None if result is None else result.scores.s_p100, printed.get(dataset))
+            _cell(None if result is None else result.judgement.s_p100, printed.get(dataset))
             for dataset, result in zip(DATASETS, own, strict=True)
         ]
         average = AVERAGES.get(network) if layer == "pool5" else None
         rows.append((layer, *cells, _cell(_average(own), average)))
     number = {"baseline": "Table IV: ", "binarynet": "Table V: "}.get(network, "")
-    return f"{number}S_P100 of {_title(network)}, layer by layer ({_EXPLAINED})\n\n" + layout(
-        rows, left=1
-    )
+    return f"{number}S_P100 of {_title(network)}, layer by layer ({_EXPLAINED})\n\n" + layout(rows)
 
 
 def _efficiency_table(
@@ -80,7 +78,7 @@ def _efficiency_table(
         own = [measured.get((network, "pool5", dataset)) for dataset in DATASETS]
         known = [result for result in own if result is not None]
         size = known[0].size_kib if known else _family_size(network)
-        average = _mean([result.scores.s_p100 for result in known])
+        average = _mean([result.judgement.s_p100 for result in known])
         eta = memory_efficiency(size, average) if size is not None and average else None
         printed = FAMILY_SIZES_KIB.get(network, SIZES_KIB.get(network))
         rows.append(
@@ -94,14 +92,13 @@ def _efficiency_table(
         )
     return (
         f"Table VI: memory efficiency of pool5, KiB / S_P100, lower is better ({_EXPLAINED}; over "
-        "fewer datasets than the paper's five, averages cannot be compared)\n\n"
-        + layout(rows, left=1)
+        "fewer datasets than the paper's five, averages cannot be compared)\n\n" + layout(rows)
     )
 
 
 def _average(results: Sequence[Result | None]) -> float | None:
     """The mean over the five datasets, if all of them were measured."""
-    known = [result.scores.s_p100 for result in results if result is not None]
+    known = [result.judgement.s_p100 for result in results if result is not None]
     return _mean(known) if len(known) == len(results) else None
 
 

@@ -1,125 +1,197 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Small plots as inline SVG: what was matched to what, how near it was, what scores are worth.
+"""Plots of results, drawn by matplotlib: as inline SVG in the colours of the page.
 
-They take their colours from the page's style sheet, so they follow it into the dark; right and
-wrong differ in shape as well as in colour.
+Right and wrong differ in shape as well as in colour.
 """
 
+from __future__ import annotations
+
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
-from math import ceil, floor, log10
-from statistics import fmean
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
-from floppynet_vpr.evaluation.answers import Outcome, Trial
-from floppynet_vpr.evaluation.figures import offset_text
+import numpy as np
+from numpy.typing import NDArray
 
+from floppynet_vpr.detection.limits import ANY_DISTANCE
+from floppynet_vpr.evaluation.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+SERIES = 6
+"""How many results can be told apart by colour; dashes tell the next as many."""
+
+_COLOURS = {
+    "ink": "#1b2026",
+    "soft": "#5c6672",
+    "line": "#e3e4e0",
+    "right": "#16874a",
+    "wrong": "#c8312b",
+    "accent": "#2a5ea8",
+    **dict(
+        zip(
+            [f"s{number}" for number in range(SERIES)],
+            ("#2a5ea9", "#c2571a", "#16874b", "#8a3fa0", "#8a6d00", "#b02a5b"),
+            strict=True,
+        )
+    ),
+}
+"""Colours of light pages, by the style sheet's names; on the page those names stand for them."""
+
+PLOT_AREA = (0.13, 0.115, 0.85, 0.865)
+"""Left, bottom, width and height, 0 to 1: a fixed place is found faster than one that fits."""
+
+_DASHES = ("-", "--")
+_CURVE_POINTS = 300
+_FAINT = 0.35
 _BINS, _LEAST_IN_BIN = 8, 10
-_LEFT, _TOP, _RIGHT, _BOTTOM = 54.0, 14.0, 24.0, 44.0
+_BAND_COLUMNS = 800
 
 
-@dataclass(frozen=True)
-class Axes:
-    """A plot area in SVG units, and the range of values it shows."""
+def _drawn(label: str, x: str, y: str, draw: Callable[[Axes], object]) -> str:
+    """Let `draw` fill axes with these names; returns an element of a page."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
-    width: float
-    height: float
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    x_ticks: Sequence[tuple[float, str]] | None = None
+    ink, soft = _COLOURS["ink"], _COLOURS["soft"]
+    style: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "floppynet_vpr",
+        "font.size": 9,
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "axes.edgecolor": _COLOURS["line"],
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": _COLOURS["line"],
+        "xtick.color": soft,
+        "ytick.color": soft,
+        "legend.framealpha": 0,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(4.8, 4.1))
+        axes = figure.add_axes(PLOT_AREA)
+        axes.set(xlabel=x, ylabel=y)
+        draw(axes)
+        return _svg(figure, label)
 
-    @property
-    def clip(self) -> str:
-        """A clip path `area` that keeps shapes inside the plot."""
-        return (
-            f'<clipPath id="area"><rect x="{_LEFT}" y="{_TOP}" '
-            f'width="{self.width - _LEFT - _RIGHT}" height="{self.height - _TOP - _BOTTOM}"/>'
-            "</clipPath>"
+
+def _svg(figure: Figure, label: str) -> str:
+    out = StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    drawn = out.getvalue()
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
+    # Groups are numbered in every plot alike, and nothing refers to them.
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    for name, colour in _COLOURS.items():
+        drawn = drawn.replace(colour, f"var(--{name})")
+    view = re.search(r'viewBox="[^"]*"', drawn)
+    head = f'<svg {view[0] if view else ""} role="img" aria-label="{escape(label)}">'
+    return head + drawn[drawn.index(">") + 1 :].strip()
+
+
+def precision_recall_plot(results: Sequence[Result]) -> str:
+    """Precision over recall of every result, and the area below."""
+
+    def draw(axes: Axes) -> None:
+        for number, result in enumerate(results):
+            curve = result.judgement.curve
+            if not len(curve.recall):
+                continue
+            recall = np.concatenate(([0.0], curve.recall))
+            precision = np.concatenate((curve.precision[:1], curve.precision))
+            shown = np.unique(np.linspace(0, len(recall) - 1, _CURVE_POINTS).astype(int))
+            axes.plot(
+                recall[shown],
+                precision[shown],
+                _DASHES[number // SERIES % 2],
+                color=_COLOURS[f"s{number % SERIES}"],
+                label=_as_it_stands(f"{result.name}: {curve.area:.3f}"),
+            )
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        if axes.lines:
+            axes.legend(title="area", loc="lower left")
+
+    return _drawn("Precision over recall", "recall", "precision", draw)
+
+
+def size_plot(results: Sequence[Result]) -> str:
+    """S_P100 over the size of the model, on a logarithmic scale; all have a size."""
+
+    def draw(axes: Axes) -> None:
+        for number, result in enumerate(results):
+            axes.semilogx(
+                result.size_kib or 1.0,
+                result.judgement.s_p100,
+                "os"[number // SERIES % 2],
+                color=_COLOURS[f"s{number % SERIES}"],
+                label=_as_it_stands(result.name),
+            )
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter("{x:,.0f}")
+        axes.set_ylim(max(0, min(r.judgement.s_p100 for r in results) - 10), 102)
+        axes.legend(loc="best")
+
+    return _drawn("S_P100 over the size of the model", "size, KiB", "S_P100", draw)
+
+
+def match_plot(result: Result) -> str:
+    """The number of each query against that of its best match: right ones lie in the band."""
+    pair, ids = result.pair, result.answers.ids[:, 0]
+    label = "Best match of every query; the band is right"
+
+    def draw(axes: Axes) -> None:
+        queries, references = pair.truth.shape
+        every = [-(-count // _BAND_COLUMNS) or 1 for count in pair.truth.shape]
+        band = pair.truth[:: every[0], :: every[1]].T
+        axes.imshow(
+            np.where(band, 0.25, np.nan),
+            cmap=_one_colour(_COLOURS["accent"]),
+            alpha=0.3,
+            origin="lower",
+            aspect="auto",
+            extent=(-0.5, queries - 0.5, -0.5, references - 0.5),
+            interpolation="nearest",
         )
+        _points(axes, result, ids.astype(np.float64))
+        axes.set(xlim=(-0.5, queries - 0.5), ylim=(-0.5, references - 0.5))
 
-    def x(self, value: float) -> float:
-        """Where a value lies, in SVG units from the left."""
-        low, high = self.x_range
-        return _LEFT + (value - low) / (high - low) * (self.width - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        """Where a value lies, in SVG units from the top."""
-        low, high = self.y_range
-        return self.height - _BOTTOM - (value - low) / (high - low) * (self.height - _TOP - _BOTTOM)
-
-    def frame(self, x_label: str, y_label: str) -> list[str]:
-        """Grid lines, tick labels and axis titles."""
-        parts = []
-        left, right = self.x(self.x_range[0]), self.x(self.x_range[1])
-        bottom, top = self.y(self.y_range[0]), self.y(self.y_range[1])
-        marks = self.x_ticks or [(value, f"{value:g}") for value in ticks(*self.x_range)]
-        for value, mark in marks:
-            x = f"{self.x(value):.1f}"
-            parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
-            parts.append(f'<text x="{x}" y="{bottom + 17}" text-anchor="middle">{mark}</text>')
-        for value in ticks(*self.y_range):
-            y = self.y(value)
-            parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{left - 7}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-        middle = (left + right) / 2
-        parts.append(
-            f'<text class="axis" x="{middle}" y="{self.height - 6}" text-anchor="middle">'
-            f"{escape(x_label)}</text>"
-        )
-        at = f"{(top + bottom) / 2:.1f}"
-        parts.append(
-            f'<text class="axis" transform="translate(13 {at}) rotate(-90)" text-anchor="middle">'
-            f"{escape(y_label)}</text>"
-        )
-        return parts
+    return _drawn(label, "query (number)", "best match (number)", draw)
 
 
-def match_plot(trial: Trial) -> str:
-    """Where each query was taken against where its match was: right ones lie in the band."""
-    unit = "m" if trial.queries.unit == "m" else "frame"
-    at, there = trial.queries.positions, trial.references.positions
-    low = min(min(at), min(there))
-    high = max(max(at), max(there), low + 1)
-    axes = Axes(460, 400, (low, high), (low, high))
-    t = trial.tolerance
-    corners = [(low, low - t), (low, low + t), (high, high + t), (high, high - t)]
-    band = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in corners)
-    parts = [axes.clip, *axes.frame(f"query taken at ({unit})", f"matched place ({unit})")]
-    parts.append(f'<polygon class="band" clip-path="url(#area)" points="{band}"/>')
-    parts += _points(
-        trial,
-        lambda outcome: axes.x(at[outcome.query]),
-        lambda outcome: axes.y(there[outcome.match or 0]),
-    )
-    return svg(axes, parts, "Matched place of every query; right ones lie on the diagonal")
+def distance_plot(result: Result) -> str:
+    """The distance to the best match, query by query, and the threshold in force."""
+    answers = result.answers
+    label = "Distance of every query to its best match, and the threshold"
+
+    def draw(axes: Axes) -> None:
+        _points(axes, result, answers.nearest)
+        limits = answers.thresholds
+        if limits is not None and np.nanmin(limits, initial=ANY_DISTANCE) < ANY_DISTANCE:
+            axes.plot(limits, "--", color=_COLOURS["accent"], label="threshold")
+            axes.legend(loc="best")
+
+    return _drawn(label, "query (number)", "distance to the best match", draw)
 
 
-def distance_plot(trial: Trial) -> str:
-    """The distance to the nearest place, query by query, and the threshold in force."""
-    distances = [o.distance for o in trial.outcomes if o.distance is not None]
-    shown = [*distances, *([trial.threshold] if trial.threshold is not None else [])] or [0.0, 1.0]
-    low, high = min(shown), max(shown)
-    margin = max(0.02, 0.1 * (high - low))
-    axes = Axes(
-        460, 400, (0, max(len(trial) - 1, 1)), (max(0.0, low - margin), min(2.0, high + margin))
-    )
-    parts = axes.frame("query (number)", "distance to the nearest place")
-    parts += _points(
-        trial,
-        lambda outcome: axes.x(outcome.query),
-        lambda outcome: axes.y(outcome.distance or 0.0),
-    )
-    if trial.threshold is not None:
-        y = f"{axes.y(trial.threshold):.1f}"
-        right = axes.width - _RIGHT
-        parts.append(f'<line class="threshold" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(
-            f'<text class="halo" x="{right - 4}" y="{float(y) - 6:.1f}" text-anchor="end">'
-            f"threshold {trial.threshold:g}: detected below</text>"
-        )
-    return svg(axes, parts, "Distance of every query to its nearest place, and the threshold")
+def reliability_plot(result: Result) -> str:
+    """The share of right matches among those of about the same score; the diagonal is ideal."""
+    label = "Share of right matches over their score"
+
+    def draw(axes: Axes) -> None:
+        axes.plot((0, 1), (0, 1), "--", color=_COLOURS["accent"])
+        bins = score_bins(result)
+        axes.plot([b.score for b in bins], [b.right for b in bins], "o", color=_COLOURS["right"])
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+    return _drawn(label, "score of the best match", "share of right ones", draw)
 
 
 @dataclass(frozen=True)
@@ -131,79 +203,40 @@ class ScoreBin:
     count: int
 
 
-def score_bins(trial: Trial) -> list[ScoreBin]:
+def score_bins(result: Result) -> list[ScoreBin]:
     """Sort the best matches by score into up to 8 bins of equal number, 10 or more each."""
-    scored = sorted(
-        (outcome.answer.candidates[0].score, outcome.right)
-        for outcome in trial.outcomes
-        if outcome.answer is not None and outcome.match is not None
-    )
-    bins = min(_BINS, len(scored) // _LEAST_IN_BIN)
-    edges = [index * len(scored) // bins for index in range(bins + 1)] if bins else []
-    groups = [scored[first:end] for first, end in pairwise(edges)]
+    scores = result.answers.scores
+    if scores is None:
+        return []
+    order = np.argsort(scores)[: np.count_nonzero(np.isfinite(scores))]
+    bins = min(_BINS, len(order) // _LEAST_IN_BIN)
+    right = result.judgement.is_right
     return [
-        ScoreBin(fmean(score for score, _ in group), fmean(r for _, r in group), len(group))
-        for group in groups
+        ScoreBin(float(scores[part].mean()), float(right[part].mean()), len(part))
+        for part in (np.array_split(order, bins) if bins else [])
     ]
 
 
-def reliability_plot(trial: Trial) -> str:
-    """The share of right matches among those of about the same score; the diagonal is ideal."""
-    axes = Axes(460, 400, (0, 1), (0, 1))
-    parts = axes.frame("score of the best match", "share of right ones")
-    corners = [
-        f'{name}{end}="{value:.1f}"'
-        for end, at in ((1, 0), (2, 1))
-        for name, value in (("x", axes.x(at)), ("y", axes.y(at)))
-    ]
-    parts.append(f'<line class="threshold" {" ".join(corners)}/>')
-    for known in score_bins(trial):
-        told = f"{known.count} matches of score {known.score:.2f}: {100 * known.right:.0f} % right"
-        parts.append(
-            f'<circle class="right" cx="{axes.x(known.score):.1f}" '
-            f'cy="{axes.y(known.right):.1f}" r="5"><title>{escape(told)}</title></circle>'
-        )
-    return svg(axes, parts, "Share of right matches over their score")
-
-
-def ticks(low: float, high: float, about: int = 6) -> Sequence[float]:
-    """Round numbers between low and high, about as many as asked for."""
-    rough = (high - low) / about
-    magnitude = 10.0 ** floor(log10(rough))
-    step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough)
-    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
-    return [round(i * step, 10) for i in range(first, last + 1)]
-
-
-def _points(
-    trial: Trial, x: Callable[[Outcome], float], y: Callable[[Outcome], float]
-) -> list[str]:
+def _points(axes: Axes, result: Result, heights: NDArray[np.float64]) -> None:
     """A disc for a right match and a cross for a wrong one, faint where nothing was detected."""
-    parts = []
-    for outcome in sorted(trial.outcomes, key=lambda o: not o.right):
-        if outcome.match is None or outcome.distance is None:
-            continue
-        u, v = f"{x(outcome):.1f}", f"{y(outcome):.1f}"
-        kind = "right" if outcome.right else "wrong"
-        faint = "" if outcome.detected else " faint"
-        shape = (
-            f'<circle class="{kind}{faint}" cx="{u}" cy="{v}" r="3.4">'
-            if outcome.right
-            else f'<path class="{kind}{faint}" d="M{u} {v}m-3.6-3.6l7.2 7.2m0-7.2l-7.2 7.2">'
-        )
-        told = (
-            f"query {outcome.query} > place {outcome.match}, distance {outcome.distance:.3f}, "
-            f"{kind}, {offset_text(outcome.off, trial.queries.unit)}"
-        )
-        end = "</circle>" if outcome.right else "</path>"
-        parts.append(f"{shape}<title>{escape(told)}</title>{end}")
-    return parts
+    matched = result.answers.ids[:, 0] >= 0
+    right, detected = result.judgement.is_right, result.answers.detected
+    firm = np.ones(len(matched), bool) if detected is None else detected
+    for chosen, mark, colour in (
+        (matched & right, ".", _COLOURS["right"]),
+        (matched & ~right, "x", _COLOURS["wrong"]),
+    ):
+        for which, alpha in ((chosen & firm, 1.0), (chosen & ~firm, _FAINT)):
+            at = np.flatnonzero(which)
+            axes.plot(at, heights[at], mark, color=colour, alpha=alpha, markersize=5)
 
 
-def svg(axes: Axes, parts: Sequence[str], label: str) -> str:
-    """The plot as an element of a page; `label` is for readers that do not see it."""
-    return (
-        f'<svg viewBox="0 0 {axes.width} {axes.height}" role="img" aria-label="{escape(label)}">'
-        + "".join(parts)
-        + "</svg>"
-    )
+def _one_colour(colour: str) -> Colormap:
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap([colour])
+
+
+def _as_it_stands(name: str) -> str:
+    """A name that is neither taken for a formula nor left out of the key."""
+    return (" " + name if name.startswith("_") else name).replace("$", r"\$")

@@ -6,13 +6,13 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --page: #fbfbf9; --card: #ffffff; --ink: #1b2026; --soft: #5c6672; --line: #e3e4e0;
-  --right: #16874a; --wrong: #c8312b; --accent: #2a5ea8; --band: #2a5ea81f; --warn: #fff3d6;
+  --right: #16874a; --wrong: #c8312b; --accent: #2a5ea8; --warn: #fff3d6;
   --s0: #2a5ea8; --s1: #c2571a; --s2: #16874a; --s3: #8a3fa0; --s4: #8a6d00; --s5: #b02a5b;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14171b; --card: #1c2026; --ink: #e9ebee; --soft: #a0aab6; --line: #2f353d;
-    --right: #4cc483; --wrong: #ff7a70; --accent: #82b1ff; --band: #82b1ff26; --warn: #463814;
+    --right: #4cc483; --wrong: #ff7a70; --accent: #82b1ff; --warn: #463814;
     --s0: #82b1ff; --s1: #ffa66b; --s2: #4cc483; --s3: #d09be8; --s4: #e0c14a; --s5: #ff8fb3;
   }
 }
@@ -47,29 +47,6 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 8px; max-width: 80
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px;
 }
 svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
-svg .axis { fill: var(--ink); font-size: 13px; }
-svg .halo { fill: var(--ink); paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
-.grid { stroke: var(--line); stroke-width: 1; }
-.band { fill: var(--band); }
-.threshold { stroke: var(--accent); stroke-width: 1.6; stroke-dasharray: 6 4; }
-circle.right { fill: var(--right); }
-path.wrong { stroke: var(--wrong); stroke-width: 2; fill: none; stroke-linecap: round; }
-.faint { opacity: 0.42; }
-.curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
-.dot { stroke: var(--card); stroke-width: 1.5; }
-.s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); }
-.s3 { stroke: var(--s3); } .s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); }
-.dot.s0 { fill: var(--s0); } .dot.s1 { fill: var(--s1); } .dot.s2 { fill: var(--s2); }
-.dot.s3 { fill: var(--s3); } .dot.s4 { fill: var(--s4); } .dot.s5 { fill: var(--s5); }
-.dot.s0, .dot.s1, .dot.s2, .dot.s3, .dot.s4, .dot.s5 { stroke: var(--card); }
-.truth { stroke: var(--accent); stroke-opacity: 0.25; fill: none; }
-path.points { stroke: var(--right); stroke-width: 4.5; stroke-linecap: round; fill: none; }
-path.crosses { stroke: var(--wrong); stroke-width: 1.4; stroke-linecap: round; fill: none; }
-.keys { display: flex; flex-wrap: wrap; gap: 4px 18px; list-style: none; margin: 10px 0 0;
-  padding: 0; font-size: 13px; color: var(--soft); }
-.keys svg { display: inline-block; width: 26px; vertical-align: middle; margin-right: 6px; }
-.matrix { image-rendering: pixelated; aspect-ratio: 1; object-fit: fill; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 4px 6px; overflow-x: auto; }
 .card th, .card td { font-size: 13px; padding: 5px 8px; }
@@ -80,9 +57,6 @@ path.crosses { stroke: var(--wrong); stroke-width: 1.4; stroke-linecap: round; f
 .soft { color: var(--soft); }
 h3 { font-size: 15px; margin: 22px 0 8px; }
 .wide { max-width: 1180px; }
-.legend { display: flex; align-items: center; gap: 6px; font-size: 14px; margin: 0 0 12px; }
-.legend svg { width: 13px; margin-left: 14px; }
-.legend svg:first-child { margin-left: 0; }
 details {
   margin-top: 36px; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Results for the terminal, as CSV for spreadsheets and as JSON for programs."""
+"""Results as CSV for spreadsheets and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,95 +10,53 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from floppynet_vpr.evaluation.experiment import Result, results_by_pair
-from floppynet_vpr.evaluation.scores import CONVENTIONS, nearest_distances, nearest_is_right
+from floppynet_vpr.evaluation.answers import DISTANCE
+from floppynet_vpr.evaluation.judgement import RECALL_AT
+from floppynet_vpr.evaluation.measures import PrecisionRecallCurve
+from floppynet_vpr.evaluation.paper_scores import QUERIES, S_P100
+from floppynet_vpr.evaluation.results import Result
 
 Cell = str | float | int | None
-
-
-def text_tables(results: Sequence[Result]) -> str:
-    """One table for each pair of drives, and what its figures rest on."""
-    parts = []
-    for name, group in results_by_pair(results).items():
-        first = group[0]
-        parts.append(f"{name}\n{basis(first)}\n\n{layout([HEADER, *map(_cells, group)])}")
-    return "\n\n".join(parts)
-
-
-def basis(result: Result) -> str:
-    """What the figures of a pair rest on, in a sentence or two."""
-    pair, scores = result.pair, result.scores
-    text = (
-        f"{scores.queries} queries, {len(pair.reference)} references; the same place: {pair.rule}"
-    )
-    if scores.unanswerable:
-        text += (
-            f"; {scores.unanswerable} queries have no right reference "
-            f"({CONVENTIONS[scores.convention]})"
-        )
-    return text
-
-
-HEADER = (
-    *("network", "layer", "S_P100", "95 %", "R@5", "R@10", "AUC-PR", "R@100P", "EP", "lost"),
-    *("KiB", "eta_m", "B/place", "extract", "search"),
-)
-"""Columns of the terminal's table; times in ms."""
-
-
-def _cells(result: Result) -> tuple[str, ...]:
-    scores = result.scores
-    low, high = scores.interval
-    return (
-        result.network,
-        result.layer,
-        f"{scores.s_p100:.1f}",
-        f"{low:.1f}-{high:.1f}",
-        *(_share(scores.recall_at.get(n)) for n in (5, 10)),
-        f"{scores.auc_pr:.3f}",
-        f"{scores.recall_at_full_precision:.3f}",
-        f"{scores.extended_precision:.3f}",
-        str(scores.longest_stretch),
-        _rounded(result.size_kib, 1),
-        _rounded(result.eta_m, 2),
-        "" if result.bytes_per_place is None else str(result.bytes_per_place),
-        _rounded(result.extraction_ms, 2),
-        _rounded(result.search_ms, 2),
-    )
-
-
-def layout(rows: Sequence[Sequence[str]], left: int = 2) -> str:
-    """Lines of a table whose first `left` columns are flush left, the others flush right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 def csv_text(results: Sequence[Result]) -> str:
     """A line for each result, all figures in full."""
     out = io.StringIO()
-    rows = [_flat(result) for result in results]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    rows = [figures(result) for result in results]
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
 
 
 def json_text(results: Sequence[Result]) -> str:
-    """Everything but the images: figures, the curve, and query by query what was found."""
-    return json.dumps([_content(result) for result in results], indent=1) + "\n"
+    """Everything but the images: figures, curves, and query by query what was found."""
+    content = [
+        {
+            **_retrieval(result),
+            "detection": _detection(result),
+            "precision_recall": _curve(result, result.judgement.curve),
+            "facts": dict(result.facts),
+            "missing": list(result.answers.missing),
+            "by_query": [_query(result, row) for row in range(len(result.answers))],
+        }
+        for result in results
+    ]
+    return json.dumps(content, indent=1) + "\n"
 
 
-def _flat(result: Result) -> dict[str, Cell]:
-    pair, scores = result.pair, result.scores
+def figures(result: Result) -> dict[str, Cell]:
+    """All figures of a result by name; every result has the same, None where there is none."""
+    found = _detection(result) or {}
+    numbers = {f"detection_{name}": found.get(name) for name in _DETECTION}
+    return {**_retrieval(result), **numbers}
+
+
+def _retrieval(result: Result) -> dict[str, Cell]:
+    pair, judgement = result.pair, result.judgement
+    printed = None
+    if QUERIES.get(pair.dataset) == pair.query.label:
+        printed = S_P100.get((result.network, result.layer), {}).get(pair.dataset)
     return {
         "dataset": pair.dataset,
         "query": pair.query.label,
@@ -109,19 +67,20 @@ def _flat(result: Result) -> dict[str, Cell]:
         "layer": result.layer,
         "computed_by": result.how,
         "storage": result.storage,
-        "convention": scores.convention,
-        "queries": scores.queries,
-        "unanswerable": scores.unanswerable,
+        "convention": judgement.convention,
+        "queries": judgement.queries,
+        "unanswerable": judgement.unanswerable,
         "references": len(pair.reference),
-        "right": scores.right,
-        "s_p100": scores.s_p100,
-        "s_p100_low_95": scores.interval[0],
-        "s_p100_high_95": scores.interval[1],
-        **{f"recall_at_{n}": value for n, value in scores.recall_at.items()},
-        "auc_pr": scores.auc_pr,
-        "recall_at_100_precision": scores.recall_at_full_precision,
-        "extended_precision": scores.extended_precision,
-        "longest_stretch": scores.longest_stretch,
+        "right": judgement.right,
+        "s_p100": judgement.s_p100,
+        "s_p100_low_95": judgement.interval[0],
+        "s_p100_high_95": judgement.interval[1],
+        "s_p100_of_the_paper": printed,
+        **{f"recall_at_{n}": judgement.recall_at.get(n) for n in RECALL_AT},
+        "auc_pr": judgement.curve.area,
+        "recall_at_100_precision": judgement.curve.recall_at_full_precision,
+        "extended_precision": judgement.curve.extended_precision,
+        "longest_stretch": judgement.longest_stretch,
         "size_kib": result.size_kib,
         "eta_m": result.eta_m,
         "dimension": result.dimension,
@@ -131,32 +90,54 @@ def _flat(result: Result) -> dict[str, Cell]:
     }
 
 
-def _content(result: Result) -> dict[str, Any]:
-    pair = result.pair
-    right = nearest_is_right(result.retrieval.ids, pair.truth)
-    distances = nearest_distances(result.retrieval)
-    queries = [
-        {
-            "query": pair.query.names[row],
-            "index": pair.query.indices[row],
-            "match": None if found < 0 else pair.reference.names[found],
-            "match_index": None if found < 0 else pair.reference.indices[found],
-            "distance": None if found < 0 else round(float(distances[row]), 6),
-            "right": bool(right[row]),
-        }
-        for row, found in enumerate(result.retrieval.ids[:, 0].tolist())
-    ]
-    curve = {
-        "threshold": result.curve.thresholds.tolist(),
-        "precision": result.curve.precision.tolist(),
-        "recall": result.curve.recall.tolist(),
+_DETECTION = (
+    *("precision", "recall", "recall_at_100_precision", "detected", "queries", "revisits"),
+    *("right", "wrong", "wrong_per_1000_unseen", "wrong_per_km_unseen"),
+    *("median_delay_images", "runs_never_found"),
+)
+
+
+def _detection(result: Result) -> dict[str, Any] | None:
+    found = result.judgement.detections
+    if found is None:
+        return None
+    numbers = (
+        *(found.precision, found.recall, found.recall_at_full_precision),
+        *(found.detected, found.queries, found.revisits, found.right, found.wrong),
+        *(found.wrong_per_1000_unseen, found.wrong_per_km_unseen),
+        *(found.median_delay, found.delays.count(None)),
+    )
+    return {
+        **dict(zip(_DETECTION, numbers, strict=True)),
+        "delays_images": list(found.delays),
+        "precision_recall": _curve(result, found.curve),
     }
-    return {**_flat(result), "precision_recall": curve, "by_query": queries}
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _curve(result: Result, curve: PrecisionRecallCurve) -> dict[str, Any]:
+    measure = result.answers.ranked_by
+    return {
+        "measure": measure,
+        "threshold": (-curve.thresholds if measure == DISTANCE else curve.thresholds).tolist(),
+        "precision": curve.precision.tolist(),
+        "recall": curve.recall.tolist(),
+    }
 
 
-def _rounded(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:,.{digits}f}"
+def _query(result: Result, row: int) -> dict[str, Any]:
+    pair, answers = result.pair, result.answers
+    found = int(answers.ids[row, 0])
+    content: dict[str, Any] = {
+        "query": pair.query.names[row],
+        "index": pair.query.indices[row],
+        "match": None if found < 0 else pair.reference.names[found],
+        "match_index": None if found < 0 else pair.reference.indices[found],
+        "distance": None if found < 0 else round(float(answers.nearest[row]), 6),
+        "off": None if found < 0 else pair.off(row, found),
+        "unit": pair.unit,
+        "right": bool(result.judgement.is_right[row]),
+    }
+    if answers.detected is not None and answers.scores is not None:
+        content["score"] = None if found < 0 else round(float(answers.scores[row]), 6)
+        content["detected"] = bool(answers.detected[row])
+    return content

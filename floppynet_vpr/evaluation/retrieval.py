@@ -9,7 +9,6 @@ to 290,400 values, whose dot products are summed in float64: integers stay exact
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,42 +20,33 @@ _TIMED_QUERIES = 50
 _LARGEST_INDEX = 1 << 30
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """The nearest references of each query, nearest first, ties by the lower number.
-
-    `ids` is (queries, k) int64, -1 where there is none; `distances` is (queries, k) float64,
-    Euclidean between normalised descriptors (eq. 6, 0 to 2), inf where there is none. `preview` is
-    the distance matrix, thinned out to at most 400 rows and columns, None if it was not computed.
-    """
-
-    ids: NDArray[np.int64]
-    distances: NDArray[np.float64]
-    preview: NDArray[np.float32] | None = None
-
-
 def retrieve(
     queries: NDArray[np.generic], references: NDArray[np.generic], k: int = 25
-) -> Retrieval:
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the `k` nearest references of every query, or all if there are fewer.
 
     Both are (n, values) of any number type and need not be normalised; a row of zeros stays one.
+    Returns their numbers and distances (eq. 6, 0 to 2), (queries, k) each, nearest first, ties by
+    the lower number.
     """
     k = min(k, len(references))
     norms = _norms(references)
     ids = np.empty((len(queries), k), np.int64)
     distances = np.empty((len(queries), k), np.float64)
-    rows, columns = _thinned(len(queries)), _thinned(len(references))
-    preview = np.empty((len(rows), len(columns)), np.float32)
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        part = slice(start, min(start + _QUERIES_AT_ONCE, len(queries)))
-        block = _distances(queries[part], references, norms)
+        block = _distances(queries[start : start + _QUERIES_AT_ONCE], references, norms)
         for row, apart in enumerate(block, start):
             ids[row] = _nearest(apart, k)
             distances[row] = apart[ids[row]]
-        shown = (rows >= part.start) & (rows < part.stop)
-        preview[shown] = block[rows[shown] - start][:, columns]
-    return Retrieval(ids, distances, preview)
+    return ids, distances
+
+
+def thinned_distances(
+    queries: NDArray[np.generic], references: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    """The matrix of distances, thinned out to at most 400 rows and columns, evenly spread."""
+    few = references[_thinned(len(references))]
+    return _distances(queries[_thinned(len(queries))], few, _norms(few)).astype(np.float32)
 
 
 def search_ms(queries: NDArray[np.generic], references: NDArray[np.generic]) -> float | None:

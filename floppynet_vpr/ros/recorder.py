@@ -1,9 +1,9 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Listens to a running node: collects its loop closures, and what it says of itself.
+"""Records what a running node says: its loop closures, and its account of itself.
 
-The messages become plain facts at once (evaluation.answers), so that whatever judges them needs no
-ROS.
+The messages go into a bag as they come, as `ros2 bag record` would write them, and what was said
+comes out as plain facts (evaluation.recording), so that whatever judges it needs no ROS.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -21,8 +23,14 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from floppynet_vpr.evaluation.answers import Answer, FoundPlace
-from floppynet_vpr.stamps import nanoseconds
+from floppynet_vpr.evaluation.recording import (
+    DIAGNOSTICS,
+    LOOP_CLOSURE,
+    RecordedAnswer,
+    read_answer,
+    read_diagnostics,
+    types,
+)
 from floppynet_vpr_msgs.msg import LoopClosure
 
 _DEPTH = 1000
@@ -34,10 +42,18 @@ class LoopClosureRecorder:
     It has its own ROS context and takes no signals, so the program around it keeps its Ctrl-C.
     """
 
-    def __init__(self, topic: str = "/vpr/loop_closure", *, domain_id: int | None = None) -> None:
-        """Subscribe to `topic` and /diagnostics in ROS domain `domain_id` (None: as everybody)."""
-        self._arrived: SimpleQueue[Answer] = SimpleQueue()
+    def __init__(
+        self, bag: Path, topic: str = "/vpr/loop_closure", *, domain_id: int | None = None
+    ) -> None:
+        """Record `topic` and /diagnostics in ROS domain `domain_id` (None: as everybody).
+
+        `bag` must not exist.
+        """
+        from rosbags.rosbag2 import StoragePlugin, Writer
+
+        self._arrived: SimpleQueue[RecordedAnswer] = SimpleQueue()
         self._diagnostics: dict[str, str] = {}
+        self._bag = Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._context = Context()
         rclpy.init(
             context=self._context,
@@ -49,13 +65,20 @@ class LoopClosureRecorder:
         )
         quality = QoSProfile(depth=_DEPTH)
         self._topic = topic
-        self._node.create_subscription(LoopClosure, topic, self._on_loop_closure, quality)
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._connections: dict[str, Any] = {}
+        for name, kind, received in (
+            (topic, LoopClosure, self._on_loop_closure),
+            ("/diagnostics", DiagnosticArray, self._on_diagnostics),
+        ):
+            self._node.create_subscription(kind, name, received, quality, raw=True)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="loop_closure_recorder")
 
     def __enter__(self) -> LoopClosureRecorder:
+        self._bag.open()
+        for topic, kind in ((self._topic, LOOP_CLOSURE), ("/diagnostics", DIAGNOSTICS)):
+            self._connections[kind] = self._bag.add_connection(topic, kind, typestore=types())
         self._thread.start()
         return self
 
@@ -69,8 +92,9 @@ class LoopClosureRecorder:
         self._thread.join()
         self._executor.shutdown()
         self._node.destroy_node()
+        self._bag.close()
 
-    def next_answer(self, timeout_s: float) -> Answer | None:
+    def next_answer(self, timeout_s: float) -> RecordedAnswer | None:
         """The next loop closure that came in, or None if none does for `timeout_s` seconds."""
         try:
             return self._arrived.get(timeout=timeout_s)
@@ -91,32 +115,15 @@ class LoopClosureRecorder:
         with suppress(ExternalShutdownException):
             self._executor.spin()
 
-    def _on_loop_closure(self, message: LoopClosure) -> None:
-        self._arrived.put(answer_of(message, time.monotonic()))
+    def _on_loop_closure(self, message: bytes) -> None:
+        self._arrived.put(read_answer(message, self._record(LOOP_CLOSURE, message)))
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.endswith("place recognition"):
-                self._diagnostics = {value.key: value.value for value in status.values}
+    def _on_diagnostics(self, message: bytes) -> None:
+        self._record(DIAGNOSTICS, message)
+        self._diagnostics = read_diagnostics(message) or self._diagnostics
 
-
-def answer_of(message: LoopClosure, arrived_s: float) -> Answer:
-    """A LoopClosure message as plain facts."""
-    return Answer(
-        query_id=message.query_id,
-        stamp_ns=nanoseconds(message.header.stamp),
-        detected=message.detected,
-        threshold=round(message.threshold, 6),  # a float32: 0.8 comes as 0.800000012
-        candidates=tuple(
-            FoundPlace(
-                place_id=candidate.place_id,
-                place=candidate.place,
-                stamp_ns=nanoseconds(candidate.stamp),
-                distance=candidate.distance,
-                score=candidate.score,
-                verified=candidate.verified,
-            )
-            for candidate in message.candidates
-        ),
-        arrived_s=arrived_s,
-    )
+    def _record(self, kind: str, message: bytes) -> int:
+        """Write a serialised message to the bag; returns when, in nanoseconds."""
+        now_ns = time.time_ns()
+        self._bag.write(self._connections[kind], now_ns, message)
+        return now_ns

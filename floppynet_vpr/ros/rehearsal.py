@@ -1,16 +1,15 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the real node on a bag: node and player are processes, the answers come over DDS."""
+"""Runs the real node on a bag: node and player are processes, the answers are recorded over DDS."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from floppynet_vpr.datasets.traverses import RATE_HZ, TraverseBag
-from floppynet_vpr.evaluation.answers import Answer, by_query
+from floppynet_vpr.datasets.traverse_bags import RATE_HZ, TraverseBag
+from floppynet_vpr.evaluation.recording import RecordedAnswer
 from floppynet_vpr.ros.processes import (
     ModuleProcess,
     ProcessError,
@@ -27,42 +26,27 @@ _SILENCE_S = 4.0
 _LAST_DIAGNOSTICS_S = 2.0
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """What came of it: answers by query frame, and the node's last diagnostics."""
-
-    answers: Mapping[int, Answer]
-    diagnostics: Mapping[str, str]
-
-    @property
-    def latency_ms(self) -> tuple[float, float] | None:
-        """Median and 99th percentile from image to answer inside the node, if it told."""
-        try:
-            return (
-                float(self.diagnostics["total median (ms)"]),
-                float(self.diagnostics["total p99 (ms)"]),
-            )
-        except (KeyError, ValueError):
-            return None
-
-
 def rehearse(
     reference_map: Path,
     queries: TraverseBag,
+    stamps_ns: Sequence[int],
+    recording: Path,
     *,
     rate_hz: float,
     weights: Path | None,
     logs: Path,
     ready: Callable[[], None],
-    answered: Callable[[int, Answer], None],
-) -> Rehearsal:
-    """Start the node with a map, play the queries to it and collect what it answers.
+    answered: Callable[[int, RecordedAnswer], None],
+) -> None:
+    """Start the node with a map, play the queries to it and record what it answers.
 
     Both processes are ended whatever happens, Ctrl-C included.
 
     Args:
         reference_map: the map file.
         queries: the bag to play.
+        stamps_ns: those of its images.
+        recording: the bag to write; must not exist.
         rate_hz: images per second.
         weights: weights file, None for the shipped one.
         logs: folder for what the two processes say.
@@ -82,15 +66,14 @@ def rehearse(
     with (
         terminated_as_by_ctrl_c(),
         private_domain() as domain,
-        LoopClosureRecorder(domain_id=domain) as recorder,
+        LoopClosureRecorder(recording, domain_id=domain) as recorder,
         node_process as node,
     ):
         _wait_for_publisher(recorder, node)
         ready()
         with player_process as player:
-            answers = _collect(recorder, queries, node, player, answered)
-        diagnostics = _last_diagnostics(recorder, len(answers))
-    return Rehearsal(answers, diagnostics)
+            count = _collect(recorder, stamps_ns, node, player, answered)
+        _await_diagnostics(recorder, count)
 
 
 def _node_arguments(reference_map: Path, weights: Path | None, compressed: bool) -> list[str]:
@@ -124,20 +107,20 @@ def _wait_for_publisher(recorder: LoopClosureRecorder, node: ModuleProcess) -> N
 
 def _collect(
     recorder: LoopClosureRecorder,
-    queries: TraverseBag,
+    stamps_ns: Sequence[int],
     node: ModuleProcess,
     player: ModuleProcess,
-    answered: Callable[[int, Answer], None],
-) -> dict[int, Answer]:
-    """Take answers until every query has one, or the player has ended and silence sets in."""
-    answers: dict[int, Answer] = {}
+    answered: Callable[[int, RecordedAnswer], None],
+) -> int:
+    """Wait until every query has an answer, or the player has ended and silence sets in."""
+    open_queries = {stamp: number for number, stamp in enumerate(stamps_ns)}
     heard = time.monotonic()
-    while len(answers) < len(queries.traverse):
+    while open_queries:
         answer = recorder.next_answer(timeout_s=0.1)
         if answer is not None:
             heard = time.monotonic()
-            for query in by_query([answer], queries.traverse).keys() - answers.keys():
-                answers[query] = answer
+            query = open_queries.pop(answer.stamp_ns, None)
+            if query is not None:
                 answered(query, answer)
             continue
         node.require_running()
@@ -147,15 +130,13 @@ def _collect(
             player.require_running()
         elif time.monotonic() - heard > _SILENCE_S:
             break
-    return answers
+    return len(stamps_ns) - len(open_queries)
 
 
-def _last_diagnostics(recorder: LoopClosureRecorder, answers: int) -> dict[str, str]:
-    """The node's account of itself after the last answer; it gives one a second."""
+def _await_diagnostics(recorder: LoopClosureRecorder, answers: int) -> None:
+    """Wait for the node's account of itself after the last answer; it gives one a second."""
     give_up = time.monotonic() + _LAST_DIAGNOSTICS_S
     while time.monotonic() < give_up:
-        told = recorder.diagnostics
-        if int(told.get("images processed", 0)) >= answers:
-            break
+        if int(recorder.diagnostics.get("images processed", 0)) >= answers:
+            return
         time.sleep(0.05)
-    return recorder.diagnostics

@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from floppynet_vpr.datasets.traverses import Progress, Traverse, TraverseBag, digest, keep_bag
+from floppynet_vpr.datasets.traverse_bags import Progress, TraverseBag, digest, keep_bag
 from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
 
 
@@ -17,12 +17,8 @@ def synthetic_bag(
     """
     positions = [float(at) for at in route.positions_m(lap)]
     recipe = digest(route.seed, route.length_m, route.camera, lap, role, *_sources())
-
-    def facts(names: tuple[str, ...], stamps: tuple[int, ...]) -> Traverse:
-        return Traverse(lap.name, names, stamps, tuple(positions), "m")
-
     frames = progress(route.frames(lap), len(positions), lap.name)
-    return keep_bag(frames, out, role, "bgr8", recipe, facts)
+    return keep_bag(frames, out, role, lap.name, "bgr8", recipe, positions)
 
 
 def _sources() -> list[str]:

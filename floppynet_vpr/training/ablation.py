@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from floppynet_vpr.evaluation.measures import wilson_interval
-from floppynet_vpr.evaluation.result_files import layout
+from floppynet_vpr.evaluation.tables import layout
 from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
 from floppynet_vpr.training.recipe import trained_spec
@@ -89,7 +89,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 *cells,
             )
         )
-    return layout(rows, left=1)
+    return layout(rows)
 
 
 def csv_text(outcomes: Sequence[Outcome]) -> str:

@@ -1,16 +1,15 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two drives along the same way as two bags, together with what is known about their frames.
+"""Two traverses along the same way as two bags, which are not made twice.
 
-A bag holds images and stamps; where each of them was taken stands in a small JSON file beside it,
-which also says what the bag was made from, so that it need not be made twice.
+A bag holds images and stamps. What it was made from stands in a small JSON file beside it; where
+each image was taken, if that is known, in a CSV file.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from floppynet_vpr.datasets.bags import CODECS, default_topic, natural_encoding, write_bag
@@ -18,6 +17,7 @@ from floppynet_vpr.datasets.folder import list_images
 from floppynet_vpr.datasets.frames import Frame, natural_key
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import write_atomically
 
 RATE_HZ = 10.0
 """Images per second in the bags."""
@@ -30,29 +30,17 @@ Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
 
 
 @dataclass(frozen=True)
-class Traverse:
-    """Frames of one drive: what they are called, when and where they were taken.
+class TraverseBag:
+    """A traverse as a rosbag2 with one image topic; `made` tells whether it was written just now.
 
-    `positions`: (n,) in `unit`, "m" along the route or "frames" where a drive only has an order.
+    `positions` is a file with the metres along the route at which each image was taken, None where
+    a traverse only has an order.
     """
 
-    label: str
-    names: tuple[str, ...]
-    stamps_ns: tuple[int, ...]
-    positions: tuple[float, ...]
-    unit: str
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-@dataclass(frozen=True)
-class TraverseBag:
-    """A drive as a rosbag2 with one image topic; `made` tells whether it was written just now."""
-
     path: Path
+    label: str
     encoding: str
-    traverse: Traverse
+    positions: Path | None
     made: bool
 
     @property
@@ -77,12 +65,8 @@ def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> Traver
     encoding = natural_encoding(file.name for file in files)
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     recipe = digest(str(folder.resolve()), stats, encoding, role)
-
-    def facts(names: tuple[str, ...], stamps: tuple[int, ...]) -> Traverse:
-        return Traverse(folder.name, names, stamps, tuple(map(float, range(len(names)))), "frames")
-
     frames = progress(source, len(source), source.label)
-    return keep_bag(frames, out, role, encoding, recipe, facts)
+    return keep_bag(frames, out, role, folder.name, encoding, recipe)
 
 
 def choose_traverses(
@@ -128,50 +112,31 @@ def keep_bag(
     frames: Iterable[Frame],
     out: Path,
     role: str,
+    label: str,
     encoding: str,
     recipe: str,
-    facts: Callable[[tuple[str, ...], tuple[int, ...]], Traverse],
+    positions: Sequence[float] | None = None,
 ) -> TraverseBag:
-    """Write the bag and the file beside it, unless both are there and made by the same recipe."""
+    """Write the bag and the files beside it, unless they are there and made by the same recipe."""
     beside = out.with_name(f"{out.name}.json")
-    known = _read(beside, recipe)
-    if known is not None and (out / "metadata.yaml").is_file():
-        return TraverseBag(out, encoding, known, made=False)
-    beside.unlink(missing_ok=True)
-    names: list[str] = []
-    stamps: list[int] = []
-
-    def noting() -> Iterator[Frame]:
-        for frame in frames:
-            names.append(frame.name)
-            stamps.append(_STARTS_NS[role] + frame.stamp_ns)
-            yield frame
-
-    write_bag(
-        noting(), out, encoding=encoding, storage="mcap", start_ns=_STARTS_NS[role], force=True
-    )
-    traverse = facts(tuple(names), tuple(stamps))
-    text = json.dumps({"recipe": recipe, "traverse": asdict(traverse)}, indent=1)
-    unfinished = beside.with_suffix(".json.part")
-    unfinished.write_text(text + "\n", "utf-8")
-    os.replace(unfinished, beside)
-    return TraverseBag(out, encoding, traverse, made=True)
+    where = None if positions is None else out.with_name(f"{out.name}.csv")
+    kept = _recipe(beside) == recipe and (out / "metadata.yaml").is_file()
+    if not (kept and (where is None or where.is_file())):
+        beside.unlink(missing_ok=True)
+        start_ns = _STARTS_NS[role]
+        write_bag(frames, out, encoding=encoding, storage="mcap", start_ns=start_ns, force=True)
+        if where is not None and positions is not None:
+            lines = "".join(f"{at!r}\n" for at in positions)
+            write_atomically(where, (b"x\n", lines.encode()))
+        write_atomically(beside, (json.dumps({"recipe": recipe}).encode(),))
+        kept = False
+    return TraverseBag(out, label, encoding, where, made=not kept)
 
 
-def _read(beside: Path, recipe: str) -> Traverse | None:
-    """What is known about a bag, if it was made by this recipe."""
+def _recipe(beside: Path) -> str | None:
+    """What a bag was made by, None where that is not known."""
     try:
-        content = json.loads(beside.read_text("utf-8"))
-        facts = content["traverse"]
-        if content["recipe"] != recipe:
-            return None
-        return Traverse(
-            label=str(facts["label"]),
-            names=tuple(map(str, facts["names"])),
-            stamps_ns=tuple(map(int, facts["stamps_ns"])),
-            positions=tuple(map(float, facts["positions"])),
-            unit=str(facts["unit"]),
-        )
+        return str(json.loads(beside.read_text("utf-8"))["recipe"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from floppynet_vpr.datasets.bags_reading import looks_like_bag
+from floppynet_vpr.datasets.bags_reading import BagFrames, looks_like_bag
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.frames import Frame, stamp_of
 from floppynet_vpr.datasets.sources import open_source
 
 
 @dataclass(frozen=True)
-class Drive:
+class Traverse:
     """Frames of one source.
 
     `label` is what people call the traverse, `names` what each of its frames is called, and
@@ -51,19 +51,29 @@ class Drive:
             if index == self.indices[-1]:
                 return
 
-    def only(self, positions: Sequence[int]) -> Drive:
-        """The same drive with the frames at these positions (of this drive) only."""
+    def only(self, positions: Sequence[int]) -> Traverse:
+        """The same traverse with the frames at these positions (of this traverse) only."""
         return replace(
             self,
             names=tuple(self.names[p] for p in positions),
             indices=tuple(self.indices[p] for p in positions),
         )
 
-    def spread(self, count: int) -> Drive:
-        """The same drive with `count` of its frames, evenly spread from first to last."""
+    def spread(self, count: int) -> Traverse:
+        """The same traverse with `count` of its frames, evenly spread from first to last."""
         if count >= len(self):
             return self
         return self.only([round(at) for at in np.linspace(0, len(self) - 1, count).tolist()])
+
+    def stamps_ns(self) -> list[int]:
+        """When the frames were taken, nanoseconds; of a video they are all decoded for that."""
+        source = open_source(self.path, topic=self.topic, rate_hz=self.rate_hz)
+        if isinstance(source, ImageFolder):
+            return [stamp_of(index, self.rate_hz) for index in self.indices]
+        if isinstance(source, BagFrames):
+            stamps = source.stamps_ns()
+            return [stamps[index] for index in self.indices]
+        return [frame.stamp_ns for frame in self.frames()]
 
     @property
     def fingerprint(self) -> str:
@@ -77,9 +87,9 @@ class Drive:
         return digest.hexdigest()
 
 
-def open_drive(
+def open_traverse(
     path: Path, *, label: str | None = None, topic: str | None = None, rate_hz: float = 10.0
-) -> Drive:
+) -> Traverse:
     """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
     source = open_source(path, topic=topic, rate_hz=rate_hz)
     count = len(source)
@@ -87,4 +97,4 @@ def open_drive(
         names = tuple(file.name for file in list_images(path))
     else:
         names = tuple(f"{source.label}#{index:06d}" for index in range(count))
-    return Drive(label or source.label, path, names, tuple(range(count)), rate_hz, topic)
+    return Traverse(label or source.label, path, names, tuple(range(count)), rate_hz, topic)

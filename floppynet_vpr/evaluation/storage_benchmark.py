@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.ground_truth import same_place_by_index
-from floppynet_vpr.evaluation.measures import right_matches, s_p100
+from floppynet_vpr.evaluation.answers import from_search
+from floppynet_vpr.evaluation.judgement import Judgement, judge
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.mapping import Place, ReferenceMap
 
@@ -32,28 +32,6 @@ Descriptors = NDArray[np.float32]
 _BLOCK = 128
 _WARM_UP = 10
 _FOUND = 5  # neighbours asked for, as the node does
-
-
-@dataclass(frozen=True)
-class Traverses:
-    """Descriptors of two drives frame by frame; frame i shows the place of frame i, +-tolerance."""
-
-    name: str
-    queries: Descriptors
-    references: Descriptors
-    tolerance: int
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Right matches on one pair of traverses, in percent of its queries.
-
-    `recall_at_full_precision` (R@100P) is the share that a distance threshold can accept before
-    the first wrong match is accepted, too.
-    """
-
-    s_p100: float
-    recall_at_full_precision: float
 
 
 @dataclass(frozen=True)
@@ -82,17 +60,14 @@ class Revisits:
     nearest: NDArray[np.int64]
 
 
-def accuracy(storage: str, traverses: Traverses) -> Accuracy:
-    """Match all queries of two traverses against a map kept as `storage`."""
+def accuracy(
+    storage: str, queries: Descriptors, references: Descriptors, truth: NDArray[np.bool_]
+) -> Judgement:
+    """Judge the search for all queries in a map of the references, kept as `storage`."""
     reference = ReferenceMap("", "", storage)
-    count = len(traverses.references)
-    reference.extend(traverses.references, [Place(i, "", 0) for i in range(count)])
-    found = reference.search(traverses.queries, 1)
-    truth = same_place_by_index(len(traverses.queries), count, traverses.tolerance)
-    right = right_matches(found.ids, truth)[:, 0]
-    distances = found.distances[:, 0]
-    accepted = distances < distances[~right].min(initial=np.inf)
-    return Accuracy(s_p100(found.ids, truth), 100 * float(accepted.mean()))
+    reference.extend(references, [Place(i, "", 0) for i in range(len(references))])
+    found = reference.search(queries, 1)
+    return judge(from_search(found.ids, found.distances.astype(np.float64)), truth)
 
 
 class SyntheticPlaces:
