@@ -11,7 +11,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
+from floppynet_vpr.detection import (
+    MATCHING_CHOICES,
+    SEQUENCE_CHOICES,
+    DetectorOptions,
+    VerificationOptions,
+)
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import BACKENDS
 
@@ -235,8 +240,8 @@ SETTINGS: tuple[Setting, ...] = (
         DetectorOptions.threshold,
         "Largest descriptor distance of a loop closure; 0 sets itself. Smaller: fewer false "
         "closures; larger: more closures found. It sets itself to what calibrate found if the map "
-        "is calibrated, else, for single images, by how near places of the map come that only look "
-        "alike; sequences need no threshold.",
+        "is calibrated, else, with rigid matching of single images, by how near places of the map "
+        "come that only look alike. Sequences and tolerant matching need no threshold.",
         0.0,
         2.0,
         live=True,
@@ -245,27 +250,37 @@ SETTINGS: tuple[Setting, ...] = (
         "confidence",
         DetectorOptions.confidence,
         "Smallest score of a loop closure; 0 sets itself. It sets itself to what calibrate found, "
-        "else to 0.9 for sequences, and to nothing for single images.",
+        "else to 0.7 for sequences (0.9 for places added during this drive), and to nothing for "
+        "single images.",
         0.0,
         1.0,
         live=True,
     ),
     Setting(
+        "matching",
+        DetectorOptions.matching,
+        "How images are compared: tolerant with shifts, less what all images of their drive share; "
+        "rigid as the FloppyNet paper does. Tolerant recognises from another lane, by night and in "
+        "winter.",
+        choices=MATCHING_CHOICES,
+        live=True,
+    ),
+    Setting(
         "sequence",
         DetectorOptions.sequence,
-        "none compares single images; filter (a Bayes filter) and line (a search for straight "
-        "lines through the map) follow the camera from place to place. These find far more "
-        "closures, and far fewer false ones. The map's places must be in the order of a drive; "
-        "speed and direction may differ, from half to three places of the map while the view "
-        "changes as much as between two of them.",
+        "How images follow each other: none compares single ones; filter (a Bayes filter) and line "
+        "(a search for straight lines) follow the camera through the map; auto is filter where the "
+        "map is in the order of a drive, else none. Following finds far more closures, and far "
+        "fewer false ones. Speed and direction may differ, from half to three places of the map "
+        "while the view changes as much as between two of them.",
         choices=SEQUENCE_CHOICES,
         live=True,
     ),
     Setting(
         "subtract_mean",
         DetectorOptions.subtract_mean,
-        "Compare images less what all images of their drive share, such as season or light. It "
-        "pays where these differ much from the map's.",
+        "With rigid matching, compare images less what all images of their drive share, such as "
+        "season or light. Tolerant matching always does.",
         live=True,
     ),
     Setting(

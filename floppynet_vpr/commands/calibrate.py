@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions
+    from floppynet_vpr.detection import DetectorOptions
+    from floppynet_vpr.detection.options import RIGID_MATCHING, SEQUENCES, SINGLE
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import ReferenceMap
 
@@ -114,9 +114,13 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         frames = _describe(arguments, reference)
         truth = _truth(arguments, [frame.name for frame in frames], reference)
         print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
-        for sequence, subtract_mean in product(SEQUENCE_CHOICES, (False, True)):
-            options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
-            _learn(reference, options, frames, truth, arguments.precision)
+        for sequence in (SINGLE, *SEQUENCES):
+            for options in (
+                DetectorOptions(sequence=sequence),
+                DetectorOptions(matching=RIGID_MATCHING, sequence=sequence),
+                DetectorOptions(matching=RIGID_MATCHING, sequence=sequence, subtract_mean=True),
+            ):
+                _learn(reference, options, frames, truth, arguments.precision)
         if not reference.calibrations:
             raise VprError(f"nothing was learned, {arguments.map} stays as it is")
         reference.save(output)
@@ -172,15 +176,15 @@ def _learn(
     """Match all frames in one way, keep what is learned with the map, and say what it is."""
     from floppynet_vpr.detection import LoopClosureDetector
     from floppynet_vpr.detection.calibrating import calibrate
-    from floppynet_vpr.detection.options import SINGLE
 
     detector = LoopClosureDetector(reference, options)
     found = [detector.detect(frame.descriptor, frame.stamp_ns) for frame in frames]
     measures = np.array([detection.measure for detection in found])
-    best = [detection.candidates[0].place.id for detection in found]
+    best = [detection.candidates[0].index for detection in found]
     right = truth[np.arange(len(found)), best]
+    options = detector.in_force
     print(f"\n{options.mode}: best match right for {right.sum()} of {len(right)}")
-    larger_is_better = options.sequence != SINGLE
+    larger_is_better = options.measure != "distance"
     try:
         learned = calibrate(
             options.mode, measures, right, precision, larger_is_better=larger_is_better
@@ -189,7 +193,7 @@ def _learn(
         print(f"  not calibrated: {error}")
         return
     reference.calibrations[options.mode] = learned
-    sign = "belief >=" if larger_is_better else "distance <="
+    sign = f"{options.measure} {'>=' if larger_is_better else '<='}"
     there = int(truth.any(1).sum())
     print(
         f"  {sign} {learned.limit:.4f}: {learned.right} of {learned.accepted} detections right, "

@@ -91,8 +91,7 @@ def _describe(arguments: argparse.Namespace) -> int:
             f"calibrated   {mode}: limit {known.limit:.4f}, {known.right} of {known.accepted} "
             f"detections right among {known.queries} labelled queries"
         )
-    # From signs alone the distance of two places cannot be told well enough.
-    if len(places) > 1 and reference.storage != "binary":
+    if len(places) > 1:
         low, middle, high = np.percentile(_steps(reference), (10, 50, 90))
         print(
             f"steps        distance from one place to the next: median {middle:.3f}, "
@@ -102,8 +101,8 @@ def _describe(arguments: argparse.Namespace) -> int:
     if arguments.places:
         for place in places:
             print(
-                f"{place.id:>7} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  "
-                f"{place.session}  {place.pose or ''}"
+                f"{place.id:>19} {place.stamp_ns / 1e9:>17.3f} s  {place.name}  "
+                f"{place.session.name}  {place.pose or ''}"
             )
     if plot is not None:
         from floppynet_vpr.evaluation.map_picture import draw_map
@@ -125,9 +124,13 @@ def _print_extras(reference: ReferenceMap) -> None:
             f"features     up to {reference.features} a place, "
             f"{row_bytes(reference.features):,} bytes, for verification"
         )
-    for first, last in spans(reference.borders, len(reference)):
-        if first < last and reference.places[first].session:
-            print(f"session      {reference.places[first].session}: places {first} to {last - 1}")
+    for session, (first, last) in zip(
+        reference.sessions, spans(reference.borders, len(reference)), strict=False
+    ):
+        facts = [session.name or "without a name", f"{last - first} places"]
+        facts += [f"by {session.robot}"] if session.robot else []
+        facts += [f"poses in {session.frame}"] if session.frame else []
+        print(f"session      {', '.join(facts)}; ids {reference.places[first].id} on")
 
 
 def _print_aliasing(reference: ReferenceMap) -> Aliasing:
@@ -163,12 +166,12 @@ def _print_aliasing(reference: ReferenceMap) -> Aliasing:
 
 
 def _steps(reference: ReferenceMap) -> list[float]:
-    """Distances from each place to the next, in pieces: a map may be larger than memory allows."""
-    steps: list[float] = []
-    for first in range(0, len(reference) - 1, _PIECE):
-        descriptors = reference.descriptors(first, first + _PIECE + 1)
-        steps += np.linalg.norm(np.diff(descriptors, axis=0), axis=1).tolist()
-    return steps
+    """Distances from some places, spread over the map, to the next."""
+    from floppynet_vpr.detection.background import Background
+
+    background = Background(reference)
+    some = np.unique(np.linspace(0, len(reference) - 1, min(len(reference), _PIECE)).astype(int))
+    return [background.step_after(place) for place in some.tolist()]
 
 
 if __name__ == "__main__":

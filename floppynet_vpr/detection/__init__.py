@@ -4,10 +4,11 @@
 
 from floppynet_vpr.detection.detector import Candidate, Detection, LoopClosureDetector
 from floppynet_vpr.detection.limits import Limits
-from floppynet_vpr.detection.options import SEQUENCE_CHOICES, DetectorOptions
+from floppynet_vpr.detection.options import MATCHING_CHOICES, SEQUENCE_CHOICES, DetectorOptions
 from floppynet_vpr.detection.verification import VerificationOptions, Verifier
 
 __all__ = [
+    "MATCHING_CHOICES",
     "SEQUENCE_CHOICES",
     "Candidate",
     "Detection",

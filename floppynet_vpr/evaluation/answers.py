@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DISTANCE, BELIEF, SCORE = "distance", "belief", "score"
+DISTANCE, DISTINCTNESS, BELIEF, SCORE = "distance", "distinctness", "belief", "score"
 
 
 @dataclass(frozen=True)

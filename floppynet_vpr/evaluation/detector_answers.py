@@ -24,7 +24,6 @@ from floppynet_vpr.detection import (
 )
 from floppynet_vpr.detection.options import SINGLE
 from floppynet_vpr.evaluation.answers import (
-    BELIEF,
     DISTANCE,
     Answer,
     Answers,
@@ -113,14 +112,15 @@ def detect(
         if verifier is not None and image is not None:
             detection = verifier.verify(image.rgb, detection, known)
         took.append(time.perf_counter() - begun)
-        answers.append(_answer(detection, reference_of, setup.ordered))
+        answers.append(_answer(detection, reference_of, detector.in_force.measure))
         if pair.loop and gate.passes(descriptor, stamp_ns):
             local = None if image is None else extract_features(image.rgb, setup.features)
             place = known.add(descriptor, name, stamp_ns, features=local)
             reference_of[place.id] = number
     milliseconds = 1e3 * float(np.median(took)) if took else 0.0
-    ranked_by = BELIEF if setup.ordered else DISTANCE
-    return DetectorRun(from_detector(answers, ranked_by), known.bytes_per_place, milliseconds)
+    return DetectorRun(
+        from_detector(answers, detector.in_force.measure), known.bytes_per_place, milliseconds
+    )
 
 
 def _described(
@@ -136,14 +136,14 @@ def _described(
         yield DescribedFrame(*frame, extract_features(image.rgb, features))
 
 
-def _answer(detection: Detection, reference_of: dict[int, int], ordered: bool) -> Answer:
+def _answer(detection: Detection, reference_of: dict[int, int], measure: str) -> Answer:
     candidates = detection.candidates
     matches = tuple(
         Match(reference_of[known.place.id], known.distance, known.score) for known in candidates
     )
     # What geometry refused is not accepted, however near or believed.
     refused = not candidates or (candidates[0].inliers >= 0 and not candidates[0].verified)
-    sureness = detection.measure if ordered else -detection.measure
+    sureness = -detection.measure if measure == DISTANCE else detection.measure
     return Answer(
         matches,
         -float("inf") if refused else float(sureness),

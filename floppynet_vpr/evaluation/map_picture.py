@@ -85,9 +85,9 @@ def _draw_matrix(
         axes.axhline(border - 0.5, color=_BORDER, linewidth=1.2)
         axes.axvline(border - 0.5, color=_BORDER, linewidth=1.2)
     ticks = [
-        ((first + last) / 2, text.shown(reference.places[first].session))
+        ((first + last) / 2, text.shown(reference.places[first].session.name))
         for first, last in spans(reference.borders, count)
-        if reference.places[first].session
+        if reference.places[first].session.name
     ]
     for at, name in ticks:
         axes.text(count * 1.005, at, name, rotation=90, va="center", fontsize=9)
@@ -127,7 +127,7 @@ def _draw_steps(axes: Axes, background: Background, reference: ReferenceMap) -> 
 def _draw_way(axes: Axes, reference: ReferenceMap, pairs: tuple[AliasedPair, ...]) -> None:
     for first, last in spans(reference.borders, len(reference)):
         poses = [place.pose for place in reference.places[first:last] if place.pose is not None]
-        label = text.shown(reference.places[first].session) or None
+        label = text.shown(reference.places[first].session.name) or None
         axes.plot([p.x for p in poses], [p.y for p in poses], ".-", linewidth=0.8, label=label)
     for pair in pairs:
         ends = [reference.places[place].pose for place in (pair.first, pair.second)]

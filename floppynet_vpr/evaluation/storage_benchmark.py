@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.evaluation.answers import from_search
 from floppynet_vpr.evaluation.judgement import Judgement, judge
 from floppynet_vpr.extraction.threads import set_threads
-from floppynet_vpr.mapping import Place, ReferenceMap
+from floppynet_vpr.mapping import ReferenceMap
 
 Descriptors = NDArray[np.float32]
 
@@ -65,9 +65,9 @@ def accuracy(
 ) -> Judgement:
     """Judge the search for all queries in a map of the references, kept as `storage`."""
     reference = ReferenceMap("", "", storage)
-    reference.extend(references, [Place(i, "", 0) for i in range(len(references))])
+    reference.extend(references, [""] * len(references))
     found = reference.search(queries, 1)
-    return judge(from_search(found.ids, found.distances.astype(np.float64)), truth)
+    return judge(from_search(found.indices, found.distances.astype(np.float64)), truth)
 
 
 class SyntheticPlaces:
@@ -147,7 +147,7 @@ def grow(
     # Libraries, tables and working buffers are there before memory is looked at.
     warm = next(places.blocks(_BLOCK))
     small = ReferenceMap("", "", storage)
-    small.extend(warm, [Place(i, "", 0) for i in range(len(warm))])
+    small.extend(warm, [""] * len(warm))
     small.search(warm, _FOUND)
     del small
     reference = ReferenceMap("", "", storage)
@@ -157,8 +157,7 @@ def grow(
     for block in places.blocks(left[-1].places):
         while len(block):
             part = block[: left[0].places - len(reference)]
-            first = len(reference)
-            reference.extend(part, [Place(first + i, "", 0) for i in range(len(part))])
+            reference.extend(part, [""] * len(part))
             progress(len(part))
             block = block[len(part) :]
             if len(reference) == left[0].places:
@@ -175,7 +174,7 @@ def _searched(reference: ReferenceMap, revisits: Revisits, rss_before: float) ->
         found = reference.search(query, _FOUND)
         wall.append(1000 * (time.perf_counter() - start))
         cpu.append(1000 * (time.thread_time() - start_cpu))
-        right += int(found.ids[0, 0] == nearest)
+        right += int(found.indices[0, 0] == nearest)
     return Growth(
         places=revisits.places,
         median_ms=float(np.median(wall)),

@@ -159,13 +159,14 @@ class ReferenceMap:
         name: str = "",
         robot: str = "",
         frame: str = "",
-        same_frame_as: Session | None = None,
+        fixed: bool = False,
     ) -> None:
         """Let the places that are added from now on be of a new session.
 
-        Its poses are in the frame named `frame`: that of another session, or one of its own.
+        Its poses are in the frame named `frame`. Where that is `fixed`, all frames of that name
+        are one; else, as with odometry, which starts anew, it is a frame of its own.
         """
-        frame_uid = same_frame_as.frame_uid if same_frame_as is not None else 0
+        frame_uid = session_uid("frame", frame) if fixed and frame else 0
         self._next = Session(0, name, robot, 0, frame, frame_uid)
 
     def add(

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.mapping.cells import SIDE
 
+CELL_SHARE = 32 / 227
+"""Share of the image's width and height that a cell takes."""
+
 STEP_COST = 1.05
 """What a step of shift multiplies 1 - cosine by."""
 

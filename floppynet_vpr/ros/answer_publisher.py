@@ -28,6 +28,7 @@ class AnswerPublisher:
         """Offer the topics; nothing is published on them before the node is active."""
         self._node = node
         self._poses = poses
+        self._map = map_in_use
         self._answers: Any = self._offer(LoopClosure, "~/loop_closure")
         self._matched_poses: Any = self._offer(PoseStamped, "~/matched_pose")
         self._stories: Any = self._offer(String, "~/story")
@@ -50,10 +51,9 @@ class AnswerPublisher:
             return
         place = result.detection.candidates[0].place
         if place.pose is not None:
-            self._matched_poses.publish(
-                matched_pose_message(header.stamp, self._poses.frame, place.pose)
-            )
-            if result.pose is not None:
+            frame = self._map.frame_of(place, self._poses.frame)
+            self._matched_poses.publish(matched_pose_message(header.stamp, frame, place.pose))
+            if result.pose is not None and frame == self._poses.frame:
                 self._markers.loop_closure(result.pose, place.pose)
 
     def publish_markers(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from floppynet_vpr.detection import Detection, DetectorOptions, Limits
 from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, NOT_KNOWN_YET, UNKNOWN
+from floppynet_vpr.detection.options import RIGID_MATCHING
 from floppynet_vpr.mapping import Place
 
 _ORIGINS = {
@@ -32,7 +33,9 @@ def story(detection: Detection, added: Place | None = None) -> str:
 
 def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[str, str]:
     """How loop closures are detected, and the last answer, by name; `last` None: none yet."""
-    facts = {"sequence": options.sequence, "mean subtracted": str(options.subtract_mean)}
+    facts = {"matching": options.matching, "sequence": options.sequence}
+    if options.matching == RIGID_MATCHING:
+        facts["mean subtracted"] = str(options.subtract_mean)
     if last is not None:
         facts["detected if"] = _conditions(last.limits)
         facts["last answer"] = "loop closure" if last.detected else last.reason
@@ -44,5 +47,6 @@ def _conditions(limits: Limits) -> str:
         return f"never: {NOT_KNOWN_YET}"
     told = [f"distance <= {limits.distance:.3f}"]
     told += [f"belief >= {limits.belief:.3f}"] if limits.belief else []
+    told += [f"distinctness >= {limits.distinctness:.2f}"] if limits.distinctness else []
     told += [f"score >= {limits.score:.3f}"] if limits.score else []
     return f"{', '.join(told)} ({_ORIGINS[limits.origin]})"

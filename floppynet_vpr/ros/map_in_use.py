@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,16 @@ from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
 from floppynet_vpr.mapping.keyframes import metres_between
 from floppynet_vpr.mapping.map_file import MapContent, write_map
+from floppynet_vpr.mapping.places import session_uid
 from floppynet_vpr.network.weights import NetworkWeights
+
+
+@dataclass(frozen=True)
+class PoseFrame:
+    """The frame that poses are in; `fixed`: poses of other days are in the same frame."""
+
+    name: str
+    fixed: bool
 
 
 class MapInUse:
@@ -32,14 +42,17 @@ class MapInUse:
         weights: NetworkWeights,
         options: Callable[[], DetectorOptions],
         features: int = 0,
+        robot: str = "",
     ) -> None:
         """Start with an empty map for `weights`; `options` gives those of a new detector.
 
-        New maps have room for so many local `features` of a place.
+        New maps have room for so many local `features` of a place; places are added by `robot`.
         """
         self._weights = weights
         self._options = options
         self._features = features
+        self._robot = robot
+        self._begun: tuple[ReferenceMap | None, PoseFrame | None] = None, None
         # Held for the moment in which the map changes or is looked at as a whole.
         self._lock = threading.Lock()
         self._version = 0
@@ -91,22 +104,51 @@ class MapInUse:
         stamp_ns: int,
         pose: Pose | None,
         features: LocalFeatures | None = None,
+        frame: PoseFrame | None = None,
     ) -> Place | None:
         """Add a place to the map that `detector` answered from, or not if it was replaced since."""
         with self._lock:
             if detector is not self.detector:
                 return None
             self._version += 1
+            self._begin_session(detector.reference, frame if pose is not None else None)
             return detector.reference.add(descriptor, name, stamp_ns, pose, features=features)
 
+    def _begin_session(self, reference: ReferenceMap, frame: PoseFrame | None) -> None:
+        """Begin a session with the first place of this drive, and where its poses begin."""
+        begun, former = self._begun
+        if begun is reference and (frame is None or frame == former):
+            return
+        named = frame or PoseFrame("", fixed=False)
+        reference.begin_session(robot=self._robot, frame=named.name, fixed=named.fixed)
+        self._begun = reference, frame
+
+    def frame_of(self, place: Place, now: str) -> str:
+        """Name the frame of a place's pose, `now` being that of today's poses.
+
+        A frame that is not today's, though it may have its name (odometry that has started anew),
+        is told apart by the session: odom/monday.
+        """
+        session = place.session
+        if not session.frame:
+            return now
+        fixed = session.frame_uid == session_uid("frame", session.frame)
+        reference, _ = self._begun
+        ours = reference is not None and reference.places[-1:]
+        if fixed or (ours and ours[0].session.shares_frame(session)):
+            return session.frame
+        return f"{session.frame}/{session.name or format(session.uid, 'x')}"
+
     def forget_ids(self, first: int, end: int) -> int:
-        """Forget the places `first` to before `end`; returns how many, raises VprError."""
-        if not 0 <= first < end <= len(self.places):
-            raise VprError(
-                f"there are no places {first} to before {end}: the map has {len(self.places)}; "
-                "give first_id and end_id, or a position and a radius above 0"
-            )
-        return self._forget(lambda places: range(first, min(end, len(places))))
+        """Forget the places with ids from `first` to before `end`; returns how many.
+
+        Raises VprError when there are none.
+        """
+        return self._forget(
+            lambda place: first <= place.id < end,
+            f"the map has no place with an id from {first} to before {end}: give first_id and "
+            "end_id, or a position and a radius above 0",
+        )
 
     def forget_around(self, position: Pose, radius: float) -> int:
         """Forget the places whose poses are within `radius` metres of a position; returns how many.
@@ -114,28 +156,28 @@ class MapInUse:
         Raises VprError when there are none.
         """
         return self._forget(
-            lambda places: [
-                place.id
-                for place in places
-                if place.pose is not None and metres_between(place.pose, position) <= radius
-            ]
+            lambda place: place.pose is not None and metres_between(place.pose, position) <= radius,
+            "no place of the map has a pose within that radius",
         )
 
-    def _forget(self, choose: Callable[[Sequence[Place]], Iterable[int]]) -> int:
+    def _forget(self, goes: Callable[[Place], bool], none: str) -> int:
         # All under the lock, for a place that is added meanwhile must not be lost. Frames go on
         # being answered from the old map as long as they add none.
         with self._lock:
             detector = self.detector
             reference = detector.reference
-            forgotten = set(choose(reference.places))
+            kept = [index for index, place in enumerate(reference.places) if not goes(place)]
+            forgotten = len(reference) - len(kept)
             if not forgotten:
-                raise VprError("no place of the map has a pose within that radius")
-            kept = [place.id for place in reference.places if place.id not in forgotten]
-            known = sum(place < detector.known for place in kept)
-            self.detector = LoopClosureDetector(reference.select(kept), self._options(), known)
+                raise VprError(none)
+            known = sum(index < detector.known for index in kept)
+            selected = reference.select(kept)
+            self.detector = LoopClosureDetector(selected, self._options(), known)
+            if self._begun[0] is reference:
+                self._begun = selected, self._begun[1]
             self._replaced += 1
             self._version += 1
-            return len(forgotten)
+            return forgotten
 
     def _new_map(self) -> ReferenceMap:
         return ReferenceMap.for_weights(self._weights, features=self._features)

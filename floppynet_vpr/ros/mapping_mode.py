@@ -17,7 +17,7 @@ from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.parameters import LOCALIZATION
-from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr.ros.parameters import NodeParameters
 
@@ -75,11 +75,12 @@ class MappingMode:
         name: str,
         stamp_ns: int,
         pose: Pose | None,
+        frame: PoseFrame,
         lost: bool,
     ) -> Place | None:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
-        `lost`: a pose was wanted, and the source gave none.
+        `frame` is that of the pose. `lost`: a pose was wanted, and the source gave none.
         """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
@@ -89,7 +90,7 @@ class MappingMode:
             return None
         count = detector.reference.features
         features = extract_features(rgb, count) if count else None
-        place = self._map.add(detector, descriptor, name, stamp_ns, pose, features)
+        place = self._map.add(detector, descriptor, name, stamp_ns, pose, features, frame)
         self.added += place is not None
         return place
 

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.mapping import Pose as MapPose
+from floppynet_vpr.mapping.shifts import CELL_SHARE
 from floppynet_vpr.stamps import SECOND_NS
 from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
@@ -43,7 +44,10 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
         stamp=Time(sec=seconds, nanosec=nanoseconds),
         distance=candidate.distance,
         score=candidate.score,
-        session=shown(place.session),
+        session=shown(place.session.name),
+        frame=shown(place.session.frame),
+        shift_right=candidate.shift[0] * CELL_SHARE,
+        shift_down=candidate.shift[1] * CELL_SHARE,
         verified=candidate.verified,
         inliers=candidate.inliers,
         has_pose=place.pose is not None,

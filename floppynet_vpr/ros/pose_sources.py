@@ -70,6 +70,11 @@ class PoseSource(ABC):
         return self._frame or DEFAULT_FRAME
 
     @property
+    def fixed(self) -> bool:
+        """Whether the frame is the same on every day: not that of odometry, which starts anew."""
+        return not self.frame.rpartition("/")[2].startswith("odom")
+
+    @property
     def age(self) -> float | None:
         """Seconds since the last usable pose came, None before the first."""
         return None if self._latest is None else time.monotonic() - self._latest

@@ -22,7 +22,7 @@ from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import image_topic
-from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
@@ -83,7 +83,8 @@ class Recognition:
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, lost)
+            frame = PoseFrame(self.poses.frame, self.poses.fixed)
+            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, frame, lost)
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
         return Recognised(detection, pose, added, times)
 
@@ -103,7 +104,8 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     weights = extractor.weights
     log.info(f"{weights.spec.title} {weights.fingerprint[:12]}, {extractor.description}")
     features = DEFAULT_FEATURES if settings["verify"] else 0
-    map_in_use = MapInUse(weights, lambda: settings.detector_options, features)
+    robot = node.get_namespace().strip("/")
+    map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
     if mapping is not None:
         made.callback(mapping.close)
