@@ -14,7 +14,7 @@ from synthetic_drives import WAYS, Descriptors, street, unit
 from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.background import Background, Needs
 from floppynet_vpr.detection.recent import RecentPlaces
-from floppynet_vpr.mapping import Calibration, Place, ReferenceMap
+from floppynet_vpr.mapping import Calibration, Place, ReferenceMap, Session
 from floppynet_vpr.mapping.reference_map import COMPARED
 
 SECOND = 1_000_000_000
@@ -29,7 +29,8 @@ def seen_again(rows: Descriptors, change: float, seed: int = 1) -> Descriptors:
 
 def map_of(rows: Descriptors, storage: str = "float32") -> ReferenceMap:
     reference = ReferenceMap("floppynet", "ab" * 32, storage)
-    reference.extend(rows, [Place(i, f"place {i}", i * SECOND // 10) for i in range(len(rows))])
+    stamps_ns = [i * SECOND // 10 for i in range(len(rows))]
+    reference.extend(rows, [f"place {i}" for i in range(len(rows))], stamps_ns)
     return reference
 
 
@@ -38,7 +39,7 @@ def run(detector: LoopClosureDetector, queries: Descriptors) -> list[Detection]:
 
 
 def best(detections: list[Detection]) -> list[int]:
-    return [detection.candidates[0].place.id for detection in detections]
+    return [detection.candidates[0].index for detection in detections]
 
 
 def test_an_empty_map_gives_no_candidate_and_says_so() -> None:
@@ -52,12 +53,12 @@ def test_an_empty_map_gives_no_candidate_and_says_so() -> None:
 
 
 def test_single_images_are_answered_by_the_nearest_places_and_their_distances() -> None:
-    reference = map_of(street(50), "pq")
+    reference = map_of(street(50), "binary")
     detector = LoopClosureDetector(reference, DetectorOptions(threshold=0.5, top_k=3))
     for query in seen_again(street(50), 0.6)[::7]:
         found = reference.search(query, 3)
         detection = detector.detect(query)
-        assert [c.place.id for c in detection.candidates] == found.ids[0].tolist()
+        assert [c.index for c in detection.candidates] == found.indices[0].tolist()
         assert [c.distance for c in detection.candidates] == found.distances[0].tolist()
         assert detection.detected == (found.distances[0, 0] <= 0.5)
         assert detection.detected or "above 0.500" in detection.reason
@@ -68,7 +69,7 @@ def test_single_images_are_answered_by_the_nearest_places_and_their_distances() 
 def test_a_sequence_is_recognised_where_single_images_are_not(sequence: str, places: int) -> None:
     rows = street(places)
     queries = seen_again(rows[100:160], 1.6)
-    reference = map_of(rows, "float32" if places <= COMPARED else "pq")
+    reference = map_of(rows, "float32" if places <= COMPARED else "binary")
     single = best(run(LoopClosureDetector(reference), queries))
     options = DetectorOptions(sequence=sequence)
     followed = run(LoopClosureDetector(reference, options), queries)
@@ -101,7 +102,7 @@ def test_what_all_images_of_a_drive_share_can_be_subtracted() -> None:
     truth = np.arange(120)
     right, right_without = (np.mean(np.array(best(d)) == truth) for d in (plain, without))
     assert right + 0.1 < right_without
-    distances = {c.place.id: c.distance for c in without[50].candidates}
+    distances = {c.index: c.distance for c in without[50].candidates}
     exact = np.linalg.norm(rows - queries[50], axis=1)
     assert all(distances[i] == pytest.approx(exact[i], abs=1e-5) for i in range(120))
 
@@ -127,7 +128,7 @@ def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None
 
 
 @pytest.mark.parametrize("sequence", ["none", "filter", "line"])
-@pytest.mark.parametrize("storage", ["float32", "float16", "pq"])
+@pytest.mark.parametrize("storage", ["float32", "binary"])
 def test_a_map_too_small_for_a_limit_says_so_and_detects_nothing_in_any_storage(
     sequence: str, storage: str
 ) -> None:
@@ -222,13 +223,14 @@ def test_places_just_added_are_not_matched() -> None:
     detector = LoopClosureDetector(reference, options)
     for index, row in enumerate(street(60)):
         detection = detector.detect(row, index * SECOND // 10)
-        ids = [candidate.place.id for candidate in detection.candidates]
+        ids = [candidate.index for candidate in detection.candidates]
         assert max(ids, default=-1) == (index - 20 if index >= 20 else -1)
         reference.add(row, "", index * SECOND // 10)
 
 
 def test_recent_is_what_was_added_few_images_or_seconds_ago() -> None:
-    places = [Place(i, "", stamp * SECOND) for i, stamp in enumerate((0, 1, 50, 51, 0))]
+    session = Session(1)
+    places = [Place(i, "", stamp * SECOND, session) for i, stamp in enumerate((0, 1, 50, 51, 0))]
     recent = RecentPlaces(2)
     assert recent.eligible(places[:2], 0, 3, 5.0) == 2
     assert recent.eligible(places[:3], 50 * SECOND, 3, 5.0) == 2
@@ -248,7 +250,7 @@ def test_a_lap_is_closed_while_the_map_grows() -> None:
     for index, row in enumerate(np.concatenate([lap, seen_again(lap, 1.0)])):
         detection = detector.detect(row, index * SECOND)
         if detection.detected:
-            closures.append((index, detection.candidates[0].place.id))
+            closures.append((index, detection.candidates[0].index))
         reference.add(row, "", index * SECOND)
     assert len(closures) > 50
     assert all(abs(index - place - 80) <= 2 for index, place in closures)
@@ -263,7 +265,7 @@ def test_a_bag_in_a_loop_is_followed_though_its_stamps_jump_back(sequence: str) 
     last = []
     for row, stamp in [(row, index * SECOND) for _ in range(3) for index, row in enumerate(lap)]:
         detection = detector.detect(row, stamp)
-        last.append(detection.candidates[0].place.id % 40 if detection.candidates else None)
+        last.append(detection.candidates[0].index % 40 if detection.candidates else None)
         reference.add(row, "", stamp)
     right = [best == index for index, best in enumerate(last[-40:])]
     assert sum(right) >= 35

@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr evaluate --query lap_2/ --reference lap_1/ --tolerance 2 "
         "-o results\n"
         "  ros2 run floppynet_vpr evaluate --dataset gardens_point --root datasets/ \\\n"
-        "      --sequence filter -o results\n"
+        "      --matching rigid --sequence none -o results\n"
         "  ros2 run floppynet_vpr evaluate --dataset gardens_point,nordland --root datasets/ \\\n"
         "      --network floppynet,binarynet --weights weights/ --layer pool5,conv5 --paper "
         "-o results\n"
@@ -184,7 +184,7 @@ def _sample(arguments: argparse.Namespace, setup: DetectorSetup) -> Sample | Non
         count = 0 if ordered else PAPER_QUERIES
     elif count and setup.ordered:
         raise VprError(
-            f"--queries {count} would tear holes into the sequence: leave it out with --sequence"
+            f"--queries {count} would tear holes into the sequence: it is for --sequence none"
         )
     return Sample(count, arguments.seed) if count else None
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from floppynet_vpr.commands.common import at_least
 from floppynet_vpr.datasets.traverse_pairs import ALL
-from floppynet_vpr.detection import SEQUENCE_CHOICES, DetectorOptions, VerificationOptions
+from floppynet_vpr.detection import DetectorOptions, VerificationOptions
+from floppynet_vpr.detection.options import RIGID_MATCHING, SINGLE
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
 from floppynet_vpr.evaluation.results import EXACT
@@ -18,6 +19,7 @@ from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
+from floppynet_vpr.parameters import SETTINGS, Setting, Value
 
 PAPER_QUERIES = 200
 """How many queries the paper draws."""
@@ -142,8 +144,18 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 _TOP_K = 25
 """Candidates asked for, so that recall@20 can be told. To verify so many would take too long."""
 
-_KEYFRAME_DISTANCE = 0.3
-_CHOICES = {"sequence": SEQUENCE_CHOICES}
+_PAPER: dict[str, str] = {"matching": RIGID_MATCHING, "sequence": SINGLE}
+"""What the paper's tables are made with: parameters and their values."""
+
+_PARAMETERS = (
+    *(option.name for option in fields(DetectorOptions)),
+    "verify",
+    "verify_budget",
+    "least_inliers",
+    "keyframe_distance",
+    "keyframe_seconds",
+)
+"""The node's parameters that bear on its answers."""
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
@@ -164,43 +176,32 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         help=f"how the map keeps places (build_map's default is {DEFAULT_STORAGE}); exact loses "
         "nothing",
     )
-    verification = VerificationOptions()
-    parameters: dict[str, Any] = {
-        **asdict(DetectorOptions()),
-        "verify": False,
-        "verify_budget": verification.budget_ms,
-        "least_inliers": verification.least_inliers,
-        "keyframe_distance": _KEYFRAME_DISTANCE,
-        "keyframe_seconds": 0.0,
-    }
-    for name, default in parameters.items():
-        names = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-        told = f"as the node's {name}"
-        if name == "top_k":
-            told += f" (default: {_TOP_K}; with --verify the node's {default})"
-            default = None
-        if isinstance(default, bool):
-            group.add_argument(
-                *names,
-                type=_yes_or_no,
-                nargs="?",
-                const=True,
-                default=default,
-                metavar="BOOL",
-                help=told,
-            )
-        elif isinstance(default, str):
-            group.add_argument(*names, choices=_CHOICES[name], default=default, help=told)
-        else:
-            kind = at_least(0, int if default is None else type(default))
-            group.add_argument(*names, type=kind, default=default, metavar="N", help=told)
+    for setting in (setting for setting in SETTINGS if setting.name in _PARAMETERS):
+        _add_parameter(group, setting)
 
 
-def _yes_or_no(text: str) -> bool:
-    """An argument type: true or false, as ROS parameters are written."""
-    if text.casefold() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
-    return text.casefold() == "true"
+def _add_parameter(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    """Add an option of a parameter's name, which may be written with hyphens."""
+    default: Value | None = setting.default
+    told = setting.summary
+    # What a default depends on is known only when all options are read: see `detector_setup`.
+    if setting.name == "top_k":
+        told += f" (default: {_TOP_K}; with --verify {default})"
+        default = None
+    elif setting.name in _PAPER:
+        told += f" (default: {default}; with --paper {_PAPER[setting.name]})"
+        default = None
+    switch = isinstance(setting.default, bool)
+    group.add_argument(
+        *dict.fromkeys((f"--{setting.name.replace('_', '-')}", f"--{setting.name}")),
+        type=setting.read,
+        choices=setting.choices or None,
+        nargs="?" if switch else None,
+        const=True if switch else None,
+        default=default,
+        metavar=None if setting.choices else "BOOL" if switch else "N",
+        help=told,
+    )
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
@@ -232,20 +233,23 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--paper",
         action="store_true",
-        help="also print Tables II to VI beside the paper's figures",
+        help="also print Tables II to VI beside the paper's figures, and compare images as the "
+        "paper does: --matching rigid --sequence none, where nothing else is said",
     )
 
 
 def detector_setup(arguments: argparse.Namespace) -> DetectorSetup:
     """What the command line sets the detector to."""
     given = {option.name: getattr(arguments, option.name) for option in fields(DetectorOptions)}
-    if given["top_k"] is None:
-        given["top_k"] = DetectorOptions().top_k if arguments.verify else _TOP_K
+    defaults: dict[str, Any] = _PAPER if arguments.paper else {}
+    if not arguments.verify:
+        defaults = {"top_k": _TOP_K, **defaults}
+    chosen = {name: value for name, value in given.items() if value is not None}
     verification = VerificationOptions(
         least_inliers=arguments.least_inliers, budget_ms=arguments.verify_budget
     )
     return DetectorSetup(
-        DetectorOptions(**given),
+        DetectorOptions(**{**defaults, **chosen}),
         verification if arguments.verify else None,
         arguments.storage,
         KeyframeLimits(arguments.keyframe_distance, arguments.keyframe_seconds),

@@ -346,21 +346,23 @@ _KINDS = ("<u4", "<i8", "<f8")
 
 def _layout(facts: _Facts, storage: str, sessions: int, places: int) -> list[tuple[str, int, int]]:
     """The tables of the file in their order, checked against what they have to be."""
-    layout = [tuple(one) for one in facts.many("tables", list)]
-    expected = [
+    given = [tuple(one) for one in facts.many("tables", list)]
+    layout = [
         (_MEANS, 4 * DESCRIPTOR_SIZE, sessions),
         *((name, size, places) for name, size in _PLACE_TABLES.items()),
         *((name, size, places) for name, size in STORAGES[storage].tables.items()),
     ]
-    more = layout[len(expected) :]
+    more = given[len(layout) :]
     # An empty table has no row to tell its size by.
-    expected = [(name, size if rows else 0, rows) for name, size, rows in expected]
-    if layout[: len(expected)] != expected or len(more) > 1:
+    expected = [(name, size if rows else 0, rows) for name, size, rows in layout]
+    if given[: len(layout)] != expected or len(more) > 1:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
         if name != FEATURES or rows != places or (rows and not _are_features(size)):
             raise ValueError("its tables do not fit")
-    return layout if places else expected
+        if rows:
+            layout.append((FEATURES, size, places))
+    return layout
 
 
 def _are_features(row_bytes: Any) -> bool:

@@ -93,6 +93,7 @@ class ReferenceMap:
         self._index: dict[int, int] = {}
         self._means = SessionMeans()
         self._next: Session | None = None
+        self._current: Session | None = None
         self._numbers: dict[int, int] = {}
 
     @classmethod
@@ -230,13 +231,16 @@ class ReferenceMap:
 
     def _session(self, name: str, stamp_ns: int, code: NDArray[np.uint8]) -> Session:
         """The session that a new place belongs to; it begins with its first place."""
-        if self._next is None and self._places:
-            return self._places[-1].session
+        if self._next is None and self._current is not None:
+            return self._current
         begun = self._next or Session(0)
         facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes()
         uid = session_uid(self.fingerprint, len(self._numbers), *facts)
         self._next = None
-        return replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
+        self._current = replace(
+            begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid
+        )
+        return self._current
 
     def _add_rows(self, rows: dict[str, NDArray[np.uint8]]) -> None:
         for name, table in self._tables.items():
@@ -339,7 +343,7 @@ class ReferenceMap:
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
         selected = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
         selected.adopt(self, kept)
-        selected._next = self._next
+        selected._next, selected._current = self._next, self._current
         return selected
 
     def adopt(self, other: ReferenceMap, indices: NDArray[np.int64], session: str = "") -> None:
@@ -401,7 +405,6 @@ class ReferenceMap:
         loaded._means = SessionMeans.of_content(content.sessions)
         loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}
-        loaded._next = Session(0)
         return loaded
 
 
