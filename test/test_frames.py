@@ -183,9 +183,3 @@ def test_a_single_image_points_to_its_folder(tmp_path: Path) -> None:
     write_images(tmp_path, ["1.png"])
     with pytest.raises(VprError, match="name the folder"):
         open_source(tmp_path / "1.png")
-
-
-def test_a_ros_1_bag_says_how_to_convert_it(tmp_path: Path) -> None:
-    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
-    with pytest.raises(VprError, match="rosbags-convert"):
-        open_source(tmp_path / "old.bag")

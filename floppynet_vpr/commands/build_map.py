@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "build_map",
         "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
-        "is a folder of images, a video file, or a rosbag2 (mcap or sqlite3, raw or compressed "
-        "images).",
+        "is a folder of images, a video file, a rosbag2 (mcap or sqlite3, raw or compressed "
+        "images), or a ROS 1 bag.",
         "  ros2 run floppynet_vpr build_map lap_1/ --output office.fvm\n"
         "  ros2 run floppynet_vpr build_map drive.mp4 --output street.fvm --every 10\n"
         "  ros2 run floppynet_vpr build_map my_bag/ --topic /front/image_raw --output home.fvm "
@@ -62,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
     frames.add_argument(
-        "--topic", help="image topic of the bag; found by itself when there is just one"
+        "--topic",
+        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
+        "is the only one",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"

@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument(
-        "--topic", help="image topic of the bag; found by itself when there is just one"
+        "--topic",
+        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
+        "is the only one",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"

@@ -19,12 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.bag_view import ROS1_SUFFIX, STORAGE_SUFFIXES, looks_like_bag
 from floppynet_vpr.datasets.bags_reading import (
     COMPRESSED,
     FIX,
     RAW,
-    STORAGE_SUFFIXES,
-    looks_like_bag,
 )
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
@@ -66,9 +65,10 @@ class WrittenBag:
     size_bytes: int
 
 
-def default_topic(encoding: str) -> str:
-    """Return /camera/image_raw, or image_transport's name for it when compressed."""
-    return "/camera/image_raw/compressed" if encoding in ("jpeg", "png") else "/camera/image_raw"
+def default_topic(encoding: str, camera: str = "/camera/image_raw") -> str:
+    """Return a camera's topic, raw or compressed, as image_transport names it for an encoding."""
+    base = camera.removesuffix("/compressed")
+    return f"{base}/compressed" if encoding in ("jpeg", "png") else base
 
 
 def write_bag(
@@ -138,7 +138,7 @@ def write_bag(
 
 
 def _check_out(out: Path, force: bool) -> None:
-    if out.suffix in STORAGE_SUFFIXES:
+    if out.suffix in (*STORAGE_SUFFIXES, ROS1_SUFFIX):
         raise VprError(f"{out} would be a folder, as every rosbag2: name it {out.with_suffix('')}")
     if not out.exists():
         return

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from a folder of image files, in the order a person would number them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,19 +45,18 @@ class ImageFolder:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self) -> Iterator[Callable[[], Frame]]:
+    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
         """Give the functions that read the frames; see `FrameSource`."""
-        for index in range(0, len(self._files), self._every):
-            yield partial(self.frame, index)
+        for index in range(0, len(self._files), self._every) if only is None else only:
+            yield partial(self._frame, index)
 
-    def frame(self, index: int) -> Frame:
-        """Read the image with this number in the folder; raises VprError if that fails."""
+    def _frame(self, index: int) -> Frame:
         file = self._files[index]
         try:
             data = file.read_bytes()
             rgb = decode_compressed(data)
         except OSError as error:
-            raise VprError(f"cannot read {file}: {error.strerror}") from error
+            raise ImageError("file", f"cannot read {file}: {error.strerror}") from error
         except ImageError as error:
             raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
         return Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)

@@ -9,7 +9,8 @@ frames and need not know where they come from.
 import math
 from pathlib import Path
 
-from floppynet_vpr.datasets.bags_reading import BagFrames, looks_like_bag
+from floppynet_vpr.datasets.bag_view import looks_like_bag
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder
 from floppynet_vpr.datasets.frames import FrameSource
 from floppynet_vpr.datasets.video import VideoFile
@@ -19,11 +20,13 @@ from floppynet_vpr.errors import VprError
 def open_source(
     path: Path, *, topic: str | None = None, rate_hz: float = 10.0, every: int = 1
 ) -> FrameSource:
-    """Open a folder of images, a video file or a rosbag2, told apart by looking.
+    """Open a folder of images, a video file or a bag of ROS 2 or ROS 1, told apart by looking.
 
     Args:
-        path: the folder, the video, the bag's folder or a storage file (.mcap, .db3) of one.
-        topic: the bag's image topic; None takes the only one there is.
+        path: the folder, the video, the ROS 1 bag (.bag), the rosbag2's folder or a storage file
+            (.mcap, .db3) of one.
+        topic: the bag's image topic, or the base topic of a compressed one; None takes the only
+            one there is.
         rate_hz: frames per second, for sources that do not say when their images were taken.
         every: take every n-th frame, the first included.
 
@@ -36,11 +39,11 @@ def open_source(
         raise VprError(f"the rate must be a positive number of frames per second, not {rate_hz}")
     path = Path(path)
     if not path.exists():
-        raise VprError(f"{path} does not exist: name a folder of images, a video or a rosbag2")
+        raise VprError(f"{path} does not exist: name a folder of images, a video or a bag")
     if looks_like_bag(path):
         return BagFrames(path, topic=topic, every=every)
     if topic is not None:
-        raise VprError(f"{path} is no rosbag2 and so has no topic {topic}: leave the topic out")
+        raise VprError(f"{path} is no bag and so has no topic {topic}: leave the topic out")
     if path.is_dir():
         return ImageFolder(path, rate_hz=rate_hz, every=every)
     return VideoFile(path, rate_hz=rate_hz, every=every)
