@@ -10,8 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from floppynet_vpr.errors import VprError
+
+if TYPE_CHECKING:
+    from floppynet_vpr.imaging.payload import ImageError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -90,37 +94,47 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
 
 
 class UnusableFrames:
-    """Counts the frames that cannot be decoded, and names the first of them."""
+    """Counts the frames that cannot be decoded or are not there, and names the first of them."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._count = 0
+        self._damaged = 0
+        self._missing = 0
 
-    def __call__(self, error: VprError) -> None:
-        """Take one in."""
+    def __call__(self, error: ImageError) -> None:
+        """Take one in, or as many as a source that ended early lacks."""
         from tqdm import tqdm
 
-        self._count += 1
-        if self._count <= _NAMED_FRAMES:
+        from floppynet_vpr.datasets.frames import FramesMissing
+
+        if isinstance(error, FramesMissing):
+            self._missing += error.frames
+            tqdm.write(f"warning: {error}", file=sys.stderr)
+            return
+        self._damaged += 1
+        if self._damaged <= _NAMED_FRAMES:
             tqdm.write(f"warning: frame skipped: {error}", file=sys.stderr)
 
     def tell(self) -> None:
         """Say how many there were, if any."""
-        if self._count:
+        told = []
+        if self._damaged:
+            told.append(f"frames skipped because they could not be used: {self._damaged}")
+        if self._missing:
+            told.append(f"frames that should be there and are not: {self._missing}")
+        if told:
             print(
-                f"warning: frames skipped because they could not be used: {self._count} (--strict "
-                "ends at the first instead)",
-                file=sys.stderr,
+                f"warning: {'; '.join(told)} (--strict ends at the first instead)", file=sys.stderr
             )
 
 
 def add_strict_option(parser: argparse._ActionsContainer) -> None:
-    """Add --strict, for commands that leave out frames that cannot be decoded."""
+    """Add --strict, for commands that leave out frames that cannot be decoded or are missing."""
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="end at the first frame that cannot be decoded; without it such frames are skipped "
-        "and counted",
+        help="end at the first frame that cannot be decoded, or where frames are missing; without "
+        "it such frames are skipped and counted",
     )
 
 

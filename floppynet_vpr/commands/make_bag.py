@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="stamp of the first image, in seconds since 1970; without it the present time, and "
         "a bag's images keep theirs",
     )
+    add_strict_option(frames)
     messages = parser.add_argument_group("messages")
     messages.add_argument(
         "--topic",
@@ -97,7 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="write sensor_msgs/CompressedImage; files of that kind are stored as they are, others "
         "encoded (jpeg with quality 95, png without loss)",
     )
-    add_strict_option(how)
     messages.add_argument(
         "--storage",
         choices=STORAGES,
@@ -136,8 +136,7 @@ def _make_one(arguments: argparse.Namespace) -> int:
     topic, start_ns = arguments.topic, _start_ns(arguments)
     if isinstance(source, BagFrames):
         topic = default_topic(encoding, source.topic)
-        first_ns = source.stamps_ns()[0]
-        start_ns = 0 if arguments.start_time is None else start_ns - first_ns
+        start_ns = 0 if arguments.start_time is None else start_ns - source.first_stamp_ns()
     unusable = UnusableFrames()
     frames = source if arguments.strict else usable(source.pending(), unusable)
     bag = write_bag(

@@ -84,6 +84,10 @@ class BagFrames:
         """Read the stamps of all frames, without decoding images."""
         return [recorded.read()[1] for _, recorded in self._read(self._numbers)]
 
+    def first_stamp_ns(self) -> int:
+        """Read the stamp of the first frame."""
+        return next(recorded.read()[1] for _, recorded in self._read(self._numbers[:1]))
+
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
