@@ -9,6 +9,7 @@ import errno
 import re
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Final
@@ -123,33 +124,43 @@ def blaming(path: Path) -> Iterator[None]:
     except VprError:
         raise
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise VprError(
-            f"the bag {path} cannot be read ({reason}): {_advice(path, error)}"
-        ) from error
+        raise VprError(f"the bag {path} {_trouble(path, error)}") from error
 
 
-def _advice(path: Path, error: Exception) -> str:
-    """What is behind an error of the library, and what to do about it."""
-    text = str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no room to unpack it; make some in {gettempdir()}, or name a folder in TMPDIR"
-    if "No usable temporary directory" in text:
-        return "there is no place to unpack it; name a folder with room in TMPDIR"
-    if re.search(r"version \d+ (is )?not supported", text):
-        return "it is of another version than the installed `rosbags` reads; a newer one may"
-    if "not supported" in text or "Unsupported" in text:
-        return "it is sound, perhaps, but stored in a way that is not read here"
-    damaged = "it is damaged or was cut off"
-    unfinished = unfinished_mcap(path) if path.suffix != ROS1_SUFFIX else None
-    if unfinished is not None:
-        return f"{damaged}; {rescue_of(unfinished)}"
+def _trouble(path: Path, error: Exception) -> str:
+    """What is wrong with a bag and what to do about it, as the end of a sentence about it."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, PermissionError):
+        return f"cannot be read: {error.strerror} ({error.filename})"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"cannot be unpacked ({error.strerror}): make room in {gettempdir()}, or name another "
+            "folder in TMPDIR"
+        )
+    if "No usable temporary directory" in reason:
+        return "cannot be unpacked, there is no place for it: name a folder with room in TMPDIR"
+    if version := re.search(r"[Vv]ersion '?(\d+)'? (is )?not supported", reason):
+        return (
+            f"is of version {version[1]}, which is not read by the rosbags that is installed, "
+            f"{metadata.version('rosbags')}: `pip install --upgrade rosbags`"
+            + ("" if path.is_file() else ", or name the storage file in it")
+        )
+    if unknown := re.search(
+        r"(Storage plugin|ompression|encryption|format)\b.*not supported", reason
+    ):
+        return (
+            f"cannot be read ({unknown[0]}): convert it with `ros2 bag convert` where it was made"
+        )
+    damaged = f"cannot be read ({reason}): it is damaged or was cut off"
     if path.is_dir():
-        if "metadata" in text.lower() or "YAML" in text:
-            return f"its metadata.yaml is damaged; `ros2 bag reindex {path}` writes it anew"
-        storages = sorted(path.glob("*.db3"))
-        return f"{damaged}; {rescue_of(storages[0])}" if storages else damaged
-    return f"{damaged}; {rescue_of(path)}"
+        if reason.startswith(("Could not load YAML", "A metadata key", "Invalid bag metadata")):
+            return f"{damaged}; `ros2 bag reindex {path}` writes its metadata.yaml anew"
+        unfinished = unfinished_mcap(path)
+        storages = sorted([*path.glob("*.mcap"), *path.glob("*.db3")])
+        storages = [unfinished] if unfinished else storages
+    else:
+        storages = [path]
+    return "; ".join([damaged, *(rescue_of(file) for file in storages[:1])])
 
 
 def _open_ros1(path: Path) -> "Reader1":

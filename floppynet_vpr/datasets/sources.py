@@ -38,8 +38,15 @@ def open_source(
     if not (math.isfinite(rate_hz) and rate_hz > 0):
         raise VprError(f"the rate must be a positive number of frames per second, not {rate_hz}")
     path = Path(path)
-    if not path.exists():
-        raise VprError(f"{path} does not exist: name a folder of images, a video or a bag")
+    try:
+        path.stat()
+        path.is_dir() and next(path.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VprError(
+            f"{path} does not exist: name a folder of images, a video or a bag"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise VprError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
     if looks_like_bag(path):
         return BagFrames(path, topic=topic, every=every)
     if topic is not None:
