@@ -8,6 +8,7 @@ reads. A bag appears under its name only when it is complete.
 
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,8 +133,9 @@ def write_bag(
                 if not messages:
                     raise VprError(f"there are no frames to write to {out}")
             size = sum(file.stat().st_size for file in unfinished.iterdir())
-    except OSError as error:
-        raise VprError(f"cannot write the bag {out}: {error.strerror or error}") from error
+    except (OSError, sqlite3.Error) as error:  # a full disk is the one or the other
+        reason = getattr(error, "strerror", None) or error
+        raise VprError(f"cannot write the bag {out}: {reason}") from error
     return WrittenBag(out, topic, msgtype, messages, last_ns - first_ns, size)
 
 
