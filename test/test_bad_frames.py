@@ -15,7 +15,7 @@ import pytest
 
 from floppynet_vpr.commands import build_map, make_bag
 from floppynet_vpr.datasets.bags import write_bag
-from floppynet_vpr.datasets.frames import Frame, usable
+from floppynet_vpr.datasets.frames import Frame, decoded
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
@@ -155,6 +155,6 @@ def test_an_unreadable_file_among_others_is_skipped(folder: Path, tmp_path: Path
     (folder / "6.jpg").write_bytes((folder / "4.jpg").read_bytes())
     names = []
     errors: list[ImageError] = []
-    for frame in usable(open_source(folder).pending(), errors.append):
+    for frame in decoded(open_source(folder).pending(), 2, errors.append):
         names.append(frame.name)
     assert names == ["0.jpg", "4.jpg", "6.jpg"]

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
-from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer, open_network
@@ -143,7 +144,13 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backend", choices=BACKENDS, default="auto", help="how pool5 alone is computed"
     )
-    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="images worked on at once, each by one core; without it one per core",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -173,7 +180,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "Queries": f"at most {arguments.queries} of each pair, seed {arguments.seed}"
             if arguments.queries
             else "all",
-            "Threads": str(arguments.threads),
+            "Images at once": f"{arguments.threads}, each by one core",
         },
     )
     for name, text in (
@@ -279,7 +286,7 @@ def _print_paper(results: Sequence[Result]) -> None:
     print(f"\n{paper_tables(results)}\n")
 
 
-def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
+def _progress(frames: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     from tqdm import tqdm
 
     return tqdm(frames, total=total, desc=label, unit="image", disable=None, leave=False)

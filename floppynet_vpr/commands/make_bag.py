@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -125,7 +126,7 @@ def _make_one(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.bag_view import looks_like_bag
     from floppynet_vpr.datasets.bags import default_topic, write_bag
     from floppynet_vpr.datasets.bags_reading import BagFrames
-    from floppynet_vpr.datasets.frames import usable
+    from floppynet_vpr.datasets.frames import decoded
     from floppynet_vpr.datasets.sources import open_source
 
     encoding = arguments.compressed or arguments.encoding or "bgr8"
@@ -138,7 +139,8 @@ def _make_one(arguments: argparse.Namespace) -> int:
         topic = default_topic(encoding, source.topic)
         start_ns = 0 if arguments.start_time is None else start_ns - source.first_stamp_ns()
     unusable = UnusableFrames()
-    frames = source if arguments.strict else usable(source.pending(), unusable)
+    threads = len(os.sched_getaffinity(0))
+    frames = decoded(source.pending(), threads, None if arguments.strict else unusable)
     bag = write_bag(
         _progress(frames, len(source), source.label),
         arguments.out,

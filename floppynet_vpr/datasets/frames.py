@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.ahead import ahead
 from floppynet_vpr.imaging.payload import ImageError
 
 
@@ -84,14 +85,22 @@ def raising(error: ImageError) -> Callable[[], Frame]:
     return load
 
 
-def usable(
-    pending: Iterable[Callable[[], Frame]], skipped: Callable[[ImageError], object]
+def decoded(
+    pending: Iterable[Callable[[], Frame]],
+    threads: int,
+    skipped: Callable[[ImageError], object] | None = None,
 ) -> Iterator[Frame]:
-    """Decode the frames in order; those that cannot be are told to `skipped` and left out."""
-    for load in pending:
+    """Decode frames on so many threads and give them in order.
+
+    Those that cannot be decoded are told to `skipped` and left out; without it the error is raised
+    when the frame's turn comes.
+    """
+    for load in ahead(pending, threads):
         try:
             frame = load()
         except ImageError as error:
+            if skipped is None:
+                raise
             skipped(error)
         else:
             yield frame

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
@@ -34,6 +35,7 @@ class Describer(Protocol):
         how: by what it is computed, and with which weights.
         fingerprint: changes with everything that changes its descriptors.
         layers: those that `describe` gives.
+        at_once: how many threads may call `describe` at once; each image takes one core.
     """
 
     label: str
@@ -41,6 +43,7 @@ class Describer(Protocol):
     how: str
     fingerprint: str
     layers: tuple[str, ...]
+    at_once: int
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
@@ -72,16 +75,20 @@ class FamilyNetwork:
         self.title = weights.spec.title
         self.fingerprint = weights.fingerprint
         self.layers = tuple(layers)
+        self.at_once = threads
         self._spec = weights.spec
-        self._extractor = None
+        self._extractors: SimpleQueue[Extractor] | None = None
         if self.layers == (OUTPUT_NAME,):
-            self._extractor = create_extractor(weights, backend, threads)
-            self.how = self._extractor.description
+            self._extractors = SimpleQueue()
+            for _ in range(threads):
+                extractor = create_extractor(weights, backend)
+                self._extractors.put(extractor)
+            self.how = extractor.description
             return
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             onnx_model(weights, self.layers), options, providers=["CPUExecutionProvider"]
         )
@@ -90,8 +97,12 @@ class FamilyNetwork:
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image: flat integers."""
         image = network_input(rgb)
-        if self._extractor is not None:
-            return {OUTPUT_NAME: self._extractor.pool5(image).reshape(-1)}
+        if self._extractors is not None:
+            extractor = self._extractors.get()
+            try:
+                return {OUTPUT_NAME: extractor.pool5(image).reshape(-1)}
+            finally:
+                self._extractors.put(extractor)
         maps = self._session.run(list(self.layers), {INPUT_NAME: image[np.newaxis]})
         return {name: values.reshape(-1) for name, values in zip(self.layers, maps, strict=True)}
 
@@ -122,7 +133,7 @@ def open_network(
         layers: the layers wanted, None for all. An .onnx file's are in the .yaml file beside it.
         folder: where the weights of named networks are, as NAME*.fnet or NAME*.tflite.
         backend: how pool5 is computed.
-        threads: CPU threads.
+        threads: images that may be worked on at once.
 
     Raises:
         VprError: there is no such network, file or layer.

@@ -112,7 +112,8 @@ class ExternalNetwork:
             path.read_bytes() + repr((self._preprocessing, outputs.keys())).encode()
         ).hexdigest()
         self.how = f"{path.name}; onnxruntime {onnxruntime.__version__}"
-        self._session = _session(path, threads)
+        self.at_once = threads
+        self._session = _session(path)
         known = [output.name for output in self._session.get_outputs()]
         for output in self._outputs:
             if output not in known:
@@ -143,11 +144,11 @@ class ExternalNetwork:
         return self._size_kib
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen kinds of its own
