@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.frames import natural_key
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
@@ -183,3 +184,30 @@ def test_a_single_image_points_to_its_folder(tmp_path: Path) -> None:
     write_images(tmp_path, ["1.png"])
     with pytest.raises(VprError, match="name the folder"):
         open_source(tmp_path / "1.png")
+
+
+def test_a_video_is_stamped_by_its_own_times(data_dir: Path, tmp_path: Path) -> None:
+    """Fifteen frames every 33 ms, then one every half second: its rate, 30 Hz, tells nothing."""
+    video = data_dir / "field" / "uneven_times.mkv"
+    expected = [33 * index for index in range(16)] + [495 + 500 * index for index in range(1, 15)]
+    assert [round(frame.stamp_ns / 1e6) for frame in open_source(video)] == expected
+    bag = write_bag(open_source(video), tmp_path / "bag")
+    assert bag.duration_ns == 7_495_000_000
+    stamps = [frame.stamp_ns for frame in open_source(video, every=4)]
+    assert [round(stamp / 1e6) for stamp in stamps] == expected[::4]
+
+
+@pytest.mark.parametrize("name", ["12:30.avi", "concat:a.avi", "a%03d.avi", "-i.avi"])
+def test_a_video_of_any_name_is_opened_from_its_own_folder(
+    video: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(video.parent)
+    video.rename(name)
+    source = open_source(Path(name))
+    assert len(list(source)) == 9 and source.label == name
+
+
+def test_only_wanted_frames_of_a_video_are_given(video: Path) -> None:
+    given = [load() for load in open_source(video).pending([2, 7])]
+    assert [frame.name for frame in given] == ["lap.avi#000002", "lap.avi#000007"]
+    assert [frame.stamp_ns for frame in given] == [100_000_000, 350_000_000]
