@@ -20,6 +20,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,9 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr build_map my_bag/ --topic /front/image_raw --output home.fvm "
         "--min-distance 0.3",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="MAP.fvm", help="the map to write"
+        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
     )
     parser.add_argument(
         "--storage",

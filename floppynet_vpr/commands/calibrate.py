@@ -8,7 +8,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.detection import DetectorOptions
@@ -40,10 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --gps drive_2.csv drive_1.csv \\\n"
         "      --tolerance 25",
     )
-    parser.add_argument("map", type=Path, metavar="MAP.fvm", help="the map, made by build_map")
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="the map, made by build_map")
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MAP.fvm", help="write the map here, not over MAP.fvm"
+        "-o",
+        "--output",
+        type=user_path,
+        metavar="MAP.fvm",
+        help="write the map here, not over MAP.fvm",
     )
     parser.add_argument(
         "--precision",
@@ -64,14 +68,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     truth.add_argument(
         "--truth",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="which places each frame shows: a table of frame and place numbers that begins with "
         "the line 'query,ref', or a matrix of 0 and 1",
     )
     truth.add_argument(
         "--gps",
-        type=Path,
+        type=user_path,
         nargs=2,
         metavar=("SOURCE.csv", "MAP.csv"),
         help="latitude and longitude of the frames and of the places",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.signals import ended_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from floppynet_vpr.imaging.payload import ImageError
@@ -57,11 +58,12 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130, and a reader that went away,
-    such as `head`, 141.
+    A `VprError` is printed as one line and gives 1; Ctrl-C, SIGTERM or a closed terminal gives 130,
+    and a reader that went away, such as `head`, 141.
     """
     try:
-        status = body()
+        with ended_as_by_ctrl_c():
+            status = body()
         sys.stdout.flush()
         return status
     except VprError as error:

@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
@@ -21,7 +20,7 @@ from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
 from floppynet_vpr.evaluation.experiment import EXACT, Result, evaluate, recorded_result
 from floppynet_vpr.evaluation.scores import CONVENTIONS
 from floppynet_vpr.extraction import BACKENDS
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.mapping import STORAGES
 
 
@@ -44,7 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
         "      --truth truth.csv --answers recorded_loop_closures -o results",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
     )
     _add_drive_options(parser)
     _add_network_options(parser)
@@ -93,7 +97,10 @@ def _add_drive_options(parser: argparse.ArgumentParser) -> None:
         help="datasets, or .yaml files like config/datasets/template.yaml",
     )
     data.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+        "--root",
+        type=user_path,
+        metavar="DIR",
+        help="the dataset's folder, or the one that holds it",
     )
     data.add_argument(
         "--paper-frames",
@@ -105,14 +112,14 @@ def _add_drive_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--reference", metavar="SOURCE", help="the drive that is known")
     own.add_argument(
         "--truth",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="ground truth: a matrix of 0 and 1, or a table with the columns query and ref (index "
         "from 0); without it, frames of the same number are the same place",
     )
     own.add_argument(
         "--answers",
-        type=Path,
+        type=user_path,
         metavar="BAG",
         help="judge a recording of /vpr/loop_closure in place of networks; --query and "
         "--reference are then the bags that were played and that the map was made of",
@@ -130,7 +137,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--weights",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite; "
         "without it those that the package carries",
@@ -210,7 +217,7 @@ def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
             )
         files = () if arguments.truth is None else (str(arguments.truth),)
         rule = TruthRule("file" if files else "frames", arguments.tolerance or 0, files)
-        own = Path(arguments.query), Path(arguments.reference)
+        own = user_path(arguments.query), user_path(arguments.reference)
         return [open_own_pair(*own, rule, sample=sample)]
     if arguments.root is None:
         raise VprError("--root DIR says where the dataset is")

@@ -22,6 +22,7 @@ from floppynet_vpr.commands.common import (
 from floppynet_vpr.datasets.bags import STORAGES, WrittenBag
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,10 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr make_bag --dataset nordland --root datasets/ --output bags/",
     )
     parser.add_argument(
-        "source", type=Path, nargs="?", metavar="SOURCE", help="folder of images, video or bag"
+        "source", type=user_path, nargs="?", metavar="SOURCE", help="folder of images, video or bag"
     )
     parser.add_argument(
-        "out", type=Path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
+        "out", type=user_path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing bag")
     dataset = parser.add_argument_group("datasets, in place of SOURCE and OUT")
@@ -52,10 +53,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--dataset", metavar="NAME", help="a dataset, or a .yaml file like config's template.yaml"
     )
     dataset.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+        "--root",
+        type=user_path,
+        metavar="DIR",
+        help="the dataset's folder, or the one that holds it",
     )
     dataset.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="folder for the bags and the ground truth"
+        "-o",
+        "--output",
+        type=user_path,
+        metavar="DIR",
+        help="folder for the bags and the ground truth",
     )
     dataset.add_argument("--query", metavar="NAME", help="the traverse that asks, if not the first")
     dataset.add_argument("--reference", metavar="NAME", help="the traverse that is the map")

@@ -7,10 +7,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.ros.bag_player import BagPlayer
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr play_bag day --rate 2 --ros-args -r /image:=/camera/image_raw"
         "\n  ros2 run floppynet_vpr play_bag day --loop --stamp-now --qos sensor_data",
     )
-    parser.add_argument("bag", type=Path, metavar="BAG", help="the bag: a folder, or a file")
+    parser.add_argument("bag", type=user_path, metavar="BAG", help="the bag: a folder, or a file")
     pace = parser.add_argument_group("pace")
     pace.add_argument(
         "--rate",

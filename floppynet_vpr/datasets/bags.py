@@ -28,6 +28,8 @@ from floppynet_vpr.datasets.bags_reading import (
 )
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.file_lock import FileLock
+from floppynet_vpr.files import TEMPORARY_SUFFIX
 
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Writer
@@ -153,9 +155,11 @@ def _check_out(out: Path, force: bool) -> None:
 @contextmanager
 def _appearing_when_complete(out: Path) -> Iterator[Path]:
     """Give a place to write to, and move it to `out` at the end; after an error, remove it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Metadata names the files after the folder, so it has its final name from the start.
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+    with (
+        FileLock(out),
+        tempfile.TemporaryDirectory(TEMPORARY_SUFFIX, f".{out.name}.", out.parent) as scratch,
+    ):
         unfinished = Path(scratch, out.name)
         yield unfinished
         if out.exists():

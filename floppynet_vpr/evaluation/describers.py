@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
+from floppynet_vpr.files import user_path
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
@@ -142,7 +143,7 @@ def open_network(
     if named.endswith(".onnx"):
         from floppynet_vpr.evaluation.external_network import ExternalNetwork
 
-        return ExternalNetwork(Path(named), layers, label=label, threads=threads)
+        return ExternalNetwork(user_path(named), layers, label=label, threads=threads)
     weights, origin = _find_weights(named, folder)
     network = FamilyNetwork(
         label or (Path(named).stem if Path(named).suffix else named),
@@ -159,7 +160,7 @@ def _find_weights(named: str, folder: Path | None) -> tuple[NetworkWeights, str]
     """The weights that are meant, and where they come from, in words."""
     if named == "shipped":
         return load_weights(None), "shipped weights"
-    path = Path(named)
+    path = user_path(named)
     if path.suffix in (".fnet", ".tflite"):
         return _read_weights(path), path.name
     if named not in NETWORKS:
