@@ -6,14 +6,11 @@ from __future__ import annotations
 
 import sys
 
-from floppynet_vpr.signals import hang_up_as_terminate
-
 EXIT_INTERRUPTED = 130
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; returns the exit status."""
-    hang_up_as_terminate()
     try:
         from floppynet_vpr.ros.vpr_node import main as run_node
 

@@ -38,6 +38,7 @@ from floppynet_vpr.ros.recognition import Recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
 from floppynet_vpr.ros.transitions import explained
+from floppynet_vpr.signals import hang_up_as_terminate
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -304,6 +305,7 @@ class VprNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
+    hang_up_as_terminate()
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
