@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from floppynet_vpr.errors import VprError
 
@@ -31,6 +32,26 @@ def user_path(text: str) -> Path:
         raise VprError(f"cannot use the path {text}: no such user, so no home folder") from None
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading its bytes.
+
+    Raises OSError, as `open` does, and for anything but a file: a pipe would keep one waiting.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        require_file(handle, path)
+        return os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
+
+
+def require_file(file: Path | int, name: Path) -> None:
+    """Raise OSError unless a path or an open handle is that of a file."""
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError(errno.EINVAL, "it is no file (but a folder, a pipe or a device)", str(name))
+
+
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write `parts` to `path` so that a crash at any moment leaves the old file or the new one.
 
@@ -43,6 +64,8 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     try:
         # A saving replaces a file: of a link, the one that it leads to.
         target = Path(path).resolve()
+        if target.exists():
+            require_file(target, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
             prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent

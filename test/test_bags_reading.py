@@ -7,8 +7,6 @@ import resource
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_user import as_nobody
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -296,19 +295,6 @@ def test_damaged_metadata_is_written_anew_by_reindex_and_a_damaged_file_is_not(
     with pytest.raises(VprError, match=r'sqlite3 .*bag\.db3 "\.recover"') as caught:
         list(open_source(bag))
     assert "reindex" not in str(caught.value)
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Do what follows as a user who may read no files of others."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -4,12 +4,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from floppynet_vpr.commands import benchmark_map, export_onnx, make_bag, map_info, play_bag
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.weights import load_weights
 
@@ -71,3 +77,39 @@ def test_numbers_that_are_none_are_refused(
         command.main([*words, number])  # type: ignore[attr-defined]
     assert ended.value.code == 2
     assert number in capsys.readouterr().err
+
+
+def run_module(name: str, *words: object, closed: str = "") -> int:
+    """Run a command with some of its streams closed or full, as the shell's words say."""
+    program = f'exec "$@" {closed}'
+    called = [sys.executable, "-m", f"floppynet_vpr.commands.{name}", *map(str, words)]
+    return subprocess.run(["sh", "-c", program, "sh", *called], check=False, timeout=120).returncode
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_streams_change_nothing(small_map: Path, tmp_path: Path, closed: str) -> None:
+    picture = tmp_path / "map.png"
+    assert run_module("map_info", small_map, "--plot", picture, closed=closed) == 0
+    assert cv2.imread(str(picture)) is not None, "nothing else is written into the file"
+    assert run_module("map_info", tmp_path / "missing.fvm", closed=closed) == 1
+
+
+def test_a_full_disk_behind_stdout_is_one_line(
+    small_map: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_module("map_info", small_map, closed=">/dev/full") == 1
+    assert capfd.readouterr().err == "error: No space left on device\n"
+
+
+def test_pipes_and_devices_are_no_maps_and_are_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe.fvm"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        assert map_info.main([str(path)]) == 1
+        assert "it is no file" in capsys.readouterr().err
+        assert export_onnx.main([str(path), "--force"]) == 1
+        with pytest.raises(VprError, match="it is no file"):
+            write_atomically(path, [b"new"])
+    assert pipe.is_fifo() and Path("/dev/null").is_char_device()

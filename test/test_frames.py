@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders and videos give their frames in a person's order, and say clearly when they cannot."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_user import as_nobody
 
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.frames import natural_key
@@ -197,7 +200,9 @@ def test_a_video_is_stamped_by_its_own_times(data_dir: Path, tmp_path: Path) -> 
     assert [round(stamp / 1e6) for stamp in stamps] == expected[::4]
 
 
-@pytest.mark.parametrize("name", ["12:30.avi", "concat:a.avi", "a%03d.avi", "-i.avi"])
+@pytest.mark.parametrize(
+    "name", ["12:30.avi", "concat:a.avi", "a%03d.avi", "-i.avi", "stra\udcdfe.avi"]
+)
 def test_a_video_of_any_name_is_opened_from_its_own_folder(
     video: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,3 +216,41 @@ def test_only_wanted_frames_of_a_video_are_given(video: Path) -> None:
     given = [load() for load in open_source(video).pending([2, 7])]
     assert [frame.name for frame in given] == ["lap.avi#000002", "lap.avi#000007"]
     assert [frame.stamp_ns for frame in given] == [100_000_000, 350_000_000]
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mp4", "pipe.bag", "pipe.db3"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(VprError, match=rf"cannot read .*{name}: it is no file"):
+        open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_folder_that_may_not_be_read_is_named(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o755)
+        folder = Path(above, "lap")
+        write_images(folder, ["1.png"])
+        folder.chmod(mode)
+        try:
+            with (
+                as_nobody(),
+                pytest.raises(VprError, match=r"cannot read .*lap: Permission denied"),
+            ):
+                open_source(folder)
+        finally:
+            folder.chmod(0o700)
+
+
+def test_an_unreadable_folder_above_is_no_missing_one() -> None:
+    with tempfile.TemporaryDirectory() as above:
+        write_images(Path(above, "lap"), ["1.png"])
+        with as_nobody() as dropped, pytest.raises(VprError) as caught:
+            open_source(Path(above, "lap" if dropped else "nothing"))
+        assert ("Permission denied" if dropped else "does not exist") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "null\0byte"])
+def test_a_path_that_cannot_be_is_one_sentence(name: str) -> None:
+    with pytest.raises(VprError, match="cannot read"):
+        open_source(Path(name))

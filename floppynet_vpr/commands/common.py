@@ -58,9 +58,11 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError` is printed as one line and gives 1; Ctrl-C, SIGTERM or a closed terminal gives 130,
+    A `VprError`, or an error of the system that nobody foresaw (such as a full disk), is printed as
+    one line and gives 1; Ctrl-C, SIGTERM or a closed terminal gives 130,
     and a reader that went away, such as `head`, 141.
     """
+    _replace_closed_streams()
     try:
         with ended_as_by_ctrl_c():
             status = body()
@@ -73,9 +75,35 @@ def run(body: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on: what Python still holds back for stdout goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        _drop_output()
+        return EXIT_ERROR
+
+
+def _drop_output() -> None:
+    """Let what Python still holds back for stdout go nowhere, where it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _replace_closed_streams() -> None:
+    """Open those of stdin, stdout and stderr that the caller has closed, on nothing.
+
+    Otherwise the next file opened would take their number, and what libraries print end in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
@@ -150,7 +178,7 @@ def require_new(output: Path, force: bool) -> None:
 
     To be called before the work whose result is written there; a missing folder is made.
     """
-    if output.is_dir() or (output.exists() and not force):
+    if output.exists() and not (force and output.is_file()):
         raise VprError(f"{output} exists: choose another name, or --force to replace a file")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -130,6 +130,8 @@ def blaming(path: Path) -> Iterator[None]:
 def _trouble(path: Path, error: Exception) -> str:
     """What is wrong with a bag and what to do about it, as the end of a sentence about it."""
     reason = str(error) or type(error).__name__
+    if isinstance(error, UnicodeEncodeError):
+        return "cannot be opened: its name is no UTF-8, which SQLite needs: rename it"
     if isinstance(error, PermissionError):
         return f"cannot be read: {error.strerror} ({error.filename})"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

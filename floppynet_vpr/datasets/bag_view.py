@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Final
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import open_file
 
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 """Suffixes of the files inside a rosbag2."""
@@ -77,7 +78,7 @@ def readable_view(path: Path, stack: ExitStack) -> Path:
 def require_readable(file: Path) -> None:
     """Raise VprError, with the system's reason, where a file may not be read."""
     try:
-        file.open("rb").close()
+        open_file(file).close()
     except OSError as error:
         raise VprError(f"cannot read {file}: {error.strerror}") from error
 

@@ -6,7 +6,9 @@ Whatever walks along images (building a map, evaluating, making a bag) asks `ope
 frames and need not know where they come from.
 """
 
+import errno
 import math
+import os
 from pathlib import Path
 
 from floppynet_vpr.datasets.bag_view import looks_like_bag
@@ -15,6 +17,7 @@ from floppynet_vpr.datasets.folder import ImageFolder
 from floppynet_vpr.datasets.frames import FrameSource
 from floppynet_vpr.datasets.video import VideoFile
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import open_file
 
 
 def open_source(
@@ -39,8 +42,11 @@ def open_source(
         raise VprError(f"the rate must be a positive number of frames per second, not {rate_hz}")
     path = Path(path)
     try:
-        path.stat()
-        path.is_dir() and next(path.iterdir(), None)
+        folder = path.is_dir()
+        if folder and not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not folder:
+            open_file(path).close()
     except (FileNotFoundError, NotADirectoryError):
         raise VprError(
             f"{path} does not exist: name a folder of images, a video or a bag"
@@ -51,6 +57,6 @@ def open_source(
         return BagFrames(path, topic=topic, every=every)
     if topic is not None:
         raise VprError(f"{path} is no bag and so has no topic {topic}: leave the topic out")
-    if path.is_dir():
+    if folder:
         return ImageFolder(path, rate_hz=rate_hz, every=every)
     return VideoFile(path, rate_hz=rate_hz, every=every)

@@ -117,7 +117,11 @@ class VideoFile:
         if self._file.suffix.lower() not in VIDEO_SUFFIXES:
             raise VprError(_why_not(self._file))
         # FFmpeg takes what stands before a colon for a protocol, unless a folder comes first.
-        capture = cv2.VideoCapture(str(self._file.absolute()))
+        name = str(self._file.absolute())
+        with self._file.open("rb") as file:
+            if not name.isprintable():  # a name that is no UTF-8 crashes OpenCV
+                name = f"/dev/fd/{file.fileno()}"
+            capture = cv2.VideoCapture(name)
         if not capture.isOpened():
             raise VprError(f"{self._file} is no video that OpenCV can read, or a damaged one")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
