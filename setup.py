@@ -39,7 +39,7 @@ setup(
     license="Apache-2.0",
     # Not "floppynet_vpr*": that would also take the interface package beside it.
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["weights/*.fnet"]},
+    package_data={PACKAGE: ["py.typed", "weights/*.fnet"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

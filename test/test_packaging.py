@@ -8,6 +8,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -168,11 +169,40 @@ def test_launch_files_configuration_and_weights_are_installed() -> None:
     weights = [path.name for path in (ROOT / "floppynet_vpr" / "weights").iterdir()]
     assert weights
     assert all(name.endswith(".fnet") for name in weights)
-    assert arguments["package_data"] == {"floppynet_vpr": ["weights/*.fnet"]}
+    # Of setuptools before 69, only what is named here is installed: py.typed, too.
+    assert arguments["package_data"] == {"floppynet_vpr": ["py.typed", "weights/*.fnet"]}
     assert set(arguments["packages"]) == {
         str(path.parent.relative_to(ROOT)).replace("/", ".")
         for path in ROOT.glob("floppynet_vpr/**/__init__.py")
     }
+
+
+def test_the_wheel_of_the_source_archive_installs_all_of_the_package(tmp_path: Path) -> None:
+    setuptools = pytest.importorskip("setuptools")
+    if tuple(map(int, setuptools.__version__.split(".")[:2])) < (70, 1):
+        pytest.importorskip("wheel", reason="before 70.1 setuptools needs it")
+    source = tmp_path / "source"
+    made = ("build", "install", "log", "demo_output", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", *made))
+    backend = "from setuptools import build_meta; build_meta.build_{}('{}')"
+    python = [sys.executable, "-c"]
+    subprocess.run([*python, backend.format("sdist", tmp_path)], cwd=source, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    subprocess.run([*python, backend.format("wheel", tmp_path)], cwd=unpacked, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", installed, wheel], check=True)
+    package = ROOT / "floppynet_vpr"
+    shipped = {
+        path.relative_to(ROOT)
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert Path("floppynet_vpr/py.typed") in shipped
+    assert {path for path in shipped if not (installed / path).is_file()} == set()
 
 
 def test_the_messages_are_as_documented() -> None:

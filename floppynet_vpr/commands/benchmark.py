@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.evaluation.machine import Machine, describe_machine, load_average
 from floppynet_vpr.evaluation.timing import Contender, Timing, measure, turns_for
 from floppynet_vpr.files import user_path, write_atomically
@@ -86,15 +86,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from floppynet_vpr.evaluation.speed import REFERENCE
 
     networks = _networks(arguments)
     stages = _stages(arguments)
     before = load_average()
     total = turns_for(arguments.runs) * (len(networks) + len(stages))
-    with tqdm(total=total, unit="turn", disable=None) as bar:
+    with progress(total=total, unit="turn") as bar:
         timings = [measure(group, arguments.runs, bar.update) for group in (networks, stages)]
     report = _Report(describe_machine(), (before, load_average()), REFERENCE, *timings)
     (_print_markdown if arguments.markdown else _print_text)(report)

@@ -19,6 +19,7 @@ from floppynet_vpr.commands.common import (
     at_least,
     make_parser,
     parse,
+    progress,
     require_new,
     run,
 )
@@ -128,7 +129,6 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
     """Describe all traverses; also returns all their descriptors together."""
     import numpy as np
-    from tqdm import tqdm
 
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.errors import VprError
@@ -139,7 +139,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
     extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
 
     def describe(frames: Any, label: str) -> Any:
-        bar = tqdm(frames, desc=label, unit="frame", disable=None)
+        bar = progress(frames, label=label)
         return np.stack([extractor.describe(frame.rgb) for frame in bar])
 
     sets = []
@@ -163,8 +163,6 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
 
 def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
     """Grow a map of each storage, each in a process of its own so that memory can be told."""
-    from tqdm import tqdm
-
     from floppynet_vpr.evaluation.storage import SyntheticPlaces, available_bytes, exact_answers
     from floppynet_vpr.mapping import ReferenceMap
 
@@ -172,7 +170,7 @@ def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
     if not sizes:
         return {storage: [] for storage in arguments.storage}
     places = SyntheticPlaces(real)
-    with tqdm(total=sizes[-1], desc="exact search", unit="place", disable=None) as bar:
+    with progress(total=sizes[-1], label="exact search", unit="place") as bar:
         revisits = exact_answers(places, sizes, arguments.queries, bar.update)
     growth = {}
     for storage in arguments.storage:
@@ -184,13 +182,11 @@ def _grow(arguments: argparse.Namespace, real: Any) -> dict[str, list[Growth]]:
 
 
 def _grow_one(storage: str, places: SyntheticPlaces, revisits: list[Any]) -> list[Growth]:
-    from tqdm import tqdm
-
     from floppynet_vpr.evaluation.storage import grow
 
     if not revisits:
         return []
-    with tqdm(total=revisits[-1].places, desc=storage, unit="place", disable=None) as bar:
+    with progress(total=revisits[-1].places, label=storage, unit="place") as bar:
         return grow(storage, places, revisits, bar.update)
 
 

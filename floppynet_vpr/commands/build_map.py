@@ -17,6 +17,7 @@ from floppynet_vpr.commands.common import (
     at_least,
     make_parser,
     parse,
+    progress,
     require_new,
     run,
 )
@@ -108,8 +109,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.file_lock import FileLock
@@ -136,7 +135,7 @@ def _build(arguments: argparse.Namespace) -> int:
             arguments.features,
             skipped=None if arguments.strict else unusable,
         )
-        frames = tqdm(described, total=len(source), unit="frame", disable=None)
+        frames = progress(described, len(source))
         reference = build_map(
             frames, weights, arguments.min_distance, arguments.storage, arguments.features
         )

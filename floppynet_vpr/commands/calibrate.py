@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.commands.common import add_extractor_options, at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_extractor_options,
+    at_least,
+    make_parser,
+    parse,
+    progress,
+    run,
+)
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
@@ -124,8 +131,6 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[DescribedFrame]:
-    from tqdm import tqdm
-
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.network.weights import load_weights
@@ -136,7 +141,7 @@ def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[De
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
     described = describe_frames(source.pending(), extractors)
-    return list(tqdm(described, total=len(source), unit="frame", disable=None, leave=False))
+    return list(progress(described, len(source), leave=False))
 
 
 def _truth(

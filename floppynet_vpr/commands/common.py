@@ -8,15 +8,15 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.signals import ended_as_by_ctrl_c
 
 if TYPE_CHECKING:
-    from floppynet_vpr.imaging.payload import ImageError
+    from tqdm import tqdm
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -123,6 +123,20 @@ def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[s
     return convert
 
 
+def progress(
+    items: Iterable[Any] | None = None,
+    total: int | None = None,
+    label: str | None = None,
+    *,
+    unit: str = "frame",
+    leave: bool = True,
+) -> tqdm[Any]:
+    """Show on a terminal how far a command has come along `items`, or by `update`, of `total`."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=label, unit=unit, disable=None, leave=leave)
+
+
 class UnusableFrames:
     """Counts the frames that cannot be decoded or are not there, and names the first of them."""
 
@@ -131,7 +145,7 @@ class UnusableFrames:
         self._damaged = 0
         self._missing = 0
 
-    def __call__(self, error: ImageError) -> None:
+    def __call__(self, error: VprError) -> None:
         """Take one in, or as many as a source that ended early lacks."""
         from tqdm import tqdm
 

@@ -14,7 +14,14 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from floppynet_vpr.commands.common import add_weights_option, at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import (
+    add_weights_option,
+    at_least,
+    make_parser,
+    parse,
+    progress,
+    run,
+)
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.traverses import (
     TraverseBag,
@@ -174,9 +181,7 @@ def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, Tra
 
 
 def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="frame", disable=None, leave=False)
+    return progress(frames, total, label, leave=False)
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
 from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
 from floppynet_vpr.errors import VprError
@@ -293,10 +293,8 @@ def _print_paper(results: Sequence[Result]) -> None:
     print(f"\n{paper_tables(results)}\n")
 
 
-def _progress(frames: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="image", disable=None, leave=False)
+def _progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    return progress(items, total, label, unit="image", leave=False)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from floppynet_vpr.commands.common import (
@@ -17,10 +16,10 @@ from floppynet_vpr.commands.common import (
     at_least,
     make_parser,
     parse,
+    progress,
     run,
 )
-from floppynet_vpr.datasets.bags import STORAGES, WrittenBag
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.bags import CODECS, RAW_ENCODINGS, STORAGES, WrittenBag
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
@@ -98,12 +97,12 @@ def build_parser() -> argparse.ArgumentParser:
     how = messages.add_mutually_exclusive_group()
     how.add_argument(
         "--encoding",
-        choices=("bgr8", "rgb8", "mono8"),
+        choices=RAW_ENCODINGS,
         help="encoding of raw images; without it bgr8, or of a dataset the image files as they are",
     )
     how.add_argument(
         "--compressed",
-        choices=("jpeg", "png"),
+        choices=CODECS,
         help="write sensor_msgs/CompressedImage; files of that kind are stored as they are, others "
         "encoded (jpeg with quality 95, png without loss)",
     )
@@ -150,7 +149,7 @@ def _make_one(arguments: argparse.Namespace) -> int:
     threads = len(os.sched_getaffinity(0))
     frames = decoded(source.pending(), threads, None if arguments.strict else unusable)
     bag = write_bag(
-        _progress(frames, len(source), source.label),
+        progress(frames, len(source), source.label),
         arguments.out,
         topic=topic,
         encoding=encoding,
@@ -186,7 +185,7 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
     bags, files = write_pair(
         pair,
         arguments.output,
-        _progress,
+        progress,
         encoding=arguments.compressed or arguments.encoding,
         storage=arguments.storage,
         start_ns=start_ns if arguments.start_time is not None else start_ns - 2 * DAY_NS,
@@ -206,12 +205,6 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
 
 def _start_ns(arguments: argparse.Namespace) -> int:
     return time.time_ns() if arguments.start_time is None else round(arguments.start_time * 1e9)
-
-
-def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, desc=label, unit="frame", disable=None)
 
 
 def _summary(bag: WrittenBag, out: Path) -> str:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from floppynet_vpr.commands.common import add_force_option, make_parser, parse, require_new, run
+from floppynet_vpr.commands.common import (
+    add_force_option,
+    make_parser,
+    parse,
+    progress,
+    require_new,
+    run,
+)
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
@@ -126,13 +133,11 @@ def _print_extras(reference: ReferenceMap) -> None:
 
 def _print_aliasing(reference: ReferenceMap) -> Aliasing:
     """Tell which places look like others elsewhere, and what can be done about it."""
-    from tqdm import tqdm
-
     from floppynet_vpr.detection.aliasing import find_aliasing
 
     aliasing = find_aliasing(
         reference,
-        progress=lambda places: tqdm(places, unit="place", disable=None, leave=False),
+        progress=lambda places: progress(places, unit="place", leave=False),
     )
     if not aliasing.searched:
         print("alike        not known: too few places to tell what is usual")

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
@@ -86,17 +86,12 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
     from floppynet_vpr.errors import VprError
 
     try:
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
-
         from floppynet_vpr.ros.bag_player import BagPlayer
+        from floppynet_vpr.ros.command_node import command_node
     except ImportError as error:
         raise VprError(f"play_bag needs ROS 2 ({error}): source its setup.bash first") from error
 
-    # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
-    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("play_bag", start_parameter_services=False)
-    try:
+    with command_node("play_bag", words) as node:
         player = BagPlayer(
             node,
             arguments.bag,
@@ -115,9 +110,6 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
             )
         if not player.finish():
             print("warning: a reliable subscriber has not confirmed everything", file=sys.stderr)
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
     return 0
 
 
@@ -128,8 +120,6 @@ def _announce(player: BagPlayer) -> None:
 
 
 def _play_all(player: BagPlayer, arguments: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     patience = arguments.wait_for_subscriber
     if patience and not player.wait_for_subscriber(patience):
         print(
@@ -139,8 +129,8 @@ def _play_all(player: BagPlayer, arguments: argparse.Namespace) -> None:
         )
     time.sleep(arguments.delay)
     while True:
-        with tqdm(total=player.message_count, unit="message", disable=None) as progress:
-            player.play(arguments.rate, progress.update)
+        with progress(total=player.message_count, unit="message") as bar:
+            player.play(arguments.rate, bar.update)
         if not arguments.loop:
             return
 

@@ -18,6 +18,7 @@ from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
 from floppynet_vpr.network.weights import load_weights, weights_path
 from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
 from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
+from floppynet_vpr.training.threads import use_threads
 
 if TYPE_CHECKING:
     from floppynet_vpr.training.trainer import Trainer
@@ -175,13 +176,12 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.ablation:
         _check_ablation(arguments)
     try:
-        import torch
+        use_threads(arguments.threads)
     except ImportError:
         raise TrainingError(
             "training needs PyTorch: pip install 'floppynet_vpr[train]' (or make train-env)"
         ) from None
 
-    torch.set_num_threads(arguments.threads)
     validation = _validation(arguments, recipe)
     if arguments.ablation:
         return _ablate(arguments, recipe, validation)

@@ -30,12 +30,16 @@ from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.files import TEMPORARY_SUFFIX
+from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Writer
 
-ENCODINGS: Final = ("bgr8", "rgb8", "mono8", "jpeg", "png")
-"""Raw pixel encodings, then the codecs of compressed images."""
+RAW_ENCODINGS: Final = ("bgr8", "rgb8", "mono8")
+"""The pixel encodings written in raw images."""
+CODECS: Final = ("jpeg", "png")
+"""The codecs of compressed images."""
+ENCODINGS: Final = (*RAW_ENCODINGS, *CODECS)
 STORAGES: Final = ("sqlite3", "mcap")
 GPS_TOPIC: Final = "/gps/fix"
 """Where GPS positions are in a bag."""
@@ -44,7 +48,7 @@ CAMERA_FRAME: Final = "camera_optical_frame"
 
 _TOPIC: Final = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 _JPEG_QUALITY: Final = 95
-_LAST_STAMP_NS: Final = (2**31 - 1) * 1_000_000_000  # builtin_interfaces/Time counts int32 seconds
+_LAST_STAMP_NS: Final = (2**31 - 1) * SECOND_NS  # builtin_interfaces/Time counts int32 seconds
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,18 @@ class WrittenBag:
     size_bytes: int
 
 
+def natural_encoding(names: Iterable[str]) -> str:
+    """The encoding that keeps files of these names as they are; bgr8 where none does."""
+    suffixes = {Path(name).suffix.lower() for name in names}
+    if suffixes <= {".jpg", ".jpeg"}:
+        return "jpeg"
+    return "png" if suffixes == {".png"} else "bgr8"
+
+
 def default_topic(encoding: str, camera: str = "/camera/image_raw") -> str:
     """Return a camera's topic, raw or compressed, as image_transport names it for an encoding."""
     base = camera.removesuffix("/compressed")
-    return f"{base}/compressed" if encoding in ("jpeg", "png") else base
+    return f"{base}/compressed" if encoding in CODECS else base
 
 
 def write_bag(
@@ -118,7 +130,7 @@ def write_bag(
     topic = default_topic(encoding) if topic is None else "/" + topic.removeprefix("/")
     if not _TOPIC.fullmatch(topic):
         raise VprError(f"{topic} is no topic name: letters, digits, _ and / only")
-    msgtype = COMPRESSED if encoding in ("jpeg", "png") else RAW
+    msgtype = COMPRESSED if encoding in CODECS else RAW
     try:
         with _appearing_when_complete(out) as unfinished:
             first_ns, last_ns, messages = 0, 0, 0
@@ -185,7 +197,7 @@ def _message_adder(
     connection = writer.add_connection(topic, msgtype, typestore=store)
 
     def add(frame: Frame, stamp_ns: int) -> None:
-        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
         header = types["std_msgs/msg/Header"](stamp, frame_id)
         if msgtype == COMPRESSED:
             message = types[msgtype](header, encoding, _encode(frame, encoding))
@@ -210,7 +222,7 @@ def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
     status = types["sensor_msgs/msg/NavSatStatus"](status=0, service=1)
 
     def add(position: tuple[float, float], stamp_ns: int) -> None:
-        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
         message = types[FIX](
             header=types["std_msgs/msg/Header"](stamp, "gps"),
             status=status,

@@ -17,6 +17,7 @@ from floppynet_vpr.datasets.bag_files import Bag, open_bag
 from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image
+from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -44,8 +45,7 @@ class _Recorded:
             message: Any = _types().deserialize_cdr(data, self.connection.msgtype)
         except Exception as error:  # the library raises what its parts raise
             raise ImageError("size", f"{self.name} cannot be read: {error}") from error
-        stamp = message.header.stamp
-        return message, int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or self.received_ns
+        return message, nanoseconds(message.header.stamp) or self.received_ns
 
 
 class BagFrames:

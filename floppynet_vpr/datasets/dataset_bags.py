@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from floppynet_vpr.datasets.bags import WrittenBag, write_bag
+from floppynet_vpr.datasets.bags import WrittenBag, natural_encoding, write_bag
 from floppynet_vpr.datasets.catalogue import Pair
-from floppynet_vpr.datasets.drives import Drive
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import RoutePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
-DAY_NS = 86_400 * 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
 """The query starts a day after the reference, so that no two frames share a stamp."""
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
@@ -80,7 +80,7 @@ def write_pair(
             write_bag(
                 frames,
                 out,
-                encoding=encoding or natural_encoding(drive),
+                encoding=encoding or natural_encoding(drive.names),
                 storage=storage,
                 start_ns=start,
                 positions=None if gps is None else [(float(a), float(b)) for a, b in gps],
@@ -92,11 +92,3 @@ def write_pair(
     except OSError as error:
         raise VprError(f"cannot write {files.truth}: {error.strerror}") from error
     return written, files
-
-
-def natural_encoding(drive: Drive) -> str:
-    """The encoding that keeps a drive's image files as they are; bgr8 where there are none."""
-    suffixes = {Path(name).suffix.lower() for name in drive.names}
-    if suffixes <= {".jpg", ".jpeg"}:
-        return "jpeg"
-    return "png" if suffixes == {".png"} else "bgr8"

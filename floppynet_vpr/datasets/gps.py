@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
 _LATITUDE: Final = ("latitude", "lat")
 _LONGITUDE: Final = ("longitude", "lon", "lng", "long")
 _NAME: Final = ("name", "file", "filename", "image", "image_name", "key")
-_SECOND_NS: Final = 1_000_000_000
 _EARTH_RADIUS_M: Final = 6_371_008.8
 # The sphere of that radius is nowhere more than 0.6 % off the ellipsoid.
 _SPHERE_ERROR: Final = 0.01
@@ -113,7 +113,7 @@ def positions_at(
     before = after - 1
     after = np.minimum(after, len(times) - 1)
     nearest = np.where(asked - times[before] <= times[after] - asked, before, after)
-    late = np.abs(times[nearest] - asked) > _SECOND_NS
+    late = np.abs(times[nearest] - asked) > SECOND_NS
     if late.any():
         raise VprError(
             f"{where}: {int(late.sum())} of {len(asked)} images have no GPS fix within a second"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from floppynet_vpr.datasets.bags import default_topic, write_bag
+from floppynet_vpr.datasets.bags import CODECS, default_topic, natural_encoding, write_bag
 from floppynet_vpr.datasets.folder import list_images
 from floppynet_vpr.datasets.frames import Frame, natural_key
 from floppynet_vpr.datasets.sources import open_source
@@ -63,7 +63,7 @@ class TraverseBag:
     @property
     def compressed(self) -> bool:
         """Whether the images are sensor_msgs/CompressedImage."""
-        return self.encoding in ("jpeg", "png")
+        return self.encoding in CODECS
 
 
 def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> TraverseBag:
@@ -74,7 +74,7 @@ def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> Traver
     """
     source = open_source(folder, rate_hz=RATE_HZ)
     files = list_images(folder)
-    encoding = _encoding(files)
+    encoding = natural_encoding(file.name for file in files)
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     recipe = digest(str(folder.resolve()), stats, encoding, role)
 
@@ -174,13 +174,6 @@ def _read(beside: Path, recipe: str) -> Traverse | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _encoding(files: list[Path]) -> str:
-    suffixes = {file.suffix.lower() for file in files}
-    if suffixes <= {".jpg", ".jpeg"}:
-        return "jpeg"
-    return "png" if suffixes == {".png"} else "bgr8"
 
 
 def digest(*parts: object) -> str:

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from floppynet_vpr.mapping import Place
-
-_NANOSECONDS = 1_000_000_000
+from floppynet_vpr.stamps import SECOND_NS
 
 
 class RecentPlaces:
@@ -34,7 +33,7 @@ class RecentPlaces:
         while count > self._known:
             age = self._images - self._added_at[count - 1 - self._known]
             apart = abs(stamp_ns - places[count - 1].stamp_ns)
-            if age > images and apart >= seconds * _NANOSECONDS:
+            if age > images and apart >= seconds * SECOND_NS:
                 break
             count -= 1
         return count

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
+from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
 from floppynet_vpr.files import user_path
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
@@ -86,14 +87,8 @@ class FamilyNetwork:
                 self._extractors.put(extractor)
             self.how = extractor.description
             return
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            onnx_model(weights, self.layers), options, providers=["CPUExecutionProvider"]
-        )
-        self.how = f"onnxruntime {onnxruntime.__version__}, float32"
+        self._session = cpu_session(onnx_model(weights, self.layers), threads=1)
+        self.how = f"{runtime_name()}, float32"
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image: flat integers."""

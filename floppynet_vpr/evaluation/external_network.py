@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.yaml_facts import Facts, read_facts
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
 
 _INTERPOLATIONS: Final = {
     "linear": cv2.INTER_LINEAR,
@@ -79,8 +80,6 @@ class ExternalNetwork:
         Raises:
             VprError: the model or its description cannot be used, or none of `layers` is there.
         """
-        import onnxruntime
-
         described = path.with_suffix(".yaml")
         if not path.is_file():
             raise VprError(f"there is no network {path}")
@@ -111,7 +110,7 @@ class ExternalNetwork:
         self.fingerprint = hashlib.sha256(
             path.read_bytes() + repr((self._preprocessing, outputs.keys())).encode()
         ).hexdigest()
-        self.how = f"{path.name}; onnxruntime {onnxruntime.__version__}"
+        self.how = f"{path.name}; {runtime_name()}"
         self.at_once = threads
         self._session = _session(path)
         known = [output.name for output in self._session.get_outputs()]
@@ -145,12 +144,8 @@ class ExternalNetwork:
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return cpu_session(str(path), threads=1)
     except Exception as error:  # onnxruntime has a dozen kinds of its own
         raise VprError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())}") from error
 

@@ -23,10 +23,10 @@ from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
 from floppynet_vpr.evaluation.retrieval import Retrieval
+from floppynet_vpr.stamps import SECOND_NS, nanoseconds
 
 MESSAGE: Final = "floppynet_vpr_msgs/msg/LoopClosure"
 _PACKAGE: Final = "floppynet_vpr_msgs"
-_NANOSECONDS: Final = 1_000_000_000
 
 
 def read_answers(bag: Path, topic: str | None = None) -> list[Answer]:
@@ -111,26 +111,22 @@ def stamps_of(drive: Drive) -> list[int]:
 def _answer(message: Any, recorded_ns: int) -> Answer:
     return Answer(
         query_id=int(message.query_id),
-        stamp_ns=_nanoseconds(message.header.stamp),
+        stamp_ns=nanoseconds(message.header.stamp),
         detected=bool(message.detected),
         threshold=round(float(message.threshold), 6),
         candidates=tuple(
             FoundPlace(
                 place_id=int(candidate.place_id),
                 place=str(candidate.place),
-                stamp_ns=_nanoseconds(candidate.stamp),
+                stamp_ns=nanoseconds(candidate.stamp),
                 distance=float(candidate.distance),
                 score=float(candidate.score),
                 verified=bool(candidate.verified),
             )
             for candidate in message.candidates
         ),
-        arrived_s=recorded_ns / _NANOSECONDS,
+        arrived_s=recorded_ns / SECOND_NS,
     )
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
 
 
 def _typestore() -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import PatchConvolution, filter_matrix, padded_map
 from floppynet_vpr.extraction.extractor import Extractor, check_input
+from floppynet_vpr.extraction.onnx_session import runtime_name
 from floppynet_vpr.extraction.products import FixedProduct, IntegerProduct, WideProduct
 from floppynet_vpr.extraction.stages import Stage, network_stages
 from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
@@ -32,9 +33,7 @@ class OnnxIntegerExtractor(Extractor):
 
     def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
         """Lay out the network; raises ImportError where onnxruntime is absent."""
-        import onnxruntime
-
-        super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, int8 products")
+        super().__init__(weights, f"{runtime_name()}, int8 products")
         self._steps: Steps = {}
         binary = weights.bits == 1
         for index, stage in enumerate(network_stages(weights)):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import Extractor, check_input
-from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
 from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
 from floppynet_vpr.network.weights import NetworkWeights
 
@@ -20,9 +20,7 @@ class OnnxExtractor(Extractor):
 
     def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
         """Build the graph from `weights`; raises ImportError where onnxruntime is absent."""
-        import onnxruntime
-
-        super().__init__(weights, f"onnxruntime {onnxruntime.__version__}, float32")
+        super().__init__(weights, f"{runtime_name()}, float32")
         self._session = cpu_session(onnx_model(weights), threads)
 
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:

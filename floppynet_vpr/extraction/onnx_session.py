@@ -7,8 +7,18 @@ from __future__ import annotations
 from typing import Any
 
 
-def cpu_session(model: bytes, threads: int) -> Any:
-    """Make a session on `threads` CPU threads; raises ImportError where onnxruntime is absent."""
+def runtime_name() -> str:
+    """Name the library with its version; raises ImportError where onnxruntime is absent."""
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def cpu_session(model: bytes | str, threads: int) -> Any:
+    """Make a session on `threads` CPU threads of a model or of the file that holds one.
+
+    Raises ImportError where onnxruntime is absent, and kinds of its own for a model it rejects.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import length
 from floppynet_vpr.mapping.places import Pose
-
-_NANOSECONDS = 1_000_000_000
+from floppynet_vpr.stamps import SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class KeyframeGate:
         limits = self.limits
         if length(descriptor - last) < limits.distance:
             return False
-        if abs(stamp_ns - last_ns) < limits.seconds * _NANOSECONDS:
+        if abs(stamp_ns - last_ns) < limits.seconds * SECOND_NS:
             return False
         asked = limits.metres > 0 or limits.degrees > 0
         if pose is None or last_pose is None or not asked:

@@ -27,6 +27,7 @@ from rosgraph_msgs.msg import Clock
 from floppynet_vpr.datasets.bag_files import Bag, open_bag
 from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -234,14 +235,14 @@ def restamp(serialized: bytes, stamp_ns: int) -> bytes:
     encapsulation header, whose second byte is odd for little-endian data.
     """
     order = "<" if serialized[1] & 1 else ">"
-    stamp = struct.pack(f"{order}iI", *divmod(stamp_ns, 1_000_000_000))
+    stamp = struct.pack(f"{order}iI", *divmod(stamp_ns, SECOND_NS))
     return serialized[:4] + stamp + serialized[12:]
 
 
 def clock_message(time_ns: int) -> Clock:
     """Return the /clock message of a time in nanoseconds."""
     message = Clock()
-    message.clock.sec, message.clock.nanosec = divmod(time_ns, 1_000_000_000)
+    message.clock.sec, message.clock.nanosec = divmod(time_ns, SECOND_NS)
     return message
 
 

@@ -13,14 +13,8 @@ from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.mapping import Pose as MapPose
+from floppynet_vpr.stamps import SECOND_NS
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
-
-_NANOSECONDS = 1_000_000_000
-
-
-def nanoseconds(stamp: Time) -> int:
-    """Give a stamp as one number."""
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
 
 
 def loop_closure_message(header: Header, query_id: int, detection: Detection) -> LoopClosure:
@@ -41,7 +35,7 @@ def matched_pose_message(stamp: Time, frame: str, pose: MapPose) -> PoseStamped:
 
 def _candidate(candidate: Candidate) -> LoopClosureCandidate:
     place = candidate.place
-    seconds, nanoseconds = divmod(place.stamp_ns, _NANOSECONDS)
+    seconds, nanoseconds = divmod(place.stamp_ns, SECOND_NS)
     message = LoopClosureCandidate(
         place_id=place.id,
         place=place.name,

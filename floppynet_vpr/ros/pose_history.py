@@ -10,11 +10,11 @@ from bisect import bisect_left
 from collections import deque
 
 from floppynet_vpr.mapping import Pose
+from floppynet_vpr.stamps import SECOND_NS
 
 CLOCK_JUMP_S = 1.0
 """A stamp older than the newest by more than this means that the clock was set back."""
 
-_NANOSECONDS = 1_000_000_000
 _KEPT = 2000
 _ALIKE = 0.9995
 
@@ -35,7 +35,7 @@ class PoseHistory:
         """
         with self._lock:
             if self._poses and stamp_ns <= self._poses[-1][0]:
-                if self._poses[-1][0] - stamp_ns <= CLOCK_JUMP_S * _NANOSECONDS:
+                if self._poses[-1][0] - stamp_ns <= CLOCK_JUMP_S * SECOND_NS:
                     return  # late or sent twice: its neighbours say as much
                 self._poses.clear()
             self._poses.append((stamp_ns, pose))
@@ -45,7 +45,7 @@ class PoseHistory:
 
         Between two poses that both are, it is interpolated; else it is the nearer one.
         """
-        reach = tolerance * _NANOSECONDS
+        reach = tolerance * SECOND_NS
         with self._lock:
             index = bisect_left(self._poses, stamp_ns, key=lambda entry: entry[0])
             near = [

@@ -18,8 +18,8 @@ from rclpy.time import Time
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping import Pose
-from floppynet_vpr.ros.messages import nanoseconds
 from floppynet_vpr.ros.pose_history import CLOCK_JUMP_S, PoseHistory
+from floppynet_vpr.stamps import nanoseconds
 
 DEFAULT_FRAME = "map"
 _DEPTH = 100

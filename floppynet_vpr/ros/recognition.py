@@ -15,10 +15,10 @@ from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_subscriber import decode
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.mapping_mode import MappingMode
-from floppynet_vpr.ros.messages import nanoseconds
 from floppynet_vpr.ros.parameters import MAPPING, NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource
 from floppynet_vpr.ros.statistics import FrameTimes
+from floppynet_vpr.stamps import nanoseconds
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
+from floppynet_vpr.stamps import nanoseconds
 from floppynet_vpr_msgs.msg import LoopClosure
 
 _DEPTH = 1000
-_NANOSECONDS = 1_000_000_000
 
 
 class LoopClosureRecorder:
@@ -104,14 +104,14 @@ def answer_of(message: LoopClosure, arrived_s: float) -> Answer:
     """A LoopClosure message as plain facts."""
     return Answer(
         query_id=message.query_id,
-        stamp_ns=_nanoseconds(message.header.stamp),
+        stamp_ns=nanoseconds(message.header.stamp),
         detected=message.detected,
         threshold=round(message.threshold, 6),  # a float32: 0.8 comes as 0.800000012
         candidates=tuple(
             FoundPlace(
                 place_id=candidate.place_id,
                 place=candidate.place,
-                stamp_ns=_nanoseconds(candidate.stamp),
+                stamp_ns=nanoseconds(candidate.stamp),
                 distance=candidate.distance,
                 score=candidate.score,
                 verified=candidate.verified,
@@ -120,7 +120,3 @@ def answer_of(message: LoopClosure, arrived_s: float) -> Answer:
         ),
         arrived_s=arrived_s,
     )
-
-
-def _nanoseconds(stamp: object) -> int:
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)  # type: ignore[attr-defined]
