@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,31 @@ def test_pipes_and_devices_are_no_maps_and_are_not_replaced(
         with pytest.raises(VprError, match="it is no file"):
             write_atomically(path, [b"new"])
     assert pipe.is_fifo() and Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    "storage, told", [("float32", "would take 0.7 MiB, but 0.1 MiB are free"), ("pq", "wrote ")]
+)
+def test_a_map_that_does_not_fit_on_the_disk_is_refused_before_the_work(
+    tmp_path: Path, storage: str, told: str
+) -> None:
+    images, disk = tmp_path / "images", tmp_path / "disk"
+    for folder in (images, disk):
+        folder.mkdir()
+    for index in range(20):
+        noise = np.random.default_rng(index).integers(0, 256, (30, 40, 3), np.uint8)
+        cv2.imwrite(str(images / f"{index}.png"), noise)
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=128k none {disk}"
+    if not shutil.which("unshare") or subprocess.run([*apart, mount], check=False).returncode:
+        pytest.skip("no disk of its own can be mounted here")
+    build = f"{sys.executable} -m floppynet_vpr.commands.build_map {images} -o {disk}/a.fvm"
+    ended = subprocess.run(
+        [*apart, f"{mount} && {build} --storage {storage}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told in ended.stdout + ended.stderr
+    assert ended.returncode == (storage == "float32")
+    assert (" frames/s" in ended.stdout) == (storage == "pq")

@@ -148,3 +148,12 @@ def test_one_cut_off_says_what_rescues_it(bag: Path, kept: float) -> None:
     bag.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(VprError, match=r"drive\.bag cannot be read.*cut off.*rosbag reindex"):
         list(open_source(bag))
+
+
+@pytest.mark.parametrize("bag", [None], indirect=True)
+def test_a_folder_of_bags_names_them(bag: Path) -> None:
+    """As `rosbag record --split` leaves."""
+    bag.rename(bag.with_name("drive_0.bag"))
+    (bag.parent / "closed").mkdir(mode=0)
+    with pytest.raises(VprError, match=r"no images itself; name one of its bags: drive_0\.bag"):
+        open_source(bag.parent)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
 
@@ -126,6 +128,8 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "
         f"{arguments.threads} at once"
     )
+    if not arguments.min_distance:
+        _require_room(output, len(source), arguments.storage, arguments.features)
     with FileLock(output):  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
@@ -149,6 +153,20 @@ def _build(arguments: argparse.Namespace) -> int:
             f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
         )
     return 0
+
+
+def _require_room(output: Path, places: int, storage: str, features: int) -> None:
+    """Raise VprError where a map of so many places does not fit on the disk."""
+    from floppynet_vpr.extraction.local_features import row_bytes
+    from floppynet_vpr.mapping import STORAGES
+
+    needed = places * (STORAGES[storage].row_bytes + (row_bytes(features) if features else 0))
+    free = shutil.disk_usage(output.parent).free
+    if needed > free:
+        raise VprError(
+            f"{output} would take {needed / 2**20:.1f} MiB, but {free / 2**20:.1f} MiB are free "
+            "there: make room, or choose another place or a smaller --storage"
+        )
 
 
 if __name__ == "__main__":

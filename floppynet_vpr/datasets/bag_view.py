@@ -31,9 +31,12 @@ def looks_like_bag(path: Path) -> bool:
     """Tell whether a path is a bag of ROS 2 or ROS 1, sound or not, or a storage file of one."""
     if path.is_file():
         return path.suffix in (*STORAGE_SUFFIXES, ROS1_SUFFIX)
-    return (path / _METADATA).is_file() or any(
-        suffix in entry.suffixes for entry in path.glob("*") for suffix in STORAGE_SUFFIXES
-    )
+    try:
+        return (path / _METADATA).is_file() or any(
+            suffix in entry.suffixes for entry in path.glob("*") for suffix in STORAGE_SUFFIXES
+        )
+    except OSError:  # a folder that may not be looked into
+        return False
 
 
 def readable_view(path: Path, stack: ExitStack) -> Path:

@@ -3,10 +3,12 @@
 """Frames from a folder of image files, in the order a person would number them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from floppynet_vpr.datasets.bag_view import looks_like_bag
 from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed
@@ -81,11 +83,20 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.name))
 
 
+def _has_images(entry: Path) -> bool:
+    with suppress(VprError):  # one that may not be looked into
+        return entry.is_dir() and bool(list_images(entry))
+    return False
+
+
 def _why_empty(folder: Path) -> str:
-    """Say what to do, naming the sub-folders that do hold images."""
+    """Say what to do, naming what is in the folder that does hold images."""
     entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
-    promising = [entry.name for entry in entries if entry.is_dir() and list_images(entry)]
-    if promising:
-        shown = ", ".join(promising[:8]) + (", ..." if len(promising) > 8 else "")
-        return f"{folder} holds no images itself; name one of its sub-folders: {shown}"
+    for kind, promising in (
+        ("sub-folders", [entry.name for entry in entries if _has_images(entry)]),
+        ("bags", [entry.name for entry in entries if looks_like_bag(entry)]),
+    ):
+        if promising:
+            shown = ", ".join(promising[:8]) + (", ..." if len(promising) > 8 else "")
+            return f"{folder} holds no images itself; name one of its {kind}: {shown}"
     return f"{folder} holds no images (looked for {', '.join(IMAGE_SUFFIXES)})"
