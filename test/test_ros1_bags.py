@@ -13,8 +13,10 @@ from rosbags.typesys import Stores, get_typestore
 
 from floppynet_vpr.commands import build_map, calibrate, evaluate, make_bag
 from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
+from floppynet_vpr.datasets.frames import decoded
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
 
 STORE = get_typestore(Stores.ROS1_NOETIC)
@@ -157,3 +159,27 @@ def test_a_folder_of_bags_names_them(bag: Path) -> None:
     (bag.parent / "closed").mkdir(mode=0)
     with pytest.raises(VprError, match=r"no images itself; name one of its bags: drive_0\.bag"):
         open_source(bag.parent)
+
+
+@pytest.mark.parametrize("bag", [None], indirect=True)
+def test_a_bag_still_being_recorded_says_how_to_end_it(bag: Path) -> None:
+    active = bag.rename(bag.with_name("drive.bag.active"))
+    with pytest.raises(VprError, match=r"not ended: `rosbag reindex .*drive\.bag\.active`"):
+        open_source(active)
+
+
+def test_a_damaged_message_costs_itself_only(tmp_path: Path) -> None:
+    bag, errors = tmp_path / "drive.bag", list[ImageError]()
+    types = STORE.types
+    with Writer(bag) as writer:
+        image = writer.add_connection("/cam", "sensor_msgs/msg/Image", typestore=STORE)
+        for index in range(4):
+            stamp = types["builtin_interfaces/msg/Time"](index, 5)
+            header = types["std_msgs/msg/Header"](index, stamp, "camera")
+            pixels = np.full(12, index, np.uint8)
+            message = types["sensor_msgs/msg/Image"](header, 2, 2, "rgb8", 0, 6, pixels)
+            data = bytes(STORE.serialize_ros1(message, image.msgtype))
+            writer.write(image, index, data[:-5] if index == 2 else data)
+    frames = list(decoded(open_source(bag).pending(), 2, errors.append))
+    assert [frame.stamp_ns // 10**9 for frame in frames] == [0, 1, 3]
+    assert len(errors) == 1 and "message 2 of topic /cam" in str(errors[0])

@@ -82,8 +82,12 @@ class Bag:
         store = self.ros1_types(connection)
         if store is None:
             return data
-        with blaming(self.path):
+        try:
             return bytes(store.ros1_to_cdr(data, connection.msgtype))
+        except Exception as error:  # the library raises what its parts raise
+            raise VprError(
+                f"a message on {connection.topic} of the bag {self.path} is damaged: {error}"
+            ) from error
 
     def ros1_types(self, connection: "Connection") -> "Typestore | None":
         """The types of a topic's messages as a ROS 1 bag defines them; None for a rosbag2."""

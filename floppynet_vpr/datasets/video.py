@@ -129,6 +129,11 @@ class VideoFile:
 
 
 def _why_not(file: Path) -> str:
+    if file.name.endswith(".bag.active"):
+        return (
+            f"{file} is a ROS 1 bag whose recording was not ended: `rosbag reindex {file}`, then "
+            "name it .bag"
+        )
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return f"{file} is a single image: name the folder it is in"
     return (
