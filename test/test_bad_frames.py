@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.commands import build_map, make_bag
+from floppynet_vpr.commands import build_map, calibrate, make_bag
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.frames import Frame, decoded
 from floppynet_vpr.datasets.sources import open_source
@@ -158,3 +158,28 @@ def test_an_unreadable_file_among_others_is_skipped(folder: Path, tmp_path: Path
     for frame in decoded(open_source(folder).pending(), 2, errors.append):
         names.append(frame.name)
     assert names == ["0.jpg", "4.jpg", "6.jpg"]
+
+
+@pytest.mark.parametrize("truth", [[], ["--truth", "truth.csv"]], ids=["by number", "by file"])
+def test_calibrate_keeps_frames_and_places_together_where_a_frame_is_skipped(
+    truth: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for index in range(30):
+        small = np.random.default_rng(index).integers(0, 256, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(images / f"{index}.jpg"), cv2.resize(small, (160, 120)))
+    assert build_map.main([str(images), "-o", "map.fvm", "--storage", "float32"]) == 0
+    (images / "4.jpg").write_bytes(b"damaged")
+    Path("truth.csv").write_text("query,ref\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    words = ["map.fvm", str(images), "--tolerance", "0", *truth]
+    assert calibrate.main([*words, "--strict"]) == 1
+    assert "4.jpg" in capsys.readouterr().err
+    assert calibrate.main(words) == 0
+    out, err = capsys.readouterr()
+    assert "none: best match right for 29 of 29" in out
+    assert "4.jpg" in err and "could not be used: 1" in err
