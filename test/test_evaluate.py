@@ -112,9 +112,10 @@ def test_an_interrupted_run_goes_on_where_it_was(
     status, out = run_evaluate(drives, "--tolerance", "0")
     assert status == 130
     assert not list((out / "descriptors").glob("*.part"))
+    before = len(described)  # a few more than when it was stopped: other threads had begun
     status, _ = run_evaluate(drives, "--tolerance", "0")
     # The references (12) were kept, the queries (10) are described anew.
-    assert status == 0 and len(described) == PLACES + 4 + PLACES - 2
+    assert status == 0 and len(described) - before == PLACES - 2
 
 
 def test_kept_descriptors_belong_to_images_and_network(drives: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 from pathlib import Path
@@ -95,6 +96,10 @@ def test_damaged_maps_are_refused_while_images_are_answered_from_the_map_in_use(
         damaged.append(bytes(flipped))
     node = start_node(map=good, threshold=0.5)
     publisher = client.image_publisher()
+    pipe = tmp_path / "pipe.fvm"
+    os.mkfifo(pipe)
+    answer = client.call(MapFile, "/vpr/load_map", path=str(pipe))
+    assert not answer.success and "it is no file" in answer.message
     for index, wrong in enumerate(damaged):
         bad.write_bytes(wrong)
         publisher.publish(image_message(view(index % 6), index))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,21 @@ def test_kill_9_loses_no_more_than_the_last_interval_and_the_next_start_goes_on(
     assert len(ReferenceMap.load(path)) == saved
     assert again.stop() == 0, "Ctrl-C"
     assert len(ReferenceMap.load(path)) == saved + 10
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_node_and_one_whose_terminal_is_closed_save_the_map(
+    sign: signal.Signals, start_node: StartNode, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "home.fvm"
+    node = start_node(mode="mapping", save_map_to=path, save_period=3600.0)
+    Drive(client).past(*range(4))
+    seen_places(client, 4)
+    assert not path.exists()
+    node.process.send_signal(sign)
+    assert node.process.wait(PATIENCE_S) == 0
+    assert len(ReferenceMap.load(path)) == 4
     assert not list(tmp_path.glob("*.lock"))
 
 

@@ -23,6 +23,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.evaluation.storage import Accuracy, Growth, SyntheticPlaces, Traverses
@@ -77,9 +78,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--queries", type=at_least(1), default=200, metavar="N", help="searches per size"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw search time over size (png, svg, pdf)"
+        "--json", type=user_path, metavar="FILE", help="write everything there, too"
+    )
+    parser.add_argument(
+        "--figure",
+        type=user_path,
+        metavar="FILE",
+        help="draw search time over size (png, svg, pdf)",
     )
     add_force_option(parser)
     add_extractor_options(parser)
@@ -141,7 +147,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[list[Traverses], Any]:
         if not (tolerance.isdigit() and every.isdigit() and int(every)):
             raise VprError(f"--set takes whole numbers, not '{tolerance}' and '{every}'")
         found = [
-            describe(open_source(Path(source), every=int(every)), Path(source).name)
+            describe(open_source(user_path(source), every=int(every)), Path(source).name)
             for source in (query, reference)
         ]
         name = f"{Path(query).name} to {Path(reference).name}"

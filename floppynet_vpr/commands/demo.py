@@ -32,6 +32,7 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answer, Trial
 from floppynet_vpr.evaluation.figures import offset_text
 from floppynet_vpr.evaluation.trial_files import summary_lines, trial_content, write_pages
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr demo --output mine --data my_drives --rate 10 --tolerance 5",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
     )
     add_weights_option(parser)
     parser.add_argument(
@@ -70,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("images of your own")
     own.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder with two folders of images, two drives along the same way whose n-th images "
         "show the same place",

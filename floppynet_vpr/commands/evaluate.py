@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from typing import Any
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
-from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.pairs import RoutePair, Sample, open_own_pair, open_pairs
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer, open_network
@@ -20,7 +20,7 @@ from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
 from floppynet_vpr.evaluation.experiment import EXACT, Result, evaluate, recorded_result
 from floppynet_vpr.evaluation.scores import CONVENTIONS
 from floppynet_vpr.extraction import BACKENDS
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.mapping import STORAGES
 from floppynet_vpr.text import shown
 
@@ -44,7 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
         "      --truth truth.csv --answers recorded_loop_closures -o results",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for all results"
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
     )
     _add_drive_options(parser)
     _add_network_options(parser)
@@ -93,7 +98,10 @@ def _add_drive_options(parser: argparse.ArgumentParser) -> None:
         help="datasets, or .yaml files like config/datasets/template.yaml",
     )
     data.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+        "--root",
+        type=user_path,
+        metavar="DIR",
+        help="the dataset's folder, or the one that holds it",
     )
     data.add_argument(
         "--paper-frames",
@@ -105,14 +113,14 @@ def _add_drive_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--reference", metavar="SOURCE", help="the drive that is known")
     own.add_argument(
         "--truth",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="ground truth: a matrix of 0 and 1, or a table with the columns query and ref (index "
         "from 0); without it, frames of the same number are the same place",
     )
     own.add_argument(
         "--answers",
-        type=Path,
+        type=user_path,
         metavar="BAG",
         help="judge a recording of /vpr/loop_closure in place of networks; --query and "
         "--reference are then the bags that were played and that the map was made of",
@@ -130,7 +138,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--weights",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder with the weights of named networks: NAME*.fnet or the authors' NAME*.tflite; "
         "without it those that the package carries",
@@ -144,7 +152,13 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backend", choices=BACKENDS, default="auto", help="how pool5 alone is computed"
     )
-    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="images worked on at once, each by one core; without it one per core",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -174,7 +188,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "Queries": f"at most {arguments.queries} of each pair, seed {arguments.seed}"
             if arguments.queries
             else "all",
-            "Threads": str(arguments.threads),
+            "Images at once": f"{arguments.threads}, each by one core",
         },
     )
     for name, text in (
@@ -204,7 +218,7 @@ def _pairs(arguments: argparse.Namespace) -> list[RoutePair]:
             )
         files = () if arguments.truth is None else (str(arguments.truth),)
         rule = TruthRule("file" if files else "frames", arguments.tolerance or 0, files)
-        own = Path(arguments.query), Path(arguments.reference)
+        own = user_path(arguments.query), user_path(arguments.reference)
         return [open_own_pair(*own, rule, sample=sample)]
     if arguments.root is None:
         raise VprError("--root DIR says where the dataset is")
@@ -280,8 +294,8 @@ def _print_paper(results: Sequence[Result]) -> None:
     print(f"\n{paper_tables(results)}\n")
 
 
-def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    return progress(frames, total, label, unit="image", leave=False)
+def _progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    return progress(items, total, label, unit="image", leave=False)
 
 
 if __name__ == "__main__":

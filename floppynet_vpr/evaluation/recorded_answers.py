@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from floppynet_vpr.datasets.bags_reading import BagFrames, open_bag, read_messages
+from floppynet_vpr.datasets.bag_files import open_bag
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.drives import Drive
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
@@ -34,8 +35,8 @@ def read_answers(bag: Path, topic: str | None = None) -> list[Answer]:
     Raises:
         VprError: no bag, none of the messages in it, or several topics of them.
     """
-    with open_bag(bag) as reader:
-        found = sorted({c.topic for c in reader.connections if c.msgtype == MESSAGE})
+    with open_bag(bag) as recording:
+        found = sorted({c.topic for c in recording.connections if c.msgtype == MESSAGE})
         if topic is None and len(found) == 1:
             topic = found[0]
         if topic not in found:
@@ -44,10 +45,10 @@ def read_answers(bag: Path, topic: str | None = None) -> list[Answer]:
                 + (f", name one of: {', '.join(found)}" if found else "")
             )
         deserialize = _typestore().deserialize_cdr
-        connections = [c for c in reader.connections if c.topic == topic]
+        connections = [c for c in recording.connections if c.topic == topic]
         return [
             _answer(deserialize(data, MESSAGE), recorded_ns)
-            for _, recorded_ns, data in read_messages(reader, connections)
+            for _, recorded_ns, data in recording.messages(connections)
         ]
 
 

@@ -39,7 +39,8 @@ class ImageError(VprError):
 
     Attributes:
         kind: "encoding" (none this package reads), "empty" (no pixels), "step" (shorter than a
-            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file).
+            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file);
+            where frames are read from a disk also "file" (it cannot be opened) and "missing".
     """
 
     def __init__(self, kind: str, text: str) -> None:

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import slots_of
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.places import Place, Pose
 
@@ -111,7 +111,7 @@ def read_map(path: Path, layouts: Mapping[str, Mapping[str, int]]) -> MapContent
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return _read(file, path, layouts)
     except OSError as error:
         raise MapError(

@@ -34,6 +34,7 @@ from floppynet_vpr.ros.recognition import Recognition, create_recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
 from floppynet_vpr.ros.transitions import transition
+from floppynet_vpr.signals import hang_up_as_terminate
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -245,6 +246,7 @@ class VprNode(GuardedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
+    hang_up_as_terminate()
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
