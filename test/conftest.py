@@ -41,6 +41,7 @@ def data_dir() -> Path:
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A DDS domain that no other test uses, also set for the processes this one starts."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
     start = os.getpid() % len(DOMAINS)
     for domain in (*DOMAINS[start:], *DOMAINS[:start]):
         path = Path(tempfile.gettempdir()) / f"floppynet_vpr_test_domain_{domain}.lock"
@@ -59,7 +60,8 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture
 def ros_context(ros_domain: int) -> Iterator[Any]:
     """An rclpy context in a domain of its own, shut down afterwards with all its nodes."""
-    rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+    import rclpy
+
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=ros_domain)
     yield context

@@ -18,7 +18,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("floppynet_vpr_msgs.msg", reason="needs the compiled messages")
+
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
