@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
-pytest.importorskip("floppynet_vpr_msgs.msg", reason="needs the compiled messages")
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
