@@ -43,7 +43,7 @@ class NodeProcess:
     def __init__(self, folder: Path, domain: int, *ros_args: str, **parameters: object) -> None:
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self._log_file = folder / f"node_{len(list(folder.glob('node_*.log')))}.log"
-        with open(self._log_file, "w") as log:
+        with open(self._log_file, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", NODE_MODULE, "--ros-args", *words, *ros_args],
                 stdout=log,

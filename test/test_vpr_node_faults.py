@@ -159,7 +159,7 @@ def test_settings_that_make_no_sense_are_refused_live_and_change_nothing(
 
 
 def resident_bytes(node: NodeProcess) -> int:
-    pages = Path(f"/proc/{node.process.pid}/statm").read_text().split()[1]
+    pages = Path(f"/proc/{node.process.pid}/statm").read_text(encoding="utf-8").split()[1]
     return int(pages) * resource.getpagesize()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -41,6 +42,7 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, without what `ros2 run` and launch files add for ROS."""
+    have_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--ros-args" in words:
         words = words[: words.index("--ros-args")]
@@ -53,8 +55,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130, and a reader that went away,
-    such as `head`, 141.
+    A `VprError`, and what the machine denies (memory, disk), is printed as one line and gives 1;
+    Ctrl-C gives 130, and a reader that went away, such as `head`, 141.
     """
     try:
         status = body()
@@ -67,9 +69,23 @@ def run(body: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on: what Python still holds back for stdout goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return EXIT_BROKEN_PIPE
+    except Exception as error:
+        denied = what_is_denied(error)
+        if denied is None:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_stdout()
+        print(f"error: {denied}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _forget_stdout() -> None:
+    """Send what Python still holds back for stdout nowhere, for it cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:

@@ -89,11 +89,12 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
         from rclpy.signals import SignalHandlerOptions
 
         from floppynet_vpr.ros.bag_player import BagPlayer
+        from floppynet_vpr.ros.initialization import init_ros
     except ImportError as error:
         raise VprError(f"play_bag needs ROS 2 ({error}): source its setup.bash first") from error
 
     # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
-    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    init_ros(args=words, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("play_bag", start_parameter_services=False)
     try:
         player = BagPlayer(

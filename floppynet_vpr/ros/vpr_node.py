@@ -28,6 +28,7 @@ from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
 from floppynet_vpr.ros.health import facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.initialization import init_ros
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
@@ -305,10 +306,9 @@ class VprNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
-        reason = " ".join(str(error).split(", at ")[0].split())
-        print(f"error: the node cannot start: {reason}", file=sys.stderr)
+        init_ros(args=args)
+    except VprError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     node: VprNode | None = None
     try:
