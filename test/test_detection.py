@@ -126,6 +126,45 @@ def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None
     assert detector.limits.origin == "automatic"
 
 
+@pytest.mark.parametrize("sequence", ["none", "filter", "line"])
+@pytest.mark.parametrize("storage", ["float32", "float16", "pq"])
+def test_a_map_too_small_for_a_limit_says_so_and_detects_nothing_in_any_storage(
+    sequence: str, storage: str
+) -> None:
+    rows = street(19)
+    reference = ReferenceMap("floppynet", "ab" * 32, storage)
+    for row in rows:
+        reference.add(row, "")
+    detector = LoopClosureDetector(reference, DetectorOptions(sequence=sequence))
+    for detection in run(detector, rows):
+        assert not detection.detected
+        assert (detection.limits.distance, detection.limits.origin) == (-1.0, "unknown")
+        assert "20 places" in detection.reason
+    detector.options = DetectorOptions(sequence="none", threshold=0.05)
+    assert all(detection.detected for detection in run(detector, rows))
+
+
+def test_a_growing_map_has_a_limit_from_20_places_on() -> None:
+    rows = street(24)
+    reference = map_of(rows[:1])
+    detector = LoopClosureDetector(reference)
+    for row in rows[1:19]:
+        reference.add(row, "")
+        assert run(detector, row[None])[0].limits.origin == "unknown"
+    for row in rows[19:]:
+        reference.add(row, "")
+        detections = run(detector, np.repeat(row[None], 30, axis=0))
+    assert detections[-1].limits.origin == "automatic"
+    assert detections[-1].limits.distance > 0
+
+
+def test_places_all_alike_give_no_limit() -> None:
+    detector = LoopClosureDetector(map_of(np.repeat(street(1), 30, axis=0)))
+    (detection,) = run(detector, street(1))
+    assert not detection.detected
+    assert detection.limits.origin == "unknown"
+
+
 def test_the_threshold_follows_the_light() -> None:
     rows = street(200)
     darkness = 1.5 * unit(WAYS[0] + WAYS[1])

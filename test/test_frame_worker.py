@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.weights import load_weights
 from floppynet_vpr.ros.frame_worker import FrameWorker
+from floppynet_vpr.ros.guard import UnforeseenErrors
 from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr.ros.statistics import FrameStatistics
 
@@ -45,11 +46,13 @@ def test_each_kind_of_internal_error_is_logged_once_with_its_traceback() -> None
         else:
             raise KeyError("second kind")
 
-    worker = FrameWorker(process, 10, FrameStatistics(), log, lambda: True, 1)
+    errors = UnforeseenErrors(log)
+    worker = FrameWorker(process, 10, FrameStatistics(), log, errors, lambda: True, 1)
     for message in ("zero", "zero", "key", "key", "zero", "last"):
         worker.put(message)
     assert done.wait(PATIENCE_S), "the worker did not reach the last image"
     worker.close()
+    assert errors.count == 5
     assert ["first kind" in text for text in log.errors] == [True, False]
     assert all("Traceback" in text and "test_frame_worker.py" in text for text in log.errors)
 

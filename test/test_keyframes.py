@@ -39,6 +39,24 @@ def passed(limits: KeyframeLimits, frames: list[tuple[float, float, Pose | None]
     ]
 
 
+def test_frames_whose_poses_are_lost_become_places_once_a_second() -> None:
+    frames = [(10 * index, index / 10) for index in range(100)]  # 10 a second, all different
+    for limits, expected in (
+        (KeyframeLimits(distance=0.3, metres=0.5), list(range(0, 100, 10))),
+        (KeyframeLimits(distance=0.3), list(range(100))),  # poses are not asked for
+    ):
+        gate = KeyframeGate(limits)
+        assert [
+            index
+            for index, (angle, seconds) in enumerate(frames)
+            if gate.passes(
+                np.array([math.cos(angle), math.sin(angle)], np.float32),
+                round(seconds * SECOND),
+                lost=True,
+            )
+        ] == expected
+
+
 def test_without_limits_every_frame_passes() -> None:
     assert passed(KeyframeLimits(), [(0, 0, None)] * 5) == [0, 1, 2, 3, 4]
 

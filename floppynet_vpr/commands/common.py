@@ -13,6 +13,7 @@ from pathlib import Path
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
+from floppynet_vpr.text import let_streams_take_anything
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -43,6 +44,7 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, without what `ros2 run` and launch files add for ROS."""
     have_standard_streams()
+    let_streams_take_anything()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--ros-args" in words:
         words = words[: words.index("--ros-args")]

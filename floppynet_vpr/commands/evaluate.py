@@ -22,6 +22,7 @@ from floppynet_vpr.evaluation.scores import CONVENTIONS
 from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping import STORAGES
+from floppynet_vpr.text import shown
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -181,7 +182,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         ("results.csv", csv_text(results)),
         ("report.html", page),
     ):
-        write_atomically(arguments.output / name, (text.encode(),))
+        write_atomically(arguments.output / name, (shown(text).encode(),))
         print(f"wrote {arguments.output / name}")
     print(f"in {time.perf_counter() - begun:.0f} s")
     return 0

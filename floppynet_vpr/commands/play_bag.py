@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.text import shown
 
 if TYPE_CHECKING:
     from floppynet_vpr.ros.bag_player import BagPlayer
@@ -94,7 +95,7 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
         raise VprError(f"play_bag needs ROS 2 ({error}): source its setup.bash first") from error
 
     # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
-    init_ros(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    init_ros(args=[shown(word) for word in words], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("play_bag", start_parameter_services=False)
     try:
         player = BagPlayer(

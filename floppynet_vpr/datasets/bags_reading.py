@@ -193,6 +193,10 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except VprError:
         raise
+    except UnicodeEncodeError:
+        raise VprError(
+            f"the bag {path} cannot be opened: its name is no UTF-8, which SQLite needs: rename it"
+        ) from None
     except Exception as error:
         raise VprError(
             f"the bag {path} cannot be read ({str(error) or type(error).__name__}): "

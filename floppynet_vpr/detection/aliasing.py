@@ -61,7 +61,7 @@ def find_aliasing(
     the search of the places has come. Maps of fewer than 20 places are too small to tell.
     """
     background = Background(reference)
-    limit = background.threshold
+    limit = background.threshold or 0.0
     count = min(most, len(reference)) if limit else 0
     places = np.unique(np.linspace(0, len(reference) - 1, count).astype(np.int64)).tolist()
     found: dict[tuple[int, int], AliasedPair] = {}

@@ -39,8 +39,11 @@ class AutomaticThreshold:
             self._images = min(self._images + 1, _IMAGES)
             self._usual += (median - self._usual) / self._images
 
-    def value(self, background: Background) -> float:
-        """The threshold now; 0, matching nothing, in a map too small to suggest one."""
-        if not background.threshold or not self._images:
-            return background.threshold
-        return max(0.0, background.threshold + self._usual - background.usual)
+    def value(self, background: Background) -> float | None:
+        """The threshold now, above 0; None in a map that is too small or too uniform for one."""
+        threshold = background.threshold
+        if threshold is None:
+            return None
+        if self._images:
+            threshold += self._usual - background.usual
+        return threshold if threshold > 0 else None

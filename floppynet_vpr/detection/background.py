@@ -16,13 +16,15 @@ from floppynet_vpr.mapping.sessions import span_of
 SAMPLE = 128
 """Places, evenly spread over the map, that stand for all when numbers are estimated."""
 
+LEAST_PLACES = 20
+"""A map of fewer places is too small to know what is usual in it."""
+
 _MAD_TO_DEVIATION = 1.4826
 _SEARCHES = 64
 _NEIGHBOURS = 256
 _ALWAYS_NEAR = 5
 _FAR_DEVIATIONS = 2.0
 _MARGIN_DEVIATIONS = 2.5
-_LEAST_PLACES = 20
 
 
 def robust_spread(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -56,7 +58,9 @@ class Background:
         """Whether the map has hardly grown since."""
         if not self.places:
             return not len(self._reference)
-        return len(self._reference) <= max(1.25 * self.places, self.places + _LEAST_PLACES)
+        if self.places < LEAST_PLACES <= len(self._reference):
+            return False
+        return len(self._reference) <= max(1.25 * self.places, self.places + LEAST_PLACES)
 
     def prepare(self, former: Background) -> Iterator[None]:
         """Compute what was asked of `former`, a background of the same map; a piece at a time."""
@@ -151,7 +155,7 @@ class Background:
         return robust_spread(self._pair_distances)[0] if len(self.sample) > 1 else 0.0
 
     @cached_property
-    def threshold(self) -> float:
+    def threshold(self) -> float | None:
         """The distance (eq. 6) up to which the map's own places would rightly match.
 
         Of each place in a sample, take the distance to the nearest place that is no neighbour: so
@@ -159,10 +163,10 @@ class Background:
         median of these, both estimated robustly. Neighbours are the 5 places on either side, and
         those beyond to which every place on the way is nearer than is usual: 2 standard deviations
         below the median distance between places. Other sessions show the same places, so they are
-        left out. Needs 20 places; below that it is 0: no match.
+        left out. Needs 20 places; below that it is None.
         """
-        if self.places < _LEAST_PLACES:
-            return 0.0
+        if self.places < LEAST_PLACES:
+            return None
         nearest = [self._nearest_stranger(place) for place in self._searched]
         middle, deviation = robust_spread(np.array(nearest, np.float32))
         return max(0.0, middle - _MARGIN_DEVIATIONS * deviation)
@@ -170,7 +174,7 @@ class Background:
     @property
     def _searched(self) -> list[int]:
         """The places of the sample whose nearest strangers are looked for; few places: none."""
-        if self.places < _LEAST_PLACES:
+        if self.places < LEAST_PLACES:
             return []
         return self.sample[:: -(-len(self.sample) // _SEARCHES)].tolist()
 

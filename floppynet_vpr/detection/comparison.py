@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.detection.background import Background, robust_spread
+from floppynet_vpr.detection.background import LEAST_PLACES, Background, robust_spread
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
 
-_LEAST_PLACES = 20
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000
 
@@ -77,7 +76,7 @@ class Comparer:
         than 20 places, which is too small to know what is usual.
         """
         standing = np.zeros(eligible, np.float32)
-        if eligible < _LEAST_PLACES:
+        if eligible < LEAST_PLACES:
             return standing
         query = self._query(descriptor)
         ids, fits = self._search(query, COMPARED, eligible)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.comparison import Comparer
-from floppynet_vpr.detection.limits import AUTOMATIC, Limits, limits_in_force
+from floppynet_vpr.detection.limits import AUTOMATIC, UNKNOWN, Limits, limits_in_force
 from floppynet_vpr.detection.motion import MotionGate
 from floppynet_vpr.detection.options import SEQUENCES, SINGLE, DetectorOptions
 from floppynet_vpr.detection.recent import RecentPlaces
@@ -88,7 +88,12 @@ class LoopClosureDetector:
         """What a candidate must fulfil now to be a loop closure."""
         calibration = self.reference.calibrations.get(self.options.mode)
         background = self._comparer.background
-        return limits_in_force(self.options, calibration, lambda: self._threshold.value(background))
+        return limits_in_force(
+            self.options,
+            calibration,
+            lambda: self._threshold.value(background),
+            len(self.reference),
+        )
 
     def detect(self, descriptor: NDArray[np.float32], stamp_ns: int = 0) -> Detection:
         """Judge one (9216,) float32 descriptor of norm 1, of an image taken at `stamp_ns`.
@@ -103,7 +108,7 @@ class LoopClosureDetector:
         )
         if self._sequence is None:
             self._comparer.seen(descriptor)
-            if self.limits.origin == AUTOMATIC:
+            if self.limits.origin in (AUTOMATIC, UNKNOWN):
                 self._threshold.watch(descriptor, self._comparer.background)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
             beliefs = np.ones(len(ids), np.float32)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr import text
 from floppynet_vpr.detection.aliasing import AliasedPair, Aliasing
 from floppynet_vpr.detection.background import Background
 from floppynet_vpr.files import write_atomically
@@ -43,7 +44,7 @@ def draw_map(reference: ReferenceMap, aliasing: Aliasing, title: str, path: Path
     pairs = aliasing.pairs[:_MARKED]
     posed = any(place.pose is not None for place in reference.places)
     figure = Figure(figsize=(13, 6.6), dpi=110, layout="constrained")
-    figure.suptitle(f"{title}: {count:,} places", fontsize=13)
+    figure.suptitle(f"{text.shown(title)}: {count:,} places", fontsize=13)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1), height_ratios=(1, 1.6))
     matrix = figure.add_subplot(grid[:, 0])
     image = _draw_matrix(matrix, _distances(background, shown), shown, reference, pairs)
@@ -84,7 +85,7 @@ def _draw_matrix(
         axes.axhline(border - 0.5, color=_BORDER, linewidth=1.2)
         axes.axvline(border - 0.5, color=_BORDER, linewidth=1.2)
     ticks = [
-        ((first + last) / 2, reference.places[first].session)
+        ((first + last) / 2, text.shown(reference.places[first].session))
         for first, last in spans(reference.borders, count)
         if reference.places[first].session
     ]
@@ -126,7 +127,7 @@ def _draw_steps(axes: Axes, background: Background, reference: ReferenceMap) -> 
 def _draw_way(axes: Axes, reference: ReferenceMap, pairs: tuple[AliasedPair, ...]) -> None:
     for first, last in spans(reference.borders, len(reference)):
         poses = [place.pose for place in reference.places[first:last] if place.pose is not None]
-        label = reference.places[first].session or None
+        label = text.shown(reference.places[first].session) or None
         axes.plot([p.x for p in poses], [p.y for p in poses], ".-", linewidth=0.8, label=label)
     for pair in pairs:
         ends = [reference.places[place].pose for place in (pair.first, pair.second)]

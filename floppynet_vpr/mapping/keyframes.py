@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from floppynet_vpr.arithmetic import length
 from floppynet_vpr.mapping.places import Pose
 
+LOST_SECONDS = 1.0
+"""Where poses should be known but are not, a frame becomes a place after so long at the soonest."""
+
 _NANOSECONDS = 1_000_000_000
 
 
@@ -43,10 +46,20 @@ class KeyframeGate:
         self._last: tuple[NDArray[np.float32], int, Pose | None] | None = None
 
     def passes(
-        self, descriptor: NDArray[np.float32], stamp_ns: int, pose: Pose | None = None
+        self,
+        descriptor: NDArray[np.float32],
+        stamp_ns: int,
+        pose: Pose | None = None,
+        lost: bool = False,
     ) -> bool:
-        """Judge a frame by its (9216,) float32 descriptor, its stamp and, if known, its pose."""
-        if self._last is not None and not self._differs(*self._last, descriptor, stamp_ns, pose):
+        """Judge a frame by its (9216,) float32 descriptor, its stamp and, if known, its pose.
+
+        `lost`: the pose should be known but is not. How far the camera has come cannot be judged
+        then, so that only time keeps the frames of a standing or slow camera from becoming places.
+        """
+        if self._last is not None and not self._differs(
+            *self._last, descriptor, stamp_ns, pose, lost
+        ):
             return False
         self._last = descriptor, stamp_ns, pose
         return True
@@ -59,6 +72,7 @@ class KeyframeGate:
         descriptor: NDArray[np.float32],
         stamp_ns: int,
         pose: Pose | None,
+        lost: bool,
     ) -> bool:
         limits = self.limits
         if length(descriptor - last) < limits.distance:
@@ -66,6 +80,8 @@ class KeyframeGate:
         if abs(stamp_ns - last_ns) < limits.seconds * _NANOSECONDS:
             return False
         asked = limits.metres > 0 or limits.degrees > 0
+        if asked and lost:
+            return abs(stamp_ns - last_ns) >= LOST_SECONDS * _NANOSECONDS
         if pose is None or last_pose is None or not asked:
             return True
         return (0 < limits.metres <= metres_between(last_pose, pose)) or (

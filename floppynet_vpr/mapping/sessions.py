@@ -7,6 +7,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from os.path import isfile
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,7 @@ def load_maps(text: str) -> ReferenceMap:
     Of several, places that have no session get the name of their file, without its suffix. Raises
     MapError when one cannot be loaded or they do not go together.
     """
-    names = (
-        [text] if user_path(text).is_file() else [name for name in text.split(SEPARATOR) if name]
-    )
+    names = [text] if isfile(user_path(text)) else [name for name in text.split(SEPARATOR) if name]
     return join_files([user_path(name) for name in names or [text]])
 
 

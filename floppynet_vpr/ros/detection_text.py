@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from floppynet_vpr.detection import Detection, DetectorOptions, Limits
-from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN
+from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, NOT_KNOWN_YET, UNKNOWN
 from floppynet_vpr.mapping import Place
 
 _ORIGINS = {
@@ -40,6 +40,8 @@ def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[st
 
 
 def _conditions(limits: Limits) -> str:
+    if limits.origin == UNKNOWN:
+        return f"never: {NOT_KNOWN_YET}"
     told = [f"distance <= {limits.distance:.3f}"]
     told += [f"belief >= {limits.belief:.3f}"] if limits.belief else []
     told += [f"score >= {limits.score:.3f}"] if limits.score else []

@@ -29,6 +29,7 @@ class FrameWorker:
         queue_size: int,
         statistics: FrameStatistics,
         logger: Any,
+        errors: UnforeseenErrors,
         running: Callable[[], bool],
         threads: int,
     ) -> None:
@@ -41,7 +42,7 @@ class FrameWorker:
         self._logger = logger
         self._running = running
         self._threads = threads
-        self._errors = UnforeseenErrors(logger)
+        self._errors = errors
         self._arrivals: FrameQueue[tuple[Any, float]] = FrameQueue(queue_size)
         self._thread = threading.Thread(target=self._work, name="vpr_frames", daemon=True)
         self._thread.start()

@@ -4,26 +4,51 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import rclpy
+from rclpy.lifecycle import LifecycleNode
+
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.surroundings import what_is_denied
+from floppynet_vpr.text import shown
+
+
+def in_words(error: Exception) -> str:
+    """Say what was wrong in a line, for people."""
+    if isinstance(error, VprError):
+        return shown(str(error))
+    denied = what_is_denied(error)
+    return shown(denied) if denied else f"unexpectedly, please report this: {error!r}"
+
 
 class UnforeseenErrors:
-    """Logs errors that nobody foresaw, with their traceback, once for each place in the code."""
+    """Logs errors that nobody foresaw, with their traceback, once for each place in the code.
+
+    Errors may be told by any thread.
+    """
 
     def __init__(self, logger: Any) -> None:
         """Log to `logger`."""
         self._logger = logger
         self._told: set[str] = set()
+        self._lock = threading.Lock()
+        self.count = 0
+        """How many there were, the repeated ones included."""
 
     def tell(self, what: str, error: Exception) -> None:
         """Say that `what` failed."""
         step = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{type(error).__name__} at {step.filename}:{step.lineno}"
-        if kind not in self._told:
+        with self._lock:
+            self.count += 1
+            known = kind in self._told
             self._told.add(kind)
+        if not known:
             told = "".join(traceback.format_exception(error))
             self._logger.error(
                 f"{what}, please report this: {error!r} (not told again where it repeats)\n{told}"
@@ -39,13 +64,43 @@ def guarded(callback: Callable[..., Any], errors: UnforeseenErrors) -> Callable[
     @wraps(callback)
     def wrapper(*arguments: Any) -> Any:
         try:
-            return callback(*arguments)
+            response: Any = callback(*arguments)
+            if hasattr(response, "message"):
+                response.message = shown(response.message)
+            return response
         except Exception as error:
             name = callback.__name__.strip("_")
             errors.tell(f"the callback '{name}' of the node failed", error)
-            response: Any = arguments[-1] if arguments else None
+            response = arguments[-1] if arguments else None
             if hasattr(response, "success") and hasattr(response, "message"):
-                response.success, response.message = False, f"failed unexpectedly: {error}"
+                response.success = False
+                response.message = shown(f"failed unexpectedly: {error}")
             return response
 
     return wrapper
+
+
+class GuardedNode(LifecycleNode):
+    """A lifecycle node of which no callback may end the process."""
+
+    def __init__(self, name: str) -> None:
+        """Make the node `name`."""
+        # Before the rest: rclpy makes services and subscriptions of its own.
+        self.errors = UnforeseenErrors(rclpy.logging.get_logger(name))
+        super().__init__(name)
+
+    def create_service(self, *arguments: Any, **options: Any) -> Any:
+        """Offer a service; see `rclpy.node.Node`."""
+        kind, name, callback, *rest = arguments
+        return super().create_service(kind, name, guarded(callback, self.errors), *rest, **options)
+
+    def create_subscription(self, *arguments: Any, **options: Any) -> Any:
+        """Subscribe to a topic; see `rclpy.node.Node`."""
+        kind, topic, callback, *rest = arguments
+        guard = guarded(callback, self.errors)
+        return super().create_subscription(kind, topic, guard, *rest, **options)
+
+    def create_timer(self, *arguments: Any, **options: Any) -> Any:
+        """Start a timer; see `rclpy.node.Node`."""
+        period, callback, *rest = arguments
+        return super().create_timer(period, guarded(callback, self.errors), *rest, **options)

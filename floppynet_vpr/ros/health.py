@@ -4,23 +4,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from floppynet_vpr.detection import Detection
+from floppynet_vpr.detection.limits import NOT_KNOWN_YET, UNKNOWN
+from floppynet_vpr.mapping.keyframes import LOST_SECONDS
 from floppynet_vpr.ros.detection_text import detection_facts
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.recognition import Recognition
 from floppynet_vpr.ros.statistics import Snapshot
 
 
+def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
+    """Give what a user should put right, the worst first, though images are answered.
+
+    `last` is the last answer, None before the first.
+    """
+    if parts.poses.missing:
+        rarely = (
+            f"; meanwhile images become places only every {LOST_SECONDS:g} s"
+            if parts.mapping is not None
+            else ""
+        )
+        yield f"an image without a pose: {parts.poses.missing}{rarely}"
+    if parts.stamps.problem:
+        yield parts.stamps.problem
+    if parts.settings["verify"] and parts.map.places and not parts.map.detector.reference.features:
+        yield (
+            "verify is set, but the map keeps no local features, so nothing is verified: build it "
+            "with build_map --features"
+        )
+    if parts.mapping is None and last is not None and last.limits.origin == UNKNOWN:
+        yield f"nothing can be detected: {NOT_KNOWN_YET}"
+
+
 def health(
-    seen: Snapshot, parts: Recognition, active: bool, silence: str, paused: bool
+    seen: Snapshot,
+    parts: Recognition,
+    last: Detection | None,
+    active: bool,
+    silence: str,
+    paused: bool,
+    errors: int,
 ) -> tuple[bytes, str]:
-    """Give the level and the one thing that most needs to be known."""
+    """Give the level and the one thing that most needs to be known; `errors`: unforeseen ones."""
     if not active:
         return DiagnosticStatus.WARN, "inactive"
-    if parts.map.error:
-        return DiagnosticStatus.ERROR, parts.map.error
     if parts.mapping is None and not parts.map.places:
         return DiagnosticStatus.ERROR, "no map"
     if parts.mapping is not None and parts.mapping.error:
@@ -29,26 +60,34 @@ def health(
         return DiagnosticStatus.ERROR, f"no image: {silence}"
     if paused:
         return DiagnosticStatus.WARN, "paused"
+    if errors:
+        return DiagnosticStatus.WARN, "errors that nobody foresaw: see the log, please report them"
     if seen.bad:
         return DiagnosticStatus.WARN, "some images cannot be used"
-    if parts.poses.missing:
-        return DiagnosticStatus.WARN, f"an image without a pose: {parts.poses.missing}"
+    for complaint in complaints(parts, last):
+        return DiagnosticStatus.WARN, complaint
     if seen.dropped:
         return DiagnosticStatus.OK, "running, some images dropped to stay with the newest"
     return DiagnosticStatus.OK, "running"
 
 
 def facts(
-    seen: Snapshot, parts: Recognition, images: ImageSubscriber | None, last: Detection | None
+    seen: Snapshot,
+    parts: Recognition,
+    images: ImageSubscriber | None,
+    last: Detection | None,
+    errors: int,
 ) -> dict[str, object]:
     """Give everything that is known, by name; `last` is the last answer, None before the first."""
     facts = {
         **seen.facts,
+        "unforeseen errors": errors,
         "mode": parts.settings["mode"],
         "map places": len(parts.map.places),
         "map": parts.map.origin or "none",
         **(parts.mapping.facts if parts.mapping is not None else {}),
         **parts.poses.facts,
+        "stamps of images": parts.stamps.problem or "as they come",
         **detection_facts(parts.settings.detector_options, last),
         "backend": parts.extractor.description,
         "weights": parts.extractor.weights.fingerprint[:12],

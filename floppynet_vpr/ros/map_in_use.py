@@ -44,8 +44,6 @@ class MapInUse:
         self._lock = threading.Lock()
         self._version = 0
         self._replaced = 0
-        self.error = ""
-        """Why there is no map, when one could not be loaded."""
         self.origin = ""
         """The file the map was loaded from; empty: none."""
         self.detector = LoopClosureDetector(self._new_map(), options())
@@ -147,6 +145,6 @@ class MapInUse:
         detector = LoopClosureDetector(reference, self._options())
         with self._lock:
             self.detector = detector
-            self.origin, self.error = origin, ""
+            self.origin = origin
             self._replaced += 1
             self._version += 1

@@ -74,13 +74,17 @@ class MappingMode:
         name: str,
         stamp_ns: int,
         pose: Pose | None,
+        lost: bool,
     ) -> Place | None:
-        """Add an image, answered by `detector`, to the map if it shows something new."""
+        """Add an image, answered by `detector`, to the map if it shows something new.
+
+        `lost`: a pose was wanted, and the source gave none.
+        """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
             self._version = self._map.version[0]
             self._gate = KeyframeGate(self._settings.keyframe_limits)
-        if not self._gate.passes(descriptor, stamp_ns, pose):
+        if not self._gate.passes(descriptor, stamp_ns, pose, lost):
             return None
         count = detector.reference.features
         features = extract_features(rgb, count) if count else None

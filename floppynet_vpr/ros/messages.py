@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.mapping import Pose as MapPose
+from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
 
 _NANOSECONDS = 1_000_000_000
@@ -44,11 +45,11 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
     seconds, nanoseconds = divmod(place.stamp_ns, _NANOSECONDS)
     message = LoopClosureCandidate(
         place_id=place.id,
-        place=place.name,
+        place=shown(place.name),
         stamp=Time(sec=seconds, nanosec=nanoseconds),
         distance=candidate.distance,
         score=candidate.score,
-        session=place.session,
+        session=shown(place.session),
         verified=candidate.verified,
         inliers=candidate.inliers,
         has_pose=place.pose is not None,
@@ -78,7 +79,7 @@ def diagnostics_message(
         level=level,
         name=name,
         hardware_id=hardware,
-        message=summary,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        message=shown(summary),
+        values=[KeyValue(key=key, value=shown(str(value))) for key, value in values.items()],
     )
     return DiagnosticArray(header=Header(stamp=stamp), status=[status])

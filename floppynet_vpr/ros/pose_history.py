@@ -27,6 +27,12 @@ class PoseHistory:
         self._lock = threading.Lock()
         self._poses: deque[tuple[int, Pose]] = deque(maxlen=_KEPT)
 
+    @property
+    def newest_ns(self) -> int:
+        """The stamp of the newest pose; 0 without one."""
+        with self._lock:
+            return self._poses[-1][0] if self._poses else 0
+
     def add(self, stamp_ns: int, pose: Pose) -> None:
         """Take a pose.
 

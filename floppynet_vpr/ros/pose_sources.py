@@ -1,12 +1,19 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the node gets the camera's poses from: nowhere, a topic, or tf2."""
+"""Where the node gets the camera's poses from: nowhere, a topic, or tf2.
+
+A pose for the very time of an image is often still on its way when the image is there: localization
+and transforms take their time. At 1 m/s the newest pose is wrong by 5 cm if it is 50 ms old. So the
+one who asks waits for it, but never for a source that has shown that nothing comes.
+"""
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
@@ -23,6 +30,22 @@ from floppynet_vpr.ros.pose_history import CLOCK_JUMP_S, PoseHistory
 
 DEFAULT_FRAME = "map"
 _DEPTH = 100
+_LONGEST_WAIT_S = 0.25
+_PAUSE_S = 1.0
+"""After a wait in vain, none for so long: a source that lags costs an image now and then."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source has for a time.
+
+    `exact`: the pose is of the time asked for, or nothing that may come will change it.
+    `why_not`: what the source says of it where there is no pose.
+    """
+
+    pose: Pose | None
+    exact: bool
+    why_not: str = ""
 
 
 class PoseSource(ABC):
@@ -34,8 +57,12 @@ class PoseSource(ABC):
         self._frame = frame
         self._latest: float | None = None
         self._stamp_ns = 0
+        self._news = threading.Condition()
+        self._waits_again = 0.0
         self.missing = ""
         """Why the last image got no pose; empty: it got one, or none was wanted."""
+        self.missed = 0
+        """Images that got none."""
 
     @property
     def frame(self) -> str:
@@ -51,33 +78,44 @@ class PoseSource(ABC):
     def facts(self) -> dict[str, object]:
         """The state of the source, for people."""
         facts: dict[str, object] = {"pose source": self.name, "frame of poses": self.frame}
+        facts["images without a pose"] = self.missed
         if self.age is not None:
             facts["last pose (s ago)"] = f"{self.age:.2f}"
             facts["stamp of last pose"] = f"{self._stamp_ns / 1e9:.3f}"
         return facts
 
     def at(self, stamp_ns: int, tolerance: float) -> Pose | None:
-        """Find the pose at a stamp, None without one within `tolerance` seconds of it."""
-        pose = self._find(stamp_ns, tolerance)
-        self.missing = ""
-        if pose is None:
-            self.missing = (
-                f"{self.name} has given none yet"
-                if self.age is None
-                else f"{self.name} gave none within {tolerance} s of the last image"
-            )
-        return pose
+        """Find the pose at a stamp, None without one within `tolerance` seconds of it.
+
+        Waits up to a quarter of a second, and no longer than `tolerance`, for a pose that is not
+        older than the stamp. Not to be called by the executor's thread, which brings it.
+        """
+        begin = time.monotonic()
+        patience = min(tolerance, _LONGEST_WAIT_S) if begin >= self._waits_again else 0.0
+        with self._news:
+            while not (found := self._find(stamp_ns, tolerance)).exact:
+                left = begin + patience - time.monotonic()
+                if left <= 0 or not self._news.wait(left):
+                    if patience:
+                        self._waits_again = time.monotonic() + _PAUSE_S
+                    break
+        self.missing = found.why_not if found.pose is None else ""
+        self.missed += found.pose is None
+        return found.pose
 
     @abstractmethod
-    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
-        """Find the pose for `at`."""
+    def _find(self, stamp_ns: int, tolerance: float) -> Found:
+        """Look for the pose, without waiting."""
 
     @abstractmethod
     def close(self) -> None:
         """End the subscriptions."""
 
     def _seen(self, stamp_ns: int) -> None:
-        self._latest, self._stamp_ns = time.monotonic(), stamp_ns
+        """Note a pose that can be used."""
+        with self._news:
+            self._latest, self._stamp_ns = time.monotonic(), stamp_ns
+            self._news.notify_all()
 
 
 class NoPoses(PoseSource):
@@ -91,8 +129,8 @@ class NoPoses(PoseSource):
         """Give none, which nobody misses."""
         return None
 
-    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
-        return None
+    def _find(self, stamp_ns: int, tolerance: float) -> Found:
+        return Found(None, exact=True)
 
     def close(self) -> None:
         """Do nothing."""
@@ -116,8 +154,16 @@ class TopicPoses(PoseSource):
         self._history = PoseHistory()
         self._told: set[str] = set()
 
-    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
-        return self._history.at(stamp_ns, tolerance)
+    def _find(self, stamp_ns: int, tolerance: float) -> Found:
+        newest_ns = self._history.newest_ns
+        pose = self._history.at(stamp_ns, tolerance)
+        why_not = (
+            f"{self.name} gave none within pose_tolerance, {tolerance} s, of the last image; the "
+            f"newest is {abs(newest_ns - stamp_ns) / 1e9:.3f} s from it"
+            if newest_ns
+            else f"{self.name} has given none yet"
+        )
+        return Found(pose, newest_ns >= stamp_ns, why_not)
 
     def close(self) -> None:
         """End the subscription."""
@@ -165,31 +211,47 @@ class TransformPoses(PoseSource):
         super().__init__(f"tf {frame or DEFAULT_FRAME} -> {base_frame}", frame)
         self._base_frame = base_frame
         self._failure = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer()
+        news = self._news
+
+        class Buffer(tf2_ros.Buffer):
+            """Tells of each transform that came."""
+
+            def set_transform(self, transform: Any, authority: str) -> None:
+                super().set_transform(transform, authority)
+                with news:
+                    news.notify_all()
+
+        self._buffer = Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._newest = 0
 
-    def _find(self, stamp_ns: int, tolerance: float) -> Pose | None:
+    def _find(self, stamp_ns: int, tolerance: float) -> Found:
         """Look it up, or the newest one where that is not older than `tolerance`."""
         if stamp_ns < self._newest - CLOCK_JUMP_S * 1e9:
             self._buffer.clear()  # it would keep the transforms of a time that is to come
             self._newest = stamp_ns
         self._newest = max(self._newest, stamp_ns)
-        stamp = Time(nanoseconds=stamp_ns)
-        for wanted in (stamp, Time()):  # Time() asks for the newest
-            try:
-                found = self._buffer.lookup_transform(
-                    self.frame, self._base_frame, wanted, Duration()
-                )
-            except self._failure:
-                continue
+        try:
+            found = self._look_up(Time(nanoseconds=stamp_ns))
             # Frames that do not move against each other carry no stamp.
-            found_ns = nanoseconds(found.header.stamp) or stamp_ns
-            if abs(found_ns - stamp_ns) <= tolerance * 1e9:
-                self._seen(found_ns)
-                place, turn = found.transform.translation, found.transform.rotation
-                return Pose(place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
-        return None
+            self._seen(nanoseconds(found.header.stamp) or stamp_ns)
+            return Found(_pose_of(found), exact=True)
+        except self._failure as error:
+            why_not = f"{self.name}: {error}"
+        try:
+            newest = self._look_up(Time())  # Time() asks for the newest
+        except self._failure:
+            return Found(None, exact=False, why_not=why_not)
+        newest_ns = nanoseconds(newest.header.stamp)
+        apart, passed = abs(newest_ns - stamp_ns) / 1e9, newest_ns >= stamp_ns
+        if apart > tolerance:
+            why_not += f" (the newest is {apart:.3f} s from the image, pose_tolerance {tolerance})"
+            return Found(None, passed, why_not)
+        self._seen(newest_ns)
+        return Found(_pose_of(newest), passed)
+
+    def _look_up(self, when: Time) -> Any:
+        return self._buffer.lookup_transform(self.frame, self._base_frame, when, Duration())
 
     def close(self) -> None:
         """End the subscriptions."""
@@ -203,6 +265,12 @@ def create_pose_source(node: Node, kind: str, frame: str, base_frame: str) -> Po
     if kind == "tf":
         return TransformPoses(node, frame, base_frame)
     return TopicPoses(node, kind == "odometry", frame)
+
+
+def _pose_of(found: Any) -> Pose:
+    """Turn a geometry_msgs/TransformStamped into a map's pose."""
+    place, turn = found.transform.translation, found.transform.rotation
+    return Pose(place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
 
 
 def map_pose(message: Any) -> Pose | None:

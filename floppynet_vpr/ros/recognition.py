@@ -12,6 +12,7 @@ from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
+from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import decode
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.mapping_mode import MappingMode
@@ -40,6 +41,7 @@ class Recognition:
     map: MapInUse
     mapping: MappingMode | None
     poses: PoseSource
+    stamps: ImageStamps
     verifier: Verifier
 
     def process(self, message: Any, arrived: float) -> Recognised:
@@ -48,7 +50,7 @@ class Recognition:
         Raises ImageError for an image that cannot be decoded.
         """
         rgb = decode(message)
-        stamp_ns = nanoseconds(message.header.stamp)
+        stamp_ns = self.stamps.taken_at(nanoseconds(message.header.stamp), arrived)
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)
         extracted = time.perf_counter()
@@ -64,7 +66,8 @@ class Recognition:
         added = None
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose)
+            lost = bool(self.poses.missing)
+            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, lost)
         end = time.perf_counter()
         times = FrameTimes(extracted - start, end - extracted, end - arrived)
         return Recognised(detection, pose, added, times)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 
 from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
+from floppynet_vpr.text import let_streams_take_anything
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -15,6 +16,7 @@ EXIT_INTERRUPTED = 130
 def main(args: list[str] | None = None) -> int:
     """Run the node; returns the exit status."""
     have_standard_streams()
+    let_streams_take_anything()
     try:
         # Its imports take seconds, in which Ctrl-C has to end it quietly.
         from floppynet_vpr.ros.vpr_node import main as run_node

@@ -34,6 +34,12 @@ class Snapshot:
     rate_hz: float
     milliseconds: dict[str, tuple[float, float]]
     since_last_image: float
+    detected: int = 0
+
+    @property
+    def unusable(self) -> int:
+        """Images that could not be used, of whatever kind."""
+        return sum(self.bad.values())
 
     @property
     def facts(self) -> dict[str, object]:
@@ -42,7 +48,8 @@ class Snapshot:
             "images received": self.received,
             "images processed": self.processed,
             "images dropped": self.dropped,
-            "images unusable": sum(self.bad.values()),
+            "loop closures": self.detected,
+            "images unusable": self.unusable,
             **{f"unusable: {kind}": count for kind, count in self.bad.items()},
             "rate (Hz)": f"{self.rate_hz:.2f}",
         }
@@ -58,7 +65,7 @@ class FrameStatistics:
     def __init__(self) -> None:
         """Start counting from zero, the last image being now."""
         self._lock = threading.Lock()
-        self._received = self._dropped = self._processed = 0
+        self._received = self._dropped = self._processed = self._detected = 0
         self._bad: Counter[str] = Counter()
         self._times: deque[FrameTimes] = deque(maxlen=_WINDOW)
         self._finished: deque[float] = deque(maxlen=_WINDOW)
@@ -77,9 +84,10 @@ class FrameStatistics:
             self._bad[kind] += 1
             return self._bad[kind] == 1
 
-    def frame_processed(self, times: FrameTimes) -> int:
+    def frame_processed(self, times: FrameTimes, detected: bool) -> int:
         """Count a frame that was answered; returns how many were before it."""
         with self._lock:
+            self._detected += detected
             self._times.append(times)
             self._finished.append(time.monotonic())
             self._processed += 1
@@ -104,6 +112,7 @@ class FrameStatistics:
                     for stage in ("extract", "search", "total")
                 },
                 now - self._last_image,
+                self._detected,
             )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Transitions of the life cycle that say what went wrong; rclpy keeps that to itself."""
+"""Transitions of the life cycle that say what became of them; rclpy keeps that to itself."""
 
 from __future__ import annotations
 
@@ -10,24 +10,35 @@ from typing import TypeVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from floppynet_vpr.errors import VprError
+from floppynet_vpr.ros.guard import in_words
 
 SomeNode = TypeVar("SomeNode", bound=LifecycleNode)
-Transition = Callable[[SomeNode, LifecycleState], TransitionCallbackReturn]
+Transition = Callable[[SomeNode, LifecycleState], None]
+Callback = Callable[[SomeNode, LifecycleState], TransitionCallbackReturn]
 
 
-def explained(transition: Transition[SomeNode]) -> Transition[SomeNode]:
-    """Have a transition that raises fail with a message in the log."""
-    name = transition.__name__.removeprefix("on_")
+def transition(
+    done: str, fails_as: TransitionCallbackReturn
+) -> Callable[[Transition[SomeNode]], Callback[SomeNode]]:
+    """Have a transition log `done`, or why it could not be; then it `fails_as` one of two.
 
-    @wraps(transition)
-    def wrapper(node: SomeNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except VprError as error:
-            node.get_logger().error(f"cannot {name}: {error}")
-        except Exception as error:
-            node.get_logger().error(f"cannot {name}, unexpectedly: {error!r}")
-        return TransitionCallbackReturn.FAILURE
+    FAILURE: the node stays in the state that it was in, as it was. ERROR: rclpy calls `on_error`,
+    which has to bring the node to "unconfigured".
+    """
 
-    return wrapper
+    def decorate(body: Transition[SomeNode]) -> Callback[SomeNode]:
+        name = body.__name__.removeprefix("on_")
+
+        @wraps(body)
+        def wrapper(node: SomeNode, state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                body(node, state)
+            except Exception as error:
+                node.get_logger().error(f"cannot {name}: {in_words(error)}")
+                return fails_as
+            node.get_logger().info(done)
+            return TransitionCallbackReturn.SUCCESS
+
+        return wrapper
+
+    return decorate

@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool
 
 from floppynet_vpr.detection import Detection, Verifier
@@ -24,21 +25,25 @@ from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
+from floppynet_vpr.ros.detection_text import story
 from floppynet_vpr.ros.frame_worker import FrameWorker
-from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
-from floppynet_vpr.ros.health import facts, health
+from floppynet_vpr.ros.guard import GuardedNode
+from floppynet_vpr.ros.health import complaints, facts, health
+from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.initialization import init_ros
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.map_services import MapServices
-from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
+from floppynet_vpr.ros.mapping_mode import create_mapping_mode
 from floppynet_vpr.ros.messages import diagnostics_message
+from floppynet_vpr.ros.notices import Notices
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import create_pose_source
+from floppynet_vpr.ros.progress import Progress
 from floppynet_vpr.ros.recognition import Recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
-from floppynet_vpr.ros.transitions import explained
+from floppynet_vpr.ros.transitions import transition
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -49,7 +54,7 @@ _NO_MAP_HINT = (
 )
 
 
-class VprNode(LifecycleNode):
+class VprNode(GuardedNode):
     """The lifecycle node `vpr`.
 
     Configuring loads weights and map, activating starts to take images. It publishes a
@@ -58,142 +63,130 @@ class VprNode(LifecycleNode):
 
     def __init__(self) -> None:
         """Declare the parameters; nothing is loaded before the node is configured."""
-        # Before the rest: rclpy makes services and subscriptions of its own.
-        self._errors = UnforeseenErrors(rclpy.logging.get_logger(NODE_NAME))
         super().__init__(NODE_NAME)
-        self._configured = False
-        self._mapping: MappingMode | None = None
-        self._last: Detection | None = None
-        self._paused = False
-        self._statistics = FrameStatistics()
-        self._silence = SilenceWatch(self.get_logger())
+        self._made = ExitStack()
+        """Ends what was made when the node was configured, the last thing first."""
+        self._running = ExitStack()
+        """Ends what runs while the node is active."""
+        self._recognition: Recognition | None = None
+        self._answers: AnswerPublisher | None = None
         self._images: ImageSubscriber | None = None
         self._worker: FrameWorker | None = None
+        self._begin_anew()
         self.settings = NodeParameters(self)
 
-    # Callbacks, of which none may end the node
-
-    def create_service(self, *arguments: Any, **options: Any) -> Any:
-        """Offer a service; see `rclpy.node.Node`."""
-        kind, name, callback, *rest = arguments
-        return super().create_service(kind, name, guarded(callback, self._errors), *rest, **options)
-
-    def create_subscription(self, *arguments: Any, **options: Any) -> Any:
-        """Subscribe to a topic; see `rclpy.node.Node`."""
-        kind, topic, callback, *rest = arguments
-        guard = guarded(callback, self._errors)
-        return super().create_subscription(kind, topic, guard, *rest, **options)
-
-    def create_timer(self, *arguments: Any, **options: Any) -> Any:
-        """Start a timer; see `rclpy.node.Node`."""
-        period, callback, *rest = arguments
-        return super().create_timer(period, guarded(callback, self._errors), *rest, **options)
+    def _begin_anew(self) -> None:
+        """Forget what was counted, told and asked for while the node was active."""
+        self._paused = False
+        self._last: Detection | None = None
+        self._statistics = FrameStatistics()
+        self._silence = SilenceWatch(self.get_logger())
+        self._notices = Notices(self.get_logger())
+        self._progress = Progress(self.get_logger())
 
     # Life cycle
 
-    @explained
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @transition("configured", fails_as=TransitionCallbackReturn.FAILURE)
+    def on_configure(self, state: LifecycleState) -> None:
         """Load the network and the map, offer topics and services."""
-        settings = self.settings
-        self._close_mapping()  # of a configuration that failed half-way
-        self._extractor = create_extractor(
-            weights_path(settings["weights"]) if settings["weights"] else None,
-            settings["backend"],
-            settings["threads"],
-        )
-        self._map = MapInUse(
-            self._extractor.weights,
-            lambda: settings.detector_options,
-            DEFAULT_FEATURES if settings["verify"] else 0,
-        )
-        self._mapping = create_mapping_mode(settings, self._map, self.get_logger().error)
-        self._poses = create_pose_source(
-            self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
-        )
-        self.get_logger().info(
-            f"{self._extractor.weights.spec.title} "
-            f"{self._extractor.weights.fingerprint[:12]}, {self._extractor.description}"
-        )
-        self._recognition = Recognition(
-            settings, self._extractor, self._map, self._mapping, self._poses, Verifier()
-        )
-        self._look_at_map()
-        self._answers = AnswerPublisher(self, self._map, self._poses)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._map_services = MapServices(
-            self, self._map, self._mapping.file if self._mapping else None
-        )
-        self._pause_service = self.create_service(SetBool, "~/pause", self._on_pause)
-        # Steady time: images may stop, and simulated time with them.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers_running = [
-            self.create_timer(_CHECK_PERIOD_S, self._check, clock=steady),
-            self.create_timer(_FOLLOW_PERIOD_S, self._follow_publishers, clock=steady),
-        ]
-        settings.locked = True
-        self._configured = True
-        return TransitionCallbackReturn.SUCCESS
+        settings, log = self.settings, self.get_logger()
+        with ExitStack() as made:  # ends all of it where a step fails
+            made.callback(self._drop_parts)
+            extractor = create_extractor(
+                weights_path(settings["weights"]) if settings["weights"] else None,
+                settings["backend"],
+                settings["threads"],
+            )
+            log.info(
+                f"{extractor.weights.spec.title} {extractor.weights.fingerprint[:12]}, "
+                f"{extractor.description}"
+            )
+            map_in_use = MapInUse(
+                extractor.weights,
+                lambda: settings.detector_options,
+                DEFAULT_FEATURES if settings["verify"] else 0,
+            )
+            mapping = create_mapping_mode(settings, map_in_use, log.error)
+            if mapping is not None:
+                made.callback(mapping.close)
+            poses = create_pose_source(
+                self, settings["pose_source"], settings["map_frame"], settings["base_frame"]
+            )
+            made.callback(poses.close)
+            stamps = ImageStamps(lambda: self.get_clock().now().nanoseconds)
+            self._recognition = Recognition(
+                settings, extractor, map_in_use, mapping, poses, stamps, Verifier()
+            )
+            self._look_at_map(self._recognition)
+            self._answers = AnswerPublisher(self, map_in_use, poses)
+            made.callback(self._answers.close)
+            self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+            made.callback(self.destroy_publisher, self._diagnostics)
+            made.callback(MapServices(self, map_in_use, mapping.file if mapping else None).close)
+            pause = self.create_service(SetBool, "~/pause", self._on_pause)
+            made.callback(self.destroy_service, pause)
+            # Steady time: images may stop, and simulated time with them.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            for period, look in (
+                (_CHECK_PERIOD_S, self._check),
+                (_FOLLOW_PERIOD_S, self._follow_publishers),
+            ):
+                made.callback(self.destroy_timer, self.create_timer(period, look, clock=steady))
+            settings.locked = True
+            self._made = made.pop_all()
 
-    @explained
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @transition("active", fails_as=TransitionCallbackReturn.FAILURE)
+    def on_activate(self, state: LifecycleState) -> None:
         """Start to take images."""
-        self._statistics = FrameStatistics()
-        self._silence = SilenceWatch(self.get_logger())
-        self._last = None
-        self._paused = False
-        super().on_activate(state)
-        self._worker = FrameWorker(
-            self._process,
-            self.settings["queue_size"],
-            self._statistics,
-            self.get_logger(),
-            self.context.ok,
-            self.settings["threads"],
-        )
-        if self._mapping is not None:
-            self._mapping.start()
-        self._images = ImageSubscriber(
-            self,
-            self.settings["image_transport"],
-            self.settings["qos"],
-            self.settings["queue_size"],
-            self._on_image,
-        )
-        self.get_logger().info(f"waiting for images on {self._images.topic}")
-        return TransitionCallbackReturn.SUCCESS
+        recognition = self._recognition
+        assert recognition is not None, "rclpy configures a node before it activates it"
+        settings = self.settings
+        self._begin_anew()
+        with ExitStack() as running:
+            running.callback(super().on_deactivate, state)
+            super().on_activate(state)
+            if recognition.mapping is not None:
+                running.callback(recognition.mapping.stop)
+                recognition.mapping.start()
+            running.callback(self._end_images)
+            self._worker = FrameWorker(
+                self._process,
+                settings["queue_size"],
+                self._statistics,
+                self.get_logger(),
+                self.errors,
+                self.context.ok,
+                settings["threads"],
+            )
+            self._images = ImageSubscriber(
+                self,
+                settings["image_transport"],
+                settings["qos"],
+                settings["queue_size"],
+                self._on_image,
+            )
+            self.get_logger().info(f"waiting for images on {self._images.topic}")
+            self._running = running.pop_all()
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @transition("inactive", fails_as=TransitionCallbackReturn.ERROR)
+    def on_deactivate(self, state: LifecycleState) -> None:
         """Stop taking images; the map stays, and what is new of it is saved."""
-        self._stop_work()
-        return super().on_deactivate(state)
+        self._running.close()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @transition("cleaned up", fails_as=TransitionCallbackReturn.ERROR)
+    def on_cleanup(self, state: LifecycleState) -> None:
         """Drop the network, the map, the topics and the services."""
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
+        self._made.close()
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @transition("shut down", fails_as=TransitionCallbackReturn.ERROR)
+    def on_shutdown(self, state: LifecycleState) -> None:
         """Stop whatever runs, and drop what cleanup drops."""
-        self._stop_work()
         self._release()
-        return TransitionCallbackReturn.SUCCESS
 
-    def _release(self) -> None:
-        """Drop all that was made when the node was configured."""
-        self._close_mapping()
-        self.settings.locked = False
-        if not self._configured:
-            return
-        self._configured = False
-        for timer in self._timers_running:
-            self.destroy_timer(timer)
-        self._map_services.close()
-        self.destroy_service(self._pause_service)
-        self._answers.close()
-        self._poses.close()
-        self.destroy_publisher(self._diagnostics)
-        # With them go the network and the map.
-        del self._recognition, self._map_services, self._answers, self._map, self._extractor
+    @transition("not configured any more", fails_as=TransitionCallbackReturn.ERROR)
+    def on_error(self, state: LifecycleState) -> None:
+        """Bring the node to where it can be configured anew."""
+        self._release()
 
     def start(self) -> bool:
         """Configure and activate; returns whether that worked."""
@@ -204,24 +197,28 @@ class VprNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the worker before what it uses goes, and save what is new of the map."""
-        self._stop_work()
-        self._close_mapping()
+        self._release()
         super().destroy_node()
 
-    def _stop_work(self) -> None:
-        if self._images is not None:
-            self._images.close()
-            self._images = None
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-        if self._mapping is not None:
-            self._mapping.stop()
+    def _release(self) -> None:
+        """Stop whatever runs, and drop all that was made."""
+        with ExitStack() as both:  # the second also where the first fails
+            both.callback(self._made.close)
+            both.callback(self._running.close)
 
-    def _close_mapping(self) -> None:
-        if self._mapping is not None:
-            self._mapping.close()
-            self._mapping = None
+    def _drop_parts(self) -> None:
+        """Forget the network and the map."""
+        self.settings.locked = False
+        self._recognition = self._answers = None
+
+    def _end_images(self) -> None:
+        """Take no more images, and finish the one that is worked on."""
+        images, worker = self._images, self._worker
+        self._images = self._worker = None
+        if images is not None:
+            images.close()
+        if worker is not None:
+            worker.close()
 
     # Images
 
@@ -234,10 +231,14 @@ class VprNode(LifecycleNode):
 
     def _process(self, message: Any, arrived: float) -> None:
         """Answer an image (worker's thread)."""
-        result = self._recognition.process(message, arrived)
-        query_id = self._statistics.frame_processed(result.times)
+        recognition, answers = self._recognition, self._answers
+        assert recognition is not None and answers is not None, "the worker ends before they go"
+        result = recognition.process(message, arrived)
+        query_id = self._statistics.frame_processed(result.times, result.detection.detected)
         self._last = result.detection
-        self._answers.publish(message.header, query_id, result)
+        for complaint in complaints(recognition, result.detection):
+            self._notices.warn(complaint)
+        answers.publish(message.header, query_id, result)
 
     # Checks
 
@@ -246,14 +247,19 @@ class VprNode(LifecycleNode):
             self._images.follow_publishers()
 
     def _check(self) -> None:
-        """Warn of silence, publish diagnostics and markers, once a second."""
+        """Tell what needs to be known, publish diagnostics and markers, once a second."""
+        parts, answers = self._recognition, self._answers
+        if parts is None or answers is None:
+            return
         seen = self._statistics.snapshot()
         if self._images is not None:
             patience = self.settings["no_image_warning"]
             self._silence.look(self._images, seen.since_last_image, patience)
-        parts = self._recognition
+            if self._last is not None:
+                self._progress.look(seen, story(self._last), len(parts.map.places))
+        active, errors = self._images is not None, self.errors.count
         level, summary = health(
-            seen, parts, self._images is not None, self._silence.reason, self._paused
+            seen, parts, self._last, active, self._silence.reason, self._paused, errors
         )
         self._diagnostics.publish(
             diagnostics_message(
@@ -262,38 +268,29 @@ class VprNode(LifecycleNode):
                 socket.gethostname(),
                 level,
                 summary,
-                facts(seen, parts, self._images, self._last),
+                facts(seen, parts, self._images, self._last, errors),
             )
         )
-        self._answers.publish_markers()
+        answers.publish_markers()
 
     # Map
 
-    def _look_at_map(self) -> None:
-        """Load the map of localization, and say what there is."""
-        if self._mapping is None:
-            self._load_map()
-        elif self._mapping.file is None:
-            self.get_logger().warning(
+    def _look_at_map(self, parts: Recognition) -> None:
+        """Load the map of localization, and say what there is; raises VprError."""
+        log, name, path = self.get_logger(), self.get_fully_qualified_name(), self.settings["map"]
+        if parts.mapping is None and path:
+            parts.map.load(Path(path))
+        elif parts.mapping is None:
+            log.warning(f"no map: {_NO_MAP_HINT.format(service=f'{name}/load_map')}")
+        elif parts.mapping.file is None:
+            log.warning(
                 "the map is only in memory: start with save_map_to:=FILE.fvm, or call "
-                f"{self.get_fully_qualified_name()}/save_map in time"
+                f"{name}/save_map in time"
             )
         else:
-            self.get_logger().info(f"the map is saved to {self._mapping.file}")
-        if self._map.places:
-            self.get_logger().info(f"map {self._map.origin}: {len(self._map.places)} places")
-
-    def _load_map(self) -> None:
-        path = self.settings["map"]
-        hint = _NO_MAP_HINT.format(service=f"{self.get_fully_qualified_name()}/load_map")
-        if not path:
-            self.get_logger().warning(f"no map: {hint}")
-            return
-        try:
-            self._map.load(Path(path))
-        except VprError as error:
-            self._map.error = str(error)
-            self.get_logger().error(f"no map: {error}. Until then {hint}")
+            log.info(f"the map will be saved to {parts.mapping.file}")
+        if parts.map.places:
+            log.info(f"map {parts.map.origin}: {len(parts.map.places)} places")
 
     def _on_pause(self, request: Any, response: Any) -> Any:
         self._paused = request.data
@@ -313,7 +310,12 @@ def main(args: list[str] | None = None) -> int:
     node: VprNode | None = None
     try:
         node = VprNode()
-        if node.settings["autostart"] and not node.start():
+        if not node.settings["autostart"]:
+            node.get_logger().info(
+                "waiting to be configured and activated, by a lifecycle manager or with "
+                f"'ros2 lifecycle set {node.get_fully_qualified_name()} configure', then 'activate'"
+            )
+        elif not node.start():
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
