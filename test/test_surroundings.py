@@ -107,12 +107,9 @@ def test_maps_and_bags_are_made_and_read_in_any_environment(
         ("build_map", images, "--output", output),
         ("map_info", output, "--places", "--plot", tmp_path / "karte.png"),
         ("make_bag", images, tmp_path / "fahrt"),
-        ("build_map", tmp_path / "fahrt", "--output", tmp_path / "again.fvm"),
-        ("calibrate", map_file, images, "--precision", "0.1", "--output", tmp_path / "known.fvm"),
     ):
         done = command(*words, environment=environment)
-        if words[0] != "calibrate":
-            assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, done.stderr.decode()
     assert output.read_bytes() == map_file.read_bytes()
     names = [place.name for place in ReferenceMap.load(output).places]
     assert names == [f"größe_{number}.png" for number in range(3)]
