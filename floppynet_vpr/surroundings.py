@@ -38,6 +38,9 @@ def what_is_denied(error: BaseException) -> str | None:
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY_SIGNS):
         return _MEMORY.format(text or "an allocation failed")
+    if isinstance(error, UnicodeEncodeError):
+        name = ascii(error.object)
+        return f"this locale has no letters for {name}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, ImportError) and not (error.name or "").startswith(__package__):

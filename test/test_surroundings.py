@@ -265,7 +265,19 @@ def test_a_node_with_a_gib_of_address_space_starts_or_says_why_not(
     assert "Traceback" not in node.log
     if node.process.poll() is not None:
         assert node.process.returncode == EXIT_ERROR
-        assert "memory" in node.log or "failed to map" in node.log
+        assert "memory" in node.log.lower() or "failed to map" in node.log
+
+
+def test_a_node_told_not_to_take_utf_8_names_the_variable_that_helps() -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    words = [sys.executable, "-m", "floppynet_vpr.ros.start_node"]
+    done = subprocess.run(
+        [*words, "--ros-args", "-p", "map:=größe.fvm"],
+        env={**os.environ, **NO_UTF_8},
+        capture_output=True,
+        check=False,
+    )
+    assert "LC_ALL=C.UTF-8" in only_sentence(done)
 
 
 def test_a_node_in_locale_c_without_shared_memory_answers(
@@ -277,8 +289,8 @@ def test_a_node_in_locale_c_without_shared_memory_answers(
     hide = "mount -t tmpfs -o ro none /dev/shm"
     if shutil.which("unshare") is None or subprocess.run([*apart, hide], check=False).returncode:
         pytest.skip("/dev/shm can be hidden from a process by root only, with unshare")
-    for name, value in NO_UTF_8.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     start_node(prefix=[*apart, f'{hide} && exec "$@"', "sh"], map=map_file)
     client.image_publisher().publish(image_message(picture(0)))
     (answer,) = client.wait_for_answers(1)
