@@ -175,7 +175,8 @@ def test_calibrate_keeps_frames_and_places_together_where_a_frame_is_skipped(
         cv2.imwrite(str(images / f"{index}.jpg"), cv2.resize(small, (160, 120)))
     assert build_map.main([str(images), "-o", "map.fvm", "--storage", "float32"]) == 0
     (images / "4.jpg").write_bytes(b"damaged")
-    Path("truth.csv").write_text("query,ref\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    pairs = "".join(f"{index},{index}\n" for index in range(30))
+    Path("truth.csv").write_text(f"query,ref\n{pairs}", encoding="utf-8")
     words = ["map.fvm", str(images), "--tolerance", "0", *truth]
     assert calibrate.main([*words, "--strict"]) == 1
     assert "4.jpg" in capsys.readouterr().err

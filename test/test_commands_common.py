@@ -21,13 +21,13 @@ from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.weights import load_weights
 
-INTERRUPTED_IMPORT = """
+FAILING_IMPORT = """
 import runpy, sys
-class Interrupted:
+class Failing:
     def find_spec(self, name, path=None, target=None):
         if name == "floppynet_vpr.commands.common":
-            raise KeyboardInterrupt
-sys.meta_path.insert(0, Interrupted())
+            raise {error}
+sys.meta_path.insert(0, Failing())
 runpy.run_module(sys.argv[1], run_name="__main__")
 """
 
@@ -91,17 +91,46 @@ def test_numbers_that_are_none_are_refused(
     assert number in capsys.readouterr().err
 
 
+def fail_while_importing(command: str, error: str) -> subprocess.CompletedProcess[str]:
+    """Start a command one of whose imports raises `error`, a Python expression."""
+    program = FAILING_IMPORT.format(error=error)
+    words = [sys.executable, "-c", program, f"floppynet_vpr.commands.{command}"]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 def test_ctrl_c_during_the_imports_of_a_command_is_told_in_a_word() -> None:
-    setup = (Path(__file__).resolve().parents[1] / "setup.py").read_text()
+    setup = (Path(__file__).resolve().parents[1] / "setup.py").read_text(encoding="utf-8")
     listed = re.search(r"COMMANDS = \[(.*?)\]", setup, re.DOTALL)
     assert listed is not None
     commands = re.findall(r'"(\w+)"', listed[1])
     assert len(commands) > 10
     for command in commands:
-        words = [sys.executable, "-c", INTERRUPTED_IMPORT, f"floppynet_vpr.commands.{command}"]
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        ended = fail_while_importing(command, "KeyboardInterrupt")
         assert ended.returncode != 0
         assert (ended.stdout, ended.stderr) == ("", "interrupted\n"), command
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("MemoryError", "error: not enough memory (an allocation failed): free some, or raise"),
+        (
+            "ModuleNotFoundError('No module named \'faiss\'', name='faiss')",
+            "error: a library that this needs cannot be loaded: No module named 'faiss'",
+        ),
+    ],
+)
+def test_what_is_denied_to_the_imports_of_a_command_is_told_in_a_line(
+    error: str, told: str
+) -> None:
+    ended = fail_while_importing("map_info", error)
+    assert ended.returncode == 1 and not ended.stdout
+    assert ended.stderr.startswith(told) and len(ended.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_the_program_in_the_imports_keeps_its_traceback() -> None:
+    ended = fail_while_importing("map_info", "ValueError('odd')")
+    assert "Traceback" in ended.stderr and "ValueError: odd" in ended.stderr
 
 
 def run_module(name: str, *words: object, closed: str = "") -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import decode_image

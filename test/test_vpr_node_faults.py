@@ -16,7 +16,7 @@ import pytest
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
 
-pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from node_harness import Client, NodeProcess, StartNode, image_message, set_parameter, view
 from sensor_msgs.msg import Image
@@ -164,7 +164,7 @@ def test_settings_that_make_no_sense_are_refused_live_and_change_nothing(
 
 
 def resident_bytes(node: NodeProcess) -> int:
-    pages = Path(f"/proc/{node.process.pid}/statm").read_text().split()[1]
+    pages = Path(f"/proc/{node.process.pid}/statm").read_text(encoding="utf-8").split()[1]
     return int(pages) * resource.getpagesize()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.signals import ended_as_by_ctrl_c
+from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
 from floppynet_vpr.text import let_streams_take_anything
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, without what `ros2 run` and launch files add for ROS."""
+    have_standard_streams()
     let_streams_take_anything()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--ros-args" in words:
@@ -60,11 +62,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError`, or an error of the system that nobody foresaw (such as a full disk), is printed as
-    one line and gives 1; Ctrl-C, SIGTERM or a closed terminal gives 130,
-    and a reader that went away, such as `head`, 141.
+    A `VprError`, and what the machine denies (memory, disk), is printed as one line and gives 1;
+    Ctrl-C, SIGTERM or a closed terminal gives 130, and a reader that went away, such as `head`,
+    141.
     """
-    _replace_closed_streams()
     try:
         with ended_as_by_ctrl_c():
             status = body()
@@ -79,9 +80,11 @@ def run(body: Callable[[], int]) -> int:
     except BrokenPipeError:
         _drop_output()
         return EXIT_BROKEN_PIPE
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+    except Exception as error:
+        denied = what_is_denied(error)
+        if denied is None:
+            raise
+        print(f"error: {denied}", file=sys.stderr)
         _drop_output()
         return EXIT_ERROR
 
@@ -92,20 +95,6 @@ def _drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _replace_closed_streams() -> None:
-    """Open those of stdin, stdout and stderr that the caller has closed, on nothing.
-
-    Otherwise the next file opened would take their number, and what libraries print end in it.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:

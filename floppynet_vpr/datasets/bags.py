@@ -30,6 +30,7 @@ from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.files import TEMPORARY_SUFFIX
+from floppynet_vpr.imaging.pixels import convert_colour
 from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
@@ -241,14 +242,14 @@ def _raw_pixels(rgb: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     if encoding == "rgb8":
         return np.ascontiguousarray(rgb)
     code = cv2.COLOR_RGB2GRAY if encoding == "mono8" else cv2.COLOR_RGB2BGR
-    return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+    return convert_colour(rgb, code)
 
 
 def _encode(frame: Frame, codec: str) -> NDArray[np.uint8]:
     """Return the frame's own file if it is what is asked for, else encode its pixels."""
     if frame.encoded is not None and _is_stored_as(frame.encoded, codec):
         return np.frombuffer(frame.encoded, np.uint8)
-    bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+    bgr = convert_colour(frame.rgb, cv2.COLOR_RGB2BGR)
     if codec == "png":
         done, data = cv2.imencode(".png", bgr)
     else:

@@ -13,6 +13,7 @@ from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed
+from floppynet_vpr.text import utf_8
 
 IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".webp"),
@@ -63,7 +64,7 @@ class ImageFolder:
             raise ImageError("file", f"cannot read {file}: {error.strerror}") from error
         except ImageError as error:
             raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
-        return Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)
+        return Frame(utf_8(file.name), stamp_of(index, self._rate_hz), rgb, data)
 
     def _probe(self, depth: BitDepth) -> None:
         """Show `depth` images spread over the folder."""

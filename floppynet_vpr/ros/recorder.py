@@ -22,6 +22,7 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
+from floppynet_vpr.ros.initialization import init_ros
 from floppynet_vpr.stamps import nanoseconds
 from floppynet_vpr_msgs.msg import LoopClosure
 
@@ -39,7 +40,7 @@ class LoopClosureRecorder:
         self._arrived: SimpleQueue[Answer] = SimpleQueue()
         self._diagnostics: dict[str, str] = {}
         self._context = Context()
-        rclpy.init(
+        init_ros(
             context=self._context,
             domain_id=domain_id,
             signal_handler_options=SignalHandlerOptions.NO,

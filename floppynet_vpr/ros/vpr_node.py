@@ -25,6 +25,7 @@ from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.initialization import init_ros
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.notices import Notices
@@ -248,10 +249,9 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
     hang_up_as_terminate()
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
-        reason = " ".join(str(error).split(", at ")[0].split())
-        print(f"error: the node cannot start: {reason}", file=sys.stderr)
+        init_ros(args=args)
+    except VprError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     node: VprNode | None = None
     try:
