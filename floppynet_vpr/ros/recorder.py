@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from floppynet_vpr.evaluation.answers import Answer, FoundPlace
-from floppynet_vpr.ros.initialization import init_ros
+from floppynet_vpr.ros.initialization import init_ros, spin_until_shutdown
 from floppynet_vpr.stamps import nanoseconds
 from floppynet_vpr_msgs.msg import LoopClosure
 
@@ -89,8 +88,7 @@ class LoopClosureRecorder:
         return dict(self._diagnostics)
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        spin_until_shutdown(self._executor)
 
     def _on_loop_closure(self, message: LoopClosure) -> None:
         self._arrived.put(answer_of(message, time.monotonic()))

@@ -25,7 +25,7 @@ from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
-from floppynet_vpr.ros.initialization import init_ros
+from floppynet_vpr.ros.initialization import init_ros, spin_until_shutdown
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.notices import Notices
@@ -265,7 +265,7 @@ def main(args: list[str] | None = None) -> int:
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        spin_until_shutdown(executor)
     except VprError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
