@@ -3,7 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env train-env demo test test-processors test-training lint parameters clean
+.PHONY: help env train-env demo test test-no-ros test-oldest test-newest test-processors test-training \
+	lint parameters clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
@@ -29,6 +30,15 @@ demo: env ## Map a route, drive it again, find the loop closures
 test: lint ## Check style, types and behaviour
 	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
 
+test-no-ros: ## Check what needs no ROS 2, on any machine, in an environment without it
+	@tools/test_stack.sh pinned
+
+test-oldest: ## Check the same with the oldest versions that setup.py allows
+	@tools/test_stack.sh oldest
+
+test-newest: ## Check the same with the newest versions
+	@tools/test_stack.sh newest
+
 # What numpy, OpenBLAS and faiss choose on lesser processors. Numpy warns of what this one lacks.
 AVX512 := X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR
 EXACT_TESTS := test/test_arithmetic.py $(wildcard test/test_mapping*.py test/test_detection*.py) \
@@ -53,5 +63,5 @@ parameters: env ## Write config/vpr.yaml and README's table after a change of pa
 	@$(IN_ENV) python tools/write_parameters.py
 
 clean: ## Remove everything that was made
-	rm -rf .venv build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

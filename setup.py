@@ -56,7 +56,9 @@ setup(
         "geographiclib>=1.52",
         "numpy>=1.26,<3",
         "onnxruntime>=1.16",
-        "opencv-python-headless>=4.5",
+        # Before 4.10, OpenCV does not go with numpy 2, the first that there is for 3.13.
+        "opencv-python-headless>=4.5.4",
+        "opencv-python-headless>=4.10; python_version >= '3.13'",
         "PyYAML>=5.4",
         # Before 0.11, single storage files could not be opened.
         "rosbags>=0.11",

@@ -10,14 +10,15 @@ import os
 from pathlib import Path
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import remove_leftovers
 
 
 class FileLock:
     """The sole right to write a file, from construction until `release` or the process's end.
 
     It is a lock on the file `<name>.lock` beside it. The system takes the lock back when the
-    process ends, even by kill -9, so that nobody is ever locked out by the dead. All names of a
-    file, links to it, share one lock.
+    process ends, even by kill -9, so that nobody is ever locked out by the dead, and what these
+    left half written is removed. All names of a file, links to it, share one lock.
 
     As a context (`with FileLock(path):`) it is released at the end.
     """
@@ -48,8 +49,10 @@ class FileLock:
                 os.close(self._handle)  # removed by its owner between opening and locking
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
-        except OSError as error:
-            raise VprError(f"cannot write {self._path}: {error.strerror}") from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, to Python 3.12
+            reason = getattr(error, "strerror", None) or error
+            raise VprError(f"cannot write {self._path}: {reason}") from None
+        remove_leftovers(path)
 
     def __enter__(self) -> FileLock:
         return self

@@ -5,13 +5,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from floppynet_vpr.errors import VprError
+
+TEMPORARY_SUFFIX: Final = ".part"
+"""Ends the hidden names under which files are written before they take their own."""
 
 
 def user_path(text: str) -> Path:
@@ -23,6 +30,26 @@ def user_path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise VprError(f"cannot use the path {text}: no such user, so no home folder") from None
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading its bytes.
+
+    Raises OSError, as `open` does, and for anything but a file: a pipe would keep one waiting.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        require_file(handle, path)
+        return os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
+
+
+def require_file(file: Path | int, name: Path) -> None:
+    """Raise OSError unless a path or an open handle is that of a file."""
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError(errno.EINVAL, "it is no file (but a folder, a pipe or a device)", str(name))
 
 
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -37,8 +64,12 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     try:
         # A saving replaces a file: of a link, the one that it leads to.
         target = Path(path).resolve()
+        if target.exists():
+            require_file(target, path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent
+        )
         with os.fdopen(handle, "wb") as file:
             for part in parts:
                 file.write(part)
@@ -61,6 +92,21 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
             f"{path} is written, but its folder could not be flushed ({error.strerror}): after a "
             "power failure the older file may be back"
         ) from None
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of a file or folder left beside it, hidden and as large as it.
+
+    Only for whoever has the lock of `path`: another writer's temporary would go, too.
+    """
+    mine = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
+    with contextlib.suppress(OSError):
+        for entry in list(path.parent.iterdir()):
+            if mine.fullmatch(entry.name):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
 
 
 def _mode_for(path: Path) -> int:

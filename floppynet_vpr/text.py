@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 _SHOWN = "floppynet_vpr_shown"
@@ -35,6 +36,11 @@ codecs.register_error(_SHOWN, _escape)
 def shown(text: str) -> str:
     """Give text as it can go out, in UTF-8."""
     return text.encode("utf-8", _SHOWN).decode("utf-8")
+
+
+def utf_8(name: str) -> str:
+    """Give part of a path as in a UTF-8 locale, for maps to be the same from every other."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def let_streams_take_anything() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # The package computes on one thread unless told otherwise; on a busy machine the threads that BLAS
@@ -22,6 +23,10 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # A shell's background jobs ignore Ctrl-C, and so would every process that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 DOMAINS = range(1, 101)
 """DDS domains whose ports are free for use on every system; 0 is everybody's default."""
@@ -41,6 +46,7 @@ def data_dir() -> Path:
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A DDS domain that no other test uses, also set for the processes this one starts."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
     start = os.getpid() % len(DOMAINS)
     for domain in (*DOMAINS[start:], *DOMAINS[:start]):
         path = Path(tempfile.gettempdir()) / f"floppynet_vpr_test_domain_{domain}.lock"
@@ -59,7 +65,8 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture
 def ros_context(ros_domain: int) -> Iterator[Any]:
     """An rclpy context in a domain of its own, shut down afterwards with all its nodes."""
-    rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+    import rclpy
+
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=ros_domain)
     yield context

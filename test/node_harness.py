@@ -12,13 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
@@ -35,14 +38,26 @@ NODE_MODULE = "floppynet_vpr.ros.vpr_node"
 
 
 class NodeProcess:
-    """`vpr_node` with parameters and remappings, its log kept in a file."""
+    """`vpr_node` with parameters and remappings, its log kept in a file.
 
-    def __init__(self, folder: Path, domain: int, *ros_args: str, **parameters: object) -> None:
+    `prefix` are words that start the command line, `before` is called in the new process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        domain: int,
+        *ros_args: str,
+        prefix: Sequence[str] = (),
+        before: Callable[[], object] | None = None,
+        **parameters: object,
+    ) -> None:
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self._log_file = folder / f"node_{len(list(folder.glob('node_*.log')))}.log"
-        with open(self._log_file, "w") as log:
+        with open(self._log_file, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", NODE_MODULE, "--ros-args", *words, *ros_args],
+                [*prefix, sys.executable, "-m", NODE_MODULE, "--ros-args", *words, *ros_args],
+                preexec_fn=before,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "ROS_DOMAIN_ID": str(domain), "NO_COLOR": "1"},
@@ -50,13 +65,17 @@ class NodeProcess:
 
     @property
     def log(self) -> str:
-        return self._log_file.read_text()
+        return self._log_file.read_text(encoding="utf-8")
 
     def wait_for_log(self, text: str) -> None:
         """Wait until the node has printed `text`."""
+        self.wait_for_end_or_log(text)
+        assert text in self.log, f"the node ended:\n{self.log}"
+
+    def wait_for_end_or_log(self, text: str) -> None:
+        """Wait until the node has printed `text` or ended."""
         deadline = time.monotonic() + PATIENCE_S
-        while text not in self.log:
-            assert self.process.poll() is None, f"the node ended:\n{self.log}"
+        while text not in self.log and self.process.poll() is None:
             assert time.monotonic() < deadline, f"'{text}' did not come:\n{self.log}"
             time.sleep(0.02)
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bag gives back the frames it was written from, and never exists by halves."""
 
+import resource
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -151,6 +152,21 @@ def test_nothing_is_left_of_a_bag_that_was_not_finished(
 ) -> None:
     with pytest.raises(type(error)):
         write_bag(failing_after(lap(), error), tmp_path / "bag", storage=storage)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("room", [4_000, 100_000])
+def test_no_room_for_a_bag_is_one_error_and_leaves_nothing(
+    tmp_path: Path, storage: str, room: int
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(VprError, match=r"cannot write the bag .*bag"):
+            write_bag(lap(50, 60, 80), tmp_path / "bag", storage=storage)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 

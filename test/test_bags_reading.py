@@ -3,6 +3,7 @@
 """Bags of every kind are read frame by frame, and what is wrong with one is said with its name."""
 
 import os
+import resource
 import shutil
 import sqlite3
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_user import as_nobody
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -221,3 +223,109 @@ def test_a_topic_may_be_named_without_slash_or_by_its_base(data_dir: Path, tmp_p
     assert len(list(open_source(tmp_path / "bag", topic="/x/image"))) == 3
     with pytest.raises(VprError, match="no image topic /x; it has: /x/image/compressed"):
         open_source(tmp_path / "bag", topic="x")
+
+
+@pytest.mark.parametrize("name", ["meta_qos_edited", "reindex_empty_storage"])
+def test_metadata_that_rosbag2_tools_and_people_leave_is_understood(
+    data_dir: Path, name: str
+) -> None:
+    """QoS whose line ends are a backslash and an n, and a storage without a name."""
+    bag = data_dir / "field" / name
+    before = {file.name: file.read_bytes() for file in bag.iterdir()}
+    assert len(list(open_source(bag))) == 8
+    assert {file.name: file.read_bytes() for file in bag.iterdir()} == before
+
+
+def edit_metadata(bag: Path, old: str, new: str) -> None:
+    """Replace a text in a bag's metadata, which has to be there."""
+    metadata = bag / "metadata.yaml"
+    assert old in metadata.read_text()
+    metadata.write_text(metadata.read_text().replace(old, new))
+
+
+def test_a_bag_of_a_newer_version_says_what_reads_it(tmp_path: Path) -> None:
+    write_bag(lap(), tmp_path / "bag")
+    edit_metadata(tmp_path / "bag", "version: 8", "version: 99")
+    with pytest.raises(VprError, match=r"of version 99.*upgrade rosbags.*storage file") as caught:
+        open_source(tmp_path / "bag")
+    assert "reindex" not in str(caught.value)
+
+
+def test_a_bag_of_an_unknown_storage_says_what_converts_it(tmp_path: Path) -> None:
+    write_bag(lap(), tmp_path / "bag")
+    edit_metadata(tmp_path / "bag", "storage_identifier: sqlite3", "storage_identifier: rocks")
+    with pytest.raises(VprError, match=r"'rocks' not supported.*ros2 bag convert"):
+        open_source(tmp_path / "bag")
+
+
+def test_a_renamed_and_a_lost_storage_file_are_named(tmp_path: Path) -> None:
+    write_bag(lap(), tmp_path / "bag")
+    storage = tmp_path / "bag" / "bag.db3"
+    storage.rename(tmp_path / "bag" / "office.db3")
+    with pytest.raises(VprError, match=r"lacks bag\.db3.*it has office\.db3: if that was renamed"):
+        open_source(tmp_path / "bag")
+    (tmp_path / "bag" / "office.db3").unlink()
+    with pytest.raises(VprError, match=r"lacks bag\.db3.*copy the bag again"):
+        open_source(tmp_path / "bag")
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with metadata", "without"])
+def test_a_killed_recording_of_mcap_says_what_rescues_it(tmp_path: Path, whole: bool) -> None:
+    bag = tmp_path / "bag"
+    write_bag(lap(20, 60, 80), bag, storage="mcap")
+    os.truncate(bag / "bag.mcap", (bag / "bag.mcap").stat().st_size // 2)
+    if not whole:
+        (bag / "metadata.yaml").unlink()
+    for source in (bag, bag / "bag.mcap"):
+        with pytest.raises(VprError, match=r"`mcap recover .*bag\.mcap -o recovered\.mcap`"):
+            open_source(source)
+
+
+def test_damaged_metadata_is_written_anew_by_reindex_and_a_damaged_file_is_not(
+    tmp_path: Path,
+) -> None:
+    bag = tmp_path / "bag"
+    write_bag(lap(20, 60, 80), bag)
+    text = (bag / "metadata.yaml").read_text()
+    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 8}")
+    with pytest.raises(VprError, match="ros2 bag reindex"):
+        open_source(bag)
+    (bag / "metadata.yaml").write_text(text)
+    os.truncate(bag / "bag.db3", 20_000)
+    with pytest.raises(VprError, match=r'sqlite3 .*bag\.db3 "\.recover"') as caught:
+        list(open_source(bag))
+    assert "reindex" not in str(caught.value)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("part", ["", "metadata.yaml", "bag.*"])
+def test_a_bag_that_may_not_be_read_says_so(storage: str, part: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        bag = Path(folder, "bag")
+        write_bag(lap(), bag, storage=storage)
+        (forbidden,) = bag.glob(part) if part else [bag]
+        forbidden.chmod(0)
+        try:
+            with as_nobody(), pytest.raises(VprError, match="Permission denied") as caught:
+                open_source(bag)
+        finally:
+            forbidden.chmod(0o700)
+        assert str(forbidden) in str(caught.value) and "damaged" not in str(caught.value)
+
+
+def test_a_bag_that_finds_no_room_to_be_unpacked_says_so(tmp_path: Path) -> None:
+    packed = Writer(tmp_path / "packed", version=8, storage_plugin=StoragePlugin.SQLITE3)
+    packed.set_compression(CompressionMode.FILE, CompressionFormat.ZSTD)
+    write_bag(lap(20, 60, 80), tmp_path / "plain")
+    with Reader(tmp_path / "plain") as reader, packed as writer:
+        connection = writer.add_connection("/camera/image_raw", RAW, typestore=STORE)
+        for _, received_ns, data in reader.messages():
+            writer.write(connection, received_ns, data)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(VprError, match=r"cannot be unpacked.*TMPDIR"):
+            open_source(tmp_path / "packed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

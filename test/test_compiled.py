@@ -42,7 +42,7 @@ def random_image(seed: int) -> np.ndarray:
 
 
 def host_flags() -> set[str]:
-    return set(Path("/proc/cpuinfo").read_text().split())
+    return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize("flag", LESSER_CPUS)

@@ -143,10 +143,7 @@ def test_an_incomplete_copy_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_wrong_folder_says_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:
     write_images(tmp_path / "holiday", ["1.jpg"])
-    (tmp_path / "lagout.bag").write_bytes(b"#ROSBAG V2.0")
-    with pytest.raises(
-        VprError, match=r"it holds: holiday, lagout\.bag.*rosbags-convert"
-    ) as caught:
+    with pytest.raises(VprError, match=r"it holds: holiday\. Looked for") as caught:
         open_pairs(load_dataset("lagout"), tmp_path)
     assert "lagout_15" in str(caught.value) and "V4RL" in str(caught.value)
     with pytest.raises(VprError, match="is no folder"):

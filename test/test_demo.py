@@ -22,8 +22,8 @@ from floppynet_vpr.ros.processes import (
     ProcessError,
     free_domain,
     private_domain,
-    terminated_as_by_ctrl_c,
 )
+from floppynet_vpr.signals import ended_as_by_ctrl_c
 
 
 def processes_about(word: str) -> list[int]:
@@ -161,7 +161,7 @@ def test_a_domain_with_a_participant_is_not_free() -> None:
 
 def test_sigterm_is_a_keyboard_interrupt_only_inside() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), terminated_as_by_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), ended_as_by_ctrl_c():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert signal.getsignal(signal.SIGTERM) == before

@@ -18,6 +18,7 @@ from floppynet_vpr.mapping import Calibration, Place, ReferenceMap, Session
 from floppynet_vpr.mapping.reference_map import COMPARED
 
 SECOND = 1_000_000_000
+RIGID = DetectorOptions(matching="rigid", sequence="none")
 
 
 def seen_again(rows: Descriptors, change: float, seed: int = 1) -> Descriptors:
@@ -54,7 +55,7 @@ def test_an_empty_map_gives_no_candidate_and_says_so() -> None:
 
 def test_single_images_are_answered_by_the_nearest_places_and_their_distances() -> None:
     reference = map_of(street(50), "binary")
-    detector = LoopClosureDetector(reference, DetectorOptions(threshold=0.5, top_k=3))
+    detector = LoopClosureDetector(reference, replace(RIGID, threshold=0.5, top_k=3))
     for query in seen_again(street(50), 0.6)[::7]:
         found = reference.search(query, 3)
         detection = detector.detect(query)
@@ -65,14 +66,18 @@ def test_single_images_are_answered_by_the_nearest_places_and_their_distances() 
 
 
 @pytest.mark.parametrize("sequence", ["filter", "line"])
+@pytest.mark.parametrize("matching", ["tolerant", "rigid"])
 @pytest.mark.parametrize("places", [300, 700])
-def test_a_sequence_is_recognised_where_single_images_are_not(sequence: str, places: int) -> None:
+def test_a_sequence_is_recognised_where_single_images_are_not(
+    sequence: str, matching: str, places: int
+) -> None:
     rows = street(places)
     queries = seen_again(rows[100:160], 1.6)
     reference = map_of(rows, "float32" if places <= COMPARED else "binary")
-    single = best(run(LoopClosureDetector(reference), queries))
-    options = DetectorOptions(sequence=sequence)
-    followed = run(LoopClosureDetector(reference, options), queries)
+    options = DetectorOptions(matching=matching, sequence="none")
+    single = best(run(LoopClosureDetector(reference, options), queries))
+    detector = LoopClosureDetector(reference, replace(options, sequence=sequence))
+    followed = run(detector, queries)
     truth = np.arange(100, 160)
     assert np.mean(np.abs(np.array(single) - truth) <= 2) < 0.9
     assert np.all(np.abs(np.array(best(followed)) - truth)[15:] <= 2)
@@ -81,11 +86,11 @@ def test_a_sequence_is_recognised_where_single_images_are_not(sequence: str, pla
 
 
 @pytest.mark.parametrize("sequence", ["none", "filter", "line"])
-@pytest.mark.parametrize("subtract_mean", [False, True])
+@pytest.mark.parametrize("options", [DetectorOptions(), RIGID, replace(RIGID, subtract_mean=True)])
 def test_hardly_anything_is_detected_in_a_street_that_is_not_in_the_map(
-    sequence: str, subtract_mean: bool
+    sequence: str, options: DetectorOptions
 ) -> None:
-    options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+    options = replace(options, sequence=sequence)
     detector = LoopClosureDetector(map_of(street(200)), options)
     detections = run(detector, street(100, seed=9))
     assert sum(detection.detected for detection in detections) <= 8
@@ -95,8 +100,8 @@ def test_hardly_anything_is_detected_in_a_street_that_is_not_in_the_map(
 def test_what_all_images_of_a_drive_share_can_be_subtracted() -> None:
     rows = street(120)
     queries = unit(seen_again(rows, 1.0) + 1.5 * unit(WAYS[0] + WAYS[1]))
-    plain = run(LoopClosureDetector(map_of(rows)), queries)
-    options = DetectorOptions(subtract_mean=True, top_k=120)
+    plain = run(LoopClosureDetector(map_of(rows), RIGID), queries)
+    options = replace(RIGID, subtract_mean=True, top_k=120)
     detector = LoopClosureDetector(map_of(rows), options)
     without = run(detector, queries)
     truth = np.arange(120)
@@ -118,7 +123,7 @@ def test_standing_still_does_not_move_the_belief_on() -> None:
 
 def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None:
     rows = street(200)
-    detector = LoopClosureDetector(map_of(rows))
+    detector = LoopClosureDetector(map_of(rows), RIGID)
     threshold = detector.limits.distance
     again = np.linalg.norm(rows - seen_again(rows, 0.6), axis=1)
     others = street(200, seed=9)
@@ -128,27 +133,29 @@ def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None
 
 
 @pytest.mark.parametrize("sequence", ["none", "filter", "line"])
+@pytest.mark.parametrize("matching", ["tolerant", "rigid"])
 @pytest.mark.parametrize("storage", ["float32", "binary"])
 def test_a_map_too_small_for_a_limit_says_so_and_detects_nothing_in_any_storage(
-    sequence: str, storage: str
+    sequence: str, matching: str, storage: str
 ) -> None:
     rows = street(19)
     reference = ReferenceMap("floppynet", "ab" * 32, storage)
     for row in rows:
         reference.add(row, "")
-    detector = LoopClosureDetector(reference, DetectorOptions(sequence=sequence))
+    detector = LoopClosureDetector(reference, DetectorOptions(matching=matching, sequence=sequence))
     for detection in run(detector, rows):
         assert not detection.detected
         assert (detection.limits.distance, detection.limits.origin) == (-1.0, "unknown")
         assert "20 places" in detection.reason
-    detector.options = DetectorOptions(sequence="none", threshold=0.05)
+    detector.options = replace(RIGID, threshold=0.25)
     assert all(detection.detected for detection in run(detector, rows))
 
 
-def test_a_growing_map_has_a_limit_from_20_places_on() -> None:
+@pytest.mark.parametrize("options", [DetectorOptions(), RIGID])
+def test_a_growing_map_has_a_limit_from_20_places_on(options: DetectorOptions) -> None:
     rows = street(24)
     reference = map_of(rows[:1])
-    detector = LoopClosureDetector(reference)
+    detector = LoopClosureDetector(reference, options)
     for row in rows[1:19]:
         reference.add(row, "")
         assert run(detector, row[None])[0].limits.origin == "unknown"
@@ -157,10 +164,11 @@ def test_a_growing_map_has_a_limit_from_20_places_on() -> None:
         detections = run(detector, np.repeat(row[None], 30, axis=0))
     assert detections[-1].limits.origin == "automatic"
     assert detections[-1].limits.distance > 0
+    assert (detections[-1].limits.belief > 0) == (options != RIGID)
 
 
 def test_places_all_alike_give_no_limit() -> None:
-    detector = LoopClosureDetector(map_of(np.repeat(street(1), 30, axis=0)))
+    detector = LoopClosureDetector(map_of(np.repeat(street(1), 30, axis=0)), RIGID)
     (detection,) = run(detector, street(1))
     assert not detection.detected
     assert detection.limits.origin == "unknown"
@@ -180,11 +188,11 @@ def test_the_threshold_follows_the_light() -> None:
 
 def test_limits_are_the_users_else_those_calibrated_else_they_set_themselves() -> None:
     reference = map_of(street(40))
-    detector = LoopClosureDetector(reference)
+    detector = LoopClosureDetector(reference, RIGID)
     query = seen_again(street(40), 0.8)[20]
     distance = detector.detect(query).candidates[0].distance
-    reference.calibrations["none"] = Calibration(
-        "none", (distance - 0.1, distance + 0.1), (1.0, 0.5), distance + 0.01, 0.9, 40, 30, 28
+    reference.calibrations["rigid none"] = Calibration(
+        "rigid none", (distance - 0.1, distance + 0.1), (1.0, 0.5), distance + 0.01, 0.9, 40, 30, 28
     )
     calibrated = detector.detect(query)
     assert calibrated.limits.origin == "calibrated"
@@ -192,11 +200,11 @@ def test_limits_are_the_users_else_those_calibrated_else_they_set_themselves() -
     assert calibrated.candidates[0].score == pytest.approx(0.75)
     assert calibrated.measure == distance
     for options, detected, reason in (
-        (DetectorOptions(threshold=distance - 0.01), False, "distance"),
-        (DetectorOptions(threshold=distance + 0.01), True, ""),
-        (DetectorOptions(confidence=0.7), True, ""),
-        (DetectorOptions(confidence=0.8), False, "score"),
-        (DetectorOptions(threshold=distance - 0.01, confidence=0.7), False, "distance"),
+        (replace(RIGID, threshold=distance - 0.01), False, "distance"),
+        (replace(RIGID, threshold=distance + 0.01), True, ""),
+        (replace(RIGID, confidence=0.7), True, ""),
+        (replace(RIGID, confidence=0.8), False, "score"),
+        (replace(RIGID, threshold=distance - 0.01, confidence=0.7), False, "distance"),
     ):
         detector.options = options
         detection = detector.detect(query)
@@ -206,20 +214,22 @@ def test_limits_are_the_users_else_those_calibrated_else_they_set_themselves() -
 
 def test_a_calibration_counts_only_for_the_mode_it_was_made_in() -> None:
     reference = map_of(street(40))
-    reference.calibrations["filter"] = Calibration(
-        "filter", (0.0, 1.0), (0.0, 0.5), 0.99, 0.9, 40, 30, 28
+    reference.calibrations["tolerant filter"] = Calibration(
+        "tolerant filter", (0.0, 1.0), (0.0, 0.5), 0.99, 0.9, 40, 30, 28
     )
+    for options in (RIGID, replace(RIGID, sequence="filter"), replace(RIGID, matching="tolerant")):
+        assert LoopClosureDetector(reference, options).limits.origin == "automatic"
     detector = LoopClosureDetector(reference)
-    assert detector.limits.origin == "automatic"
-    detector.options = replace(detector.options, sequence="filter")
+    assert detector.in_force.sequence == "filter", "a map of a drive is matched along it"
     assert detector.limits.belief == 0.99
     detections = run(detector, street(40))
     assert max(c.score for d in detections for c in d.candidates) <= 0.5
 
 
-def test_places_just_added_are_not_matched() -> None:
+@pytest.mark.parametrize("options", [RIGID, DetectorOptions(), DetectorOptions(sequence="none")])
+def test_places_just_added_are_not_matched(options: DetectorOptions) -> None:
     reference = ReferenceMap("floppynet", "ab" * 32)
-    options = DetectorOptions(threshold=2.0, top_k=60, exclude_images=10, exclude_seconds=2.0)
+    options = replace(options, threshold=2.0, top_k=60, exclude_images=10, exclude_seconds=2.0)
     detector = LoopClosureDetector(reference, options)
     for index, row in enumerate(street(60)):
         detection = detector.detect(row, index * SECOND // 10)
@@ -286,12 +296,14 @@ class WatchedMap(ReferenceMap):
 
 
 @pytest.mark.parametrize("sequence", ["none", "filter"])
-@pytest.mark.parametrize("subtract_mean", [False, True])
+@pytest.mark.parametrize(
+    ("matching", "subtract_mean"), [("tolerant", False), ("rigid", False), ("rigid", True)]
+)
 def test_no_image_waits_while_what_is_usual_in_a_growing_map_is_found_out(
-    sequence: str, subtract_mean: bool
+    sequence: str, matching: str, subtract_mean: bool
 ) -> None:
     reference = WatchedMap("floppynet", "ab" * 32)
-    options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean)
+    options = DetectorOptions(sequence=sequence, subtract_mean=subtract_mean, matching=matching)
     detector = LoopClosureDetector(reference, options)
     for index, row in enumerate(street(150)):
         reference.asked = 0

@@ -112,9 +112,10 @@ def test_an_interrupted_run_goes_on_where_it_was(
     status, out = run_evaluate(drives, "--tolerance", "0")
     assert status == 130
     assert not list((out / "descriptors").glob("*.part"))
+    before = len(described)  # a few more than when it was stopped: other threads had begun
     status, _ = run_evaluate(drives, "--tolerance", "0")
     # The references (12) were kept, the queries (10) are described anew.
-    assert status == 0 and len(described) == PLACES + 4 + PLACES - 2
+    assert status == 0 and len(described) - before == PLACES - 2
 
 
 def test_kept_descriptors_belong_to_images_and_network(drives: Path) -> None:
@@ -324,11 +325,11 @@ def test_a_loop_is_what_the_node_answers_in_mode_both(walk: Path) -> None:
     from floppynet_vpr.mapping import ReferenceMap
     from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 
-    options = ["--truth", str(write_loops(walk, ".csv")), "--storage", "pq"]
+    options = ["--truth", str(write_loops(walk, ".csv")), "--storage", "binary"]
     options += ["--sequence", "filter", "--exclude-images", "5", "--exclude-seconds", "0"]
     _, (result,) = run_loop(walk, *options, "--keyframe-distance", "0.4")
     extractor = create_extractor()
-    known = ReferenceMap.for_weights(extractor.weights, "pq")
+    known = ReferenceMap.for_weights(extractor.weights, "binary")
     detector = LoopClosureDetector(
         known, DetectorOptions(sequence="filter", exclude_images=5, exclude_seconds=0)
     )

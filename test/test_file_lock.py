@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import build_map, calibrate, merge_maps
+from floppynet_vpr.datasets.bags import write_bag
+from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 
@@ -64,6 +66,57 @@ def test_all_names_of_a_file_share_one_lock(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "home.fvm")
     with FileLock(tmp_path / "home.fvm"), pytest.raises(VprError, match="being written"):
         FileLock(link)
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from floppynet_vpr.datasets.bags import write_bag
+from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.files import write_atomically
+import numpy as np
+
+def parts():
+    yield b"half"
+    print("begun", flush=True)
+    time.sleep(600)
+
+def frames():
+    yield Frame("0", 0, np.zeros((8, 8, 3), np.uint8))
+    print("begun", flush=True)
+    time.sleep(600)
+
+path = Path(sys.argv[1])
+if path.suffix == ".fvm":
+    write_atomically(path, parts())
+else:
+    write_bag(frames(), path)
+"""
+
+
+@pytest.mark.parametrize("name", ["home.fvm", "bag"])
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "begun\n"
+        writer.kill()
+    assert [entry.name for entry in tmp_path.glob(".*.part")]
+    others = [f".{name}.original", f".{name}.copy.part", f".x{name}.abcdefgh.part"]
+    for other in others:
+        (tmp_path / other).write_text("mine")
+    FileLock(path).release()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_bag_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    frames = [Frame("0", 0, np.zeros((8, 8, 3), np.uint8))]
+    with FileLock(tmp_path / "bag"), pytest.raises(VprError, match="written by another process"):
+        write_bag(frames, tmp_path / "bag")
+    write_bag(frames, tmp_path / "bag")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bag"]
 
 
 @pytest.mark.parametrize("command", ["build_map", "merge_maps", "calibrate"])

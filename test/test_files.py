@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import stat
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from floppynet_vpr import files
+from floppynet_vpr import commands, files
 from floppynet_vpr.commands import export_onnx
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path, write_atomically
@@ -74,6 +77,31 @@ def test_maps_and_weights_take_home_folders(
     assert weights_path("~/w.fnet") == tmp_path / "w.fnet"
     with pytest.raises(MapError, match=str(tmp_path / "a.fvm")):
         load_maps("~/a.fvm:~/b.fvm")
+
+
+COMMANDS = [
+    importlib.import_module(f"floppynet_vpr.commands.{module.name}")
+    for module in pkgutil.iter_modules(commands.__path__)
+    if module.name != "common"
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__.split(".")[-1])
+def test_every_path_of_every_command_is_taken_as_people_write_it(command: ModuleType) -> None:
+    kinds = [action.type for action in command.build_parser()._actions]
+    assert Path not in kinds
+
+
+def test_results_go_to_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert export_onnx.main(["~/models/vpr.onnx"]) == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["models"]
+    with pytest.raises(SystemExit):
+        export_onnx.main(["~nosuchuser/vpr.onnx"])
+    assert "no such user" in capsys.readouterr().err
 
 
 def test_an_unknown_home_in_an_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders and videos give their frames in a person's order, and say clearly when they cannot."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_user import as_nobody
 
+from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.frames import natural_key
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
@@ -185,7 +189,68 @@ def test_a_single_image_points_to_its_folder(tmp_path: Path) -> None:
         open_source(tmp_path / "1.png")
 
 
-def test_a_ros_1_bag_says_how_to_convert_it(tmp_path: Path) -> None:
-    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
-    with pytest.raises(VprError, match="rosbags-convert"):
-        open_source(tmp_path / "old.bag")
+def test_a_video_is_stamped_by_its_own_times(data_dir: Path, tmp_path: Path) -> None:
+    """Fifteen frames every 33 ms, then one every half second: its rate, 30 Hz, tells nothing."""
+    video = data_dir / "field" / "uneven_times.mkv"
+    expected = [33 * index for index in range(16)] + [495 + 500 * index for index in range(1, 15)]
+    assert [round(frame.stamp_ns / 1e6) for frame in open_source(video)] == expected
+    bag = write_bag(open_source(video), tmp_path / "bag")
+    assert bag.duration_ns == 7_495_000_000
+    stamps = [frame.stamp_ns for frame in open_source(video, every=4)]
+    assert [round(stamp / 1e6) for stamp in stamps] == expected[::4]
+
+
+@pytest.mark.parametrize(
+    "name", ["12:30.avi", "concat:a.avi", "a%03d.avi", "-i.avi", "stra\udcdfe.avi"]
+)
+def test_a_video_of_any_name_is_opened_from_its_own_folder(
+    video: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(video.parent)
+    video.rename(name)
+    source = open_source(Path(name))
+    assert len(list(source)) == 9 and source.label == name
+
+
+def test_only_wanted_frames_of_a_video_are_given(video: Path) -> None:
+    given = [load() for load in open_source(video).pending([2, 7])]
+    assert [frame.name for frame in given] == ["lap.avi#000002", "lap.avi#000007"]
+    assert [frame.stamp_ns for frame in given] == [100_000_000, 350_000_000]
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mp4", "pipe.bag", "pipe.db3"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(VprError, match=rf"cannot read .*{name}: it is no file"):
+        open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_folder_that_may_not_be_read_is_named(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o755)
+        folder = Path(above, "lap")
+        write_images(folder, ["1.png"])
+        folder.chmod(mode)
+        try:
+            with (
+                as_nobody(),
+                pytest.raises(VprError, match=r"cannot read .*lap: Permission denied"),
+            ):
+                open_source(folder)
+        finally:
+            folder.chmod(0o700)
+
+
+def test_an_unreadable_folder_above_is_no_missing_one() -> None:
+    with tempfile.TemporaryDirectory() as above:
+        write_images(Path(above, "lap"), ["1.png"])
+        with as_nobody() as dropped, pytest.raises(VprError) as caught:
+            open_source(Path(above, "lap" if dropped else "nothing"))
+        assert ("Permission denied" if dropped else "does not exist") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "null\0byte"])
+def test_a_path_that_cannot_be_is_one_sentence(name: str) -> None:
+    with pytest.raises(VprError, match="cannot read"):
+        open_source(Path(name))

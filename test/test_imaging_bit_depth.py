@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import open_source
+from floppynet_vpr.datasets.frames import FramesMissing
+from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import decode_image
@@ -94,6 +95,31 @@ def test_a_bag_of_14_bits_is_read_alike_in_any_order(tmp_path: Path) -> None:
     expected = [round(value * 255 / 16383) for value in largest]
     loads = list(open_source(tmp_path / "bag").pending())
     assert [int(load().rgb[0, 0, 0]) for load in reversed(loads)] == expected[::-1]
+
+
+def test_every_nth_image_of_a_bag_is_scaled_as_in_the_whole_bag(tmp_path: Path) -> None:
+    largest = (300, 16383, 5000, 20)
+    bag_of_mono16(tmp_path / "bag", "/thermal", largest, "16UC1")
+    frames = open_source(tmp_path / "bag", every=2)
+    assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [
+        round(value * 255 / 16383) for value in (300, 5000)
+    ]
+
+
+def test_a_bag_that_lacks_messages_is_scaled_by_those_it_has(tmp_path: Path) -> None:
+    largest = (300, 16383, 5000)
+    bag_of_mono16(tmp_path / "bag", "/thermal", largest, "16UC1")
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    noted = metadata.read_text(encoding="utf-8")
+    promised = noted.replace("message_count: 3", "message_count: 5")
+    assert promised != noted
+    metadata.write_text(promised, encoding="utf-8")
+    *loads, ending = open_source(tmp_path / "bag").pending()
+    assert [int(load().rgb[0, 0, 0]) for load in loads] == [
+        round(value * 255 / 16383) for value in largest
+    ]
+    with pytest.raises(FramesMissing, match="gave 3 of the 5 messages"):
+        ending()
 
 
 def test_a_bag_of_depth_images_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floppynet_vpr.extraction.local_features import extract_features
 from floppynet_vpr.imaging.network_input import INPUT_SIZE, network_input
 from floppynet_vpr.imaging.payload import ImageError
+from floppynet_vpr.imaging.pixels import to_rgb8
 
 
 def bilinear(rgb: np.ndarray, size: int) -> np.ndarray:
@@ -62,3 +64,11 @@ def test_anything_but_an_rgb_picture_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ImageError, match="RGB") as caught:
         network_input(wrong)
     assert caught.value.kind == "size"
+
+
+def test_a_picture_of_one_pixel_is_a_picture() -> None:
+    rgb = np.array([[[200, 100, 50]]], np.uint8)
+    assert (network_input(rgb) == rgb).all()
+    assert to_rgb8(rgb, "bgr").tolist() == [[[50, 100, 200]]]
+    assert to_rgb8(rgb.astype(np.uint16) * 257, "rgb").tolist() == rgb.tolist()
+    assert len(extract_features(rgb, 10)) == 0

@@ -83,12 +83,15 @@ def test_an_unreadable_image_is_named_and_leaves_no_bag(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lap"]
 
 
-def test_a_bag_is_no_source(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_of_a_bag_every_nth_image_is_taken_with_its_stamp_and_topic(
+    folder: Path, tmp_path: Path
 ) -> None:
-    main([str(folder), str(tmp_path / "day")])
-    assert main([str(tmp_path / "day"), str(tmp_path / "again")]) == 1
-    assert "is a rosbag2 already" in capsys.readouterr().err
+    main([str(folder), str(tmp_path / "day"), "--topic", "/front", "--start-time", "50"])
+    words = ["--every", "3", "--topic", "front", "--compressed", "png"]
+    assert main([str(tmp_path / "day"), str(tmp_path / "thin"), *words]) == 0
+    assert BagFrames(tmp_path / "thin").topic == "/front/compressed"
+    stamps = [frame.stamp_ns for frame in open_source(tmp_path / "thin")]
+    assert stamps == [frame.stamp_ns for frame in open_source(tmp_path / "day", every=3)]
 
 
 @pytest.mark.parametrize(

@@ -74,15 +74,16 @@ def test_the_command_measures_every_storage_and_size(
     facts, figure = tmp_path / "facts.json", tmp_path / "growth.png"
     walk = ["--set", str(frames), str(frames), "0", "1"]
     sizes = ["--places", "600", "60", "--queries", str(QUERIES)]
-    wanted = ["--storage", "float32", "pq", "--markdown"]
+    wanted = ["--storage", "float32", "binary", "--markdown"]
     output = ["--json", str(facts), "--figure", str(figure)]
     assert benchmark_map.main([*walk, *sizes, *wanted, *output]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in table] == ["| storage", "| ---", "| float32", "| pq"]
+    rows = ["| storage", "| ---", "| float32", "| binary"]
+    assert [line.split(" | ")[0] for line in table] == rows
     assert figure.stat().st_size > 1000
     exact, coded = json.loads(facts.read_text())["storages"]
-    assert exact["bytes_per_place"] == 36_864
-    assert coded["bytes_per_place"] == 5_124
+    assert exact["bytes_per_place"] == 38_160
+    assert coded["bytes_per_place"] == 1_296
     for storage in (exact, coded):
         assert storage["accuracy"]["walk to walk"]["s_p100"] == 100
         assert [point["places"] for point in storage["growth"]] == [60, 600]

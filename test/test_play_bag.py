@@ -4,6 +4,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -259,7 +260,86 @@ def test_topics_of_unknown_type_are_named_and_the_others_played(
     listener.spin_until(lambda: len(listener.messages) == 1)
     assert listener.messages[0].data == "hello"
     _, err = player.communicate(timeout=PATIENCE_S)
-    assert "/speed is left out, wheel_msgs/msg/Speed is not installed" in err
+    assert "/speed is left out: wheel_msgs/msg/Speed is not installed" in err
+
+
+def test_a_topic_whose_name_ros_2_refuses_leaves_the_others(
+    data_dir: Path, listener: Listener, play: Play
+) -> None:
+    listener.subscribe(Image, "/cam")
+    player = play(data_dir / "field" / "good_and_digit")
+    listener.spin_until(lambda: len(listener.messages) == 3)
+    _, err = player.communicate(timeout=PATIENCE_S)
+    assert player.returncode == 0 and "/ins/1/text is left out: ROS 2 takes no such name" in err
+
+
+def test_messages_of_a_ros_1_bag_arrive_as_those_of_ros_2(
+    data_dir: Path, listener: Listener, play: Play
+) -> None:
+    from nav_msgs.msg import Odometry
+    from rosbags.rosbag1 import Reader
+    from rosbags.typesys import Stores, get_typestore
+
+    bag = data_dir / "bags" / "robot_localization_test2.bag"
+    topic = "/jackal_velocity_controller/odom"
+    store = get_typestore(Stores.ROS1_NOETIC)
+    with Reader(bag) as reader:
+        connections = [c for c in reader.connections if c.topic == topic]
+        (_, _, data), *_ = reader.messages(connections)
+        expected: Any = store.deserialize_ros1(data, connections[0].msgtype)
+    listener.subscribe(Odometry, topic)
+    play(bag)
+    listener.spin_until(lambda: len(listener.messages) > 0)
+    got = listener.messages[0]
+    stamp = expected.header.stamp
+    assert stamp_ns(got) == stamp.sec * 10**9 + stamp.nanosec
+    assert got.header.frame_id == expected.header.frame_id
+    assert got.child_frame_id == expected.child_frame_id
+    for name in ("x", "y", "z", "w"):
+        wanted = getattr(expected.pose.pose.orientation, name)
+        assert getattr(got.pose.pose.orientation, name) == wanted
+    assert list(got.pose.covariance) == expected.pose.covariance.tolist()
+    assert got.twist.twist.linear.x == expected.twist.twist.linear.x
+
+
+def test_images_of_a_ros_1_bag_arrive_equal_to_those_read(
+    data_dir: Path, listener: Listener, play: Play
+) -> None:
+    bag = data_dir / "bags" / "spot" / "raw.bag"
+    topic = "/spot/camera/hand_color/image"
+    listener.subscribe(Image, topic)
+    play(bag, "--delay", "1")
+    listener.spin_until(lambda: len(listener.messages) == 1)
+    (frame,) = open_source(bag, topic=topic)
+    assert np.array_equal(OWN.decode(listener.messages[0]), frame.rgb)
+    assert stamp_ns(listener.messages[0]) == frame.stamp_ns
+
+
+def test_a_ros_1_message_whose_fields_have_changed_is_not_passed_off_as_the_new_one(
+    tmp_path: Path, ros_domain: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rosbags.rosbag1 import Writer
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg("float64 x\nfloat64 y", "geometry_msgs/msg/Point"))
+    with Writer(tmp_path / "old.bag") as writer:
+        point = writer.add_connection("/point", "geometry_msgs/msg/Point", typestore=store)
+        writer.write(point, 5, bytes(16))
+    assert main([str(tmp_path / "old.bag")]) == 1
+    assert "/point: geometry_msgs/msg/Point has changed since ROS 1" in capsys.readouterr().err
+
+
+def test_a_bag_that_lacks_messages_is_played_and_told(
+    raw_bag: Path, tmp_path: Path, ros_domain: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(raw_bag, tmp_path / "bag")
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace(f"count: {FRAMES}", f"count: {FRAMES + 4}"))
+    assert main([str(tmp_path / "bag"), "--rate", "50", "--wait-for-subscriber", "0"]) == 1
+    out, err = capsys.readouterr()
+    assert f"published {FRAMES} messages" in out
+    assert f"gave {FRAMES} of the {FRAMES + 4} messages" in err
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10**9 - 1), st.text(max_size=5))

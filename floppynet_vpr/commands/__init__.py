@@ -7,17 +7,22 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from floppynet_vpr.surroundings import what_is_denied
+
 _report = sys.excepthook
 
 
-def _report_interrupt_in_a_word(
+def _report_in_a_line(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
+    elif denied := what_is_denied(error):
+        print(f"error: {denied}", file=sys.stderr)
     else:
         _report(kind, error, trace)
 
 
-# A command's imports take seconds, in which Ctrl-C has to end it quietly; from then on `run` does.
-sys.excepthook = _report_interrupt_in_a_word
+# A command's imports take seconds, in which Ctrl-C has to end it quietly, and may lack memory or a
+# library; from then on `run` tells.
+sys.excepthook = _report_in_a_line

@@ -11,12 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
 from floppynet_vpr.evaluation.machine import Machine, describe_machine, load_average
 from floppynet_vpr.evaluation.timing import Contender, Timing, measure, turns_for
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 
 _MOST_THREADS = 2
 _log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--weights",
-        type=Path,
+        type=user_path,
         metavar="FILE.fnet",
         help="FloppyNet's weights; without it those that the package carries",
     )
@@ -68,12 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--tflite",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="the network as the authors publish it, for Larq Compute Engine where its package "
         "(larq-compute-engine, which needs numpy 1) is installed",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--json", type=user_path, metavar="FILE", help="write everything there, too"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser
 

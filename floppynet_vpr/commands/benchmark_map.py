@@ -23,6 +23,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.evaluation.judgement import Judgement
@@ -46,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "use one thread; cpu leaves out what other programs took.",
         "  ros2 run floppynet_vpr benchmark_map --set gardens/night_right gardens/day_right 2 1\n"
         "  ros2 run floppynet_vpr benchmark_map --set winter summer 1 4 --places 1000 1000000 "
-        "--storage pq binary --markdown --figure growth.png",
+        "--storage binary --markdown --figure growth.png",
     )
     parser.add_argument(
         "--set",
@@ -78,9 +79,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--queries", type=at_least(1), default=200, metavar="N", help="searches per size"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw search time over size (png, svg, pdf)"
+        "--json", type=user_path, metavar="FILE", help="write everything there, too"
+    )
+    parser.add_argument(
+        "--figure",
+        type=user_path,
+        metavar="FILE",
+        help="draw search time over size (png, svg, pdf)",
     )
     add_force_option(parser)
     add_extractor_options(parser)
@@ -142,7 +148,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any]:
         if not (tolerance.isdigit() and every.isdigit() and int(every)):
             raise VprError(f"--set takes whole numbers, not '{tolerance}' and '{every}'")
         found = [
-            describe(open_source(Path(source), every=int(every)), Path(source).name)
+            describe(open_source(user_path(source), every=int(every)), Path(source).name)
             for source in (query, reference)
         ]
         name = f"{Path(query).name} to {Path(reference).name}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,16 +34,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "build_map",
         "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
-        "is a folder of images, a video file, or a rosbag2 (mcap or sqlite3, raw or compressed "
-        "images).",
+        "is a folder of images, a video file, a rosbag2 (mcap or sqlite3, raw or compressed "
+        "images), or a ROS 1 bag.",
         "  ros2 run floppynet_vpr build_map lap_1/ --output office.fvm\n"
         "  ros2 run floppynet_vpr build_map drive.mp4 --output street.fvm --every 10\n"
         "  ros2 run floppynet_vpr build_map my_bag/ --topic /front/image_raw --output home.fvm "
         "--min-distance 0.3",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="MAP.fvm", help="the map to write"
+        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
     )
     parser.add_argument(
         "--storage",
@@ -63,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
     frames.add_argument(
-        "--topic", help="image topic of the bag; found by itself when there is just one"
+        "--topic",
+        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
+        "is the only one",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
@@ -123,6 +128,8 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "
         f"{arguments.threads} at once"
     )
+    if not arguments.min_distance:
+        _require_room(output, len(source), arguments.storage, arguments.features)
     with FileLock(output):  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
@@ -146,6 +153,20 @@ def _build(arguments: argparse.Namespace) -> int:
             f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
         )
     return 0
+
+
+def _require_room(output: Path, places: int, storage: str, features: int) -> None:
+    """Raise VprError where a map of so many places does not fit on the disk."""
+    from floppynet_vpr.extraction.local_features import row_bytes
+    from floppynet_vpr.mapping import STORAGES
+
+    needed = places * (STORAGES[storage].row_bytes + (row_bytes(features) if features else 0))
+    free = shutil.disk_usage(output.parent).free
+    if needed > free:
+        raise VprError(
+            f"{output} would take {needed / 2**20:.1f} MiB, but {free / 2**20:.1f} MiB are free "
+            "there: make room, or choose another place or a smaller --storage"
+        )
 
 
 if __name__ == "__main__":

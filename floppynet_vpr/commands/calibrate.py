@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.commands.common import (
+    UnusableFrames,
     add_extractor_options,
+    add_strict_option,
     at_least,
     make_parser,
     parse,
@@ -22,8 +24,10 @@ from floppynet_vpr.commands.common import (
     run,
 )
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
+    from floppynet_vpr.datasets.frames import Frame, FrameSource
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.extraction.pipeline import DescribedFrame
     from floppynet_vpr.mapping import Calibration, ReferenceMap
@@ -46,10 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --gps drive_2.csv drive_1.csv \\\n"
         "      --tolerance 25",
     )
-    parser.add_argument("map", type=Path, metavar="MAP.fvm", help="the map, made by build_map")
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="the map, made by build_map")
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MAP.fvm", help="write the map here, not over MAP.fvm"
+        "-o",
+        "--output",
+        type=user_path,
+        metavar="MAP.fvm",
+        help="write the map here, not over MAP.fvm",
     )
     parser.add_argument(
         "--precision",
@@ -70,25 +78,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     truth.add_argument(
         "--truth",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="which places each frame shows: a table of frame and place numbers that begins with "
         "the line 'query,ref', or a matrix of 0 and 1",
     )
     truth.add_argument(
         "--gps",
-        type=Path,
+        type=user_path,
         nargs=2,
         metavar=("SOURCE.csv", "MAP.csv"),
         help="latitude and longitude of the frames and of the places",
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument(
-        "--topic", help="image topic of the bag; found by itself when there is just one"
+        "--topic",
+        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
+        "is the only one",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
     )
+    add_strict_option(frames)
     add_extractor_options(parser)
     return parser
 
@@ -100,6 +111,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
+    from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.detection.options import RIGID_MATCHING, SEQUENCES, SINGLE
     from floppynet_vpr.file_lock import FileLock
@@ -111,8 +123,10 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     with FileLock(output):  # what another process adds to the map meanwhile must not be lost
         reference = ReferenceMap.load(arguments.map)
         reference.calibrations.clear()
-        frames = _describe(arguments, reference)
-        truth = _truth(arguments, [frame.name for frame in frames], reference)
+        source = open_source(arguments.source, topic=arguments.topic, every=arguments.every)
+        frames, numbers = _describe(arguments, source, reference)
+        names = [frame.name for frame in frames]
+        truth = _truth(arguments, names, numbers, len(source), reference)
         print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
         for sequence in (SINGLE, *SEQUENCES):
             for options in (
@@ -128,42 +142,64 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(arguments: argparse.Namespace, reference: ReferenceMap) -> list[DescribedFrame]:
-    from floppynet_vpr.datasets.sources import open_source
+def _describe(
+    arguments: argparse.Namespace, source: FrameSource, reference: ReferenceMap
+) -> tuple[list[DescribedFrame], list[int]]:
+    """Describe the frames that can be used; returns them and which of the source's they are."""
     from floppynet_vpr.extraction import create_extractor, describe_frames
     from floppynet_vpr.network.weights import load_weights
 
-    source = open_source(arguments.source, topic=arguments.topic, every=arguments.every)
     weights = load_weights(arguments.weights)
     reference.require_weights(weights, str(arguments.map))
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
-    described = describe_frames(source.pending(), extractors)
-    return list(progress(described, len(source), leave=False))
+    used: list[int] = []
+
+    def noted(number: int, load: Callable[[], Frame]) -> Frame:
+        frame = load()
+        used.append(number)
+        return frame
+
+    unusable = UnusableFrames()
+    described = describe_frames(
+        (partial(noted, number, load) for number, load in enumerate(source.pending())),
+        extractors,
+        skipped=None if arguments.strict else unusable,
+    )
+    frames = list(progress(described, len(source), leave=False))
+    unusable.tell()
+    return frames, sorted(used)
 
 
 def _truth(
-    arguments: argparse.Namespace, names: Sequence[str], reference: ReferenceMap
+    arguments: argparse.Namespace,
+    names: Sequence[str],
+    numbers: Sequence[int],
+    total: int,
+    reference: ReferenceMap,
 ) -> NDArray[np.bool_]:
-    """Which places each frame shows, (frames, places) bool."""
+    """Which places each frame shows, (frames, places) bool.
+
+    The frames have these names, and are those with these numbers of the source's `total`.
+    """
     from floppynet_vpr.datasets.gps import read_positions, within_metres
     from floppynet_vpr.datasets.ground_truth import same_place_by_index
     from floppynet_vpr.datasets.truth_files import read_truth
 
     if arguments.truth is not None:
-        numbers = range(0, len(names) * arguments.every, arguments.every)
+        whole = range(0, total * arguments.every, arguments.every)
         places = range(len(reference))
-        return read_truth(arguments.truth, numbers, places, int(arguments.tolerance))
+        return read_truth(arguments.truth, whole, places, int(arguments.tolerance))[numbers]
     if arguments.gps is not None:
         where = read_positions(arguments.gps[0], names)
         places_at = read_positions(arguments.gps[1], [place.name for place in reference.places])
         return within_metres(where, places_at, arguments.tolerance)
-    if len(names) != len(reference):
+    if total != len(reference):
         raise VprError(
-            f"{arguments.source} has {len(names)} frames and {arguments.map} {len(reference)} "
+            f"{arguments.source} has {total} frames and {arguments.map} {len(reference)} "
             "places, so it is not known which shows which: give --truth or --gps"
         )
-    return same_place_by_index(len(names), len(reference), int(arguments.tolerance))
+    return same_place_by_index(total, len(reference), int(arguments.tolerance))[numbers]
 
 
 def _learn(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.signals import ended_as_by_ctrl_c
+from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
 from floppynet_vpr.text import let_streams_take_anything
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, without what `ros2 run` and launch files add for ROS."""
+    have_standard_streams()
     let_streams_take_anything()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--ros-args" in words:
@@ -59,11 +62,13 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def run(body: Callable[[], int]) -> int:
     """Run a command's body and return its exit status.
 
-    A `VprError` is printed as one line and gives 1; Ctrl-C gives 130, and a reader that went away,
-    such as `head`, 141.
+    A `VprError`, and what the machine denies (memory, disk), is printed as one line and gives 1;
+    Ctrl-C, SIGTERM or a closed terminal gives 130, and a reader that went away, such as `head`,
+    141.
     """
     try:
-        status = body()
+        with ended_as_by_ctrl_c():
+            status = body()
         sys.stdout.flush()
         return status
     except VprError as error:
@@ -73,9 +78,23 @@ def run(body: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on: what Python still holds back for stdout goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_BROKEN_PIPE
+    except Exception as error:
+        denied = what_is_denied(error)
+        if denied is None:
+            raise
+        print(f"error: {denied}", file=sys.stderr)
+        _drop_output()
+        return EXIT_ERROR
+
+
+def _drop_output() -> None:
+    """Let what Python still holds back for stdout go nowhere, where it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def at_least(minimum: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
@@ -110,37 +129,47 @@ def progress(
 
 
 class UnusableFrames:
-    """Counts the frames that cannot be decoded, and names the first of them."""
+    """Counts the frames that cannot be decoded or are not there, and names the first of them."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._count = 0
+        self._damaged = 0
+        self._missing = 0
 
     def __call__(self, error: VprError) -> None:
-        """Take one in."""
+        """Take one in, or as many as a source that ended early lacks."""
         from tqdm import tqdm
 
-        self._count += 1
-        if self._count <= _NAMED_FRAMES:
+        from floppynet_vpr.datasets.frames import FramesMissing
+
+        if isinstance(error, FramesMissing):
+            self._missing += error.frames
+            tqdm.write(f"warning: {error}", file=sys.stderr)
+            return
+        self._damaged += 1
+        if self._damaged <= _NAMED_FRAMES:
             tqdm.write(f"warning: frame skipped: {error}", file=sys.stderr)
 
     def tell(self) -> None:
         """Say how many there were, if any."""
-        if self._count:
+        told = []
+        if self._damaged:
+            told.append(f"frames skipped because they could not be used: {self._damaged}")
+        if self._missing:
+            told.append(f"frames that should be there and are not: {self._missing}")
+        if told:
             print(
-                f"warning: frames skipped because they could not be used: {self._count} (--strict "
-                "ends at the first instead)",
-                file=sys.stderr,
+                f"warning: {'; '.join(told)} (--strict ends at the first instead)", file=sys.stderr
             )
 
 
 def add_strict_option(parser: argparse._ActionsContainer) -> None:
-    """Add --strict, for commands that leave out frames that cannot be decoded."""
+    """Add --strict, for commands that leave out frames that cannot be decoded or are missing."""
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="end at the first frame that cannot be decoded; without it such frames are skipped "
-        "and counted",
+        help="end at the first frame that cannot be decoded, or where frames are missing; without "
+        "it such frames are skipped and counted",
     )
 
 
@@ -154,7 +183,7 @@ def require_new(output: Path, force: bool) -> None:
 
     To be called before the work whose result is written there; a missing folder is made.
     """
-    if output.is_dir() or (output.exists() and not force):
+    if output.exists() and not (force and output.is_file()):
         raise VprError(f"{output} exists: choose another name, or --force to replace a file")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

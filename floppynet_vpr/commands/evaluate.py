@@ -127,7 +127,7 @@ def _facts(arguments: argparse.Namespace, setup: DetectorSetup) -> dict[str, str
     if arguments.answers is None:
         options = asdict(setup.options) | ({"verify": True} if setup.verification else {})
         facts["Detector"] = ", ".join(f"{name} {value}" for name, value in options.items())
-        facts["Threads"] = str(arguments.threads)
+        facts["Images at once"] = f"{arguments.threads}, each by one core"
     return facts
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import fields
 from typing import Any
 
@@ -138,7 +139,13 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backend", choices=BACKENDS, default="auto", help="how pool5 alone is computed"
     )
-    group.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="images worked on at once, each by one core; without it one per core",
+    )
 
 
 _TOP_K = 25

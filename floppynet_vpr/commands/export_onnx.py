@@ -16,7 +16,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.network.onnx_graph import onnx_model
 from floppynet_vpr.network.weights import load_weights
 
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr export_onnx floppynet.onnx\n"
         "  ros2 run floppynet_vpr export_onnx --weights binarynet.fnet binarynet.onnx",
     )
-    parser.add_argument("output", type=Path, metavar="OUT.onnx", help="the model to write")
+    parser.add_argument("output", type=user_path, metavar="OUT.onnx", help="the model to write")
     add_force_option(parser)
     add_weights_option(parser)
     return parser

@@ -15,6 +15,7 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.files import user_path
 from floppynet_vpr.network.tflite_import import import_tflite
 
 
@@ -29,8 +30,12 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr import_weights floppynet_places365.tflite floppynet.fnet\n"
         "  ros2 launch floppynet_vpr vpr.launch.py weights:=floppynet.fnet map:=my.fvm",
     )
-    parser.add_argument("source", type=Path, metavar="FILE.tflite", help="the published network")
-    parser.add_argument("output", type=Path, metavar="OUT.fnet", help="the weights file to write")
+    parser.add_argument(
+        "source", type=user_path, metavar="FILE.tflite", help="the published network"
+    )
+    parser.add_argument(
+        "output", type=user_path, metavar="OUT.fnet", help="the weights file to write"
+    )
     add_force_option(parser)
     return parser
 

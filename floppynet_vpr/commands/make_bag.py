@@ -1,10 +1,11 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""`make_bag`: writes a folder of images, a video, or a dataset's two drives as rosbag2."""
+"""`make_bag`: writes a folder of images, a video, a bag's images or a dataset as rosbag2."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.datasets.bags import CODECS, RAW_ENCODINGS, STORAGES, WrittenBag
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 from floppynet_vpr.ros.replay import DISCOVERY_S
 
 
@@ -27,21 +29,23 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = make_parser(
         "make_bag",
-        "Write the images of SOURCE (a folder, in natural order: image10 after image9; or a video) "
-        "as one image topic of a new rosbag2, which Humble and every later distribution plays. "
+        "Write the images of SOURCE (a folder, in natural order: image10 after image9; a video; or "
+        "a bag, of ROS 1 too) as one image topic of a new rosbag2, which Humble and every later "
+        "distribution plays. Those of a bag keep their stamps and their topic's name. "
         "With --dataset, query and reference drive of a dataset become a bag each, with GPS "
         "positions where there are some, and the ground truth a file beside. ROS itself is not "
         "needed.",
         "  ros2 run floppynet_vpr make_bag day_left/ bags/day_left\n"
         "  ros2 run floppynet_vpr make_bag day_left/ bags/day_left --compressed jpeg --rate 15\n"
         "  ros2 run floppynet_vpr make_bag drive.mp4 bags/drive --every 3 --storage mcap\n"
+        "  ros2 run floppynet_vpr make_bag ros1.bag bags/ros2 --compressed jpeg\n"
         "  ros2 run floppynet_vpr make_bag --dataset nordland --root datasets/ --output bags/",
     )
     parser.add_argument(
-        "source", type=Path, nargs="?", metavar="SOURCE", help="folder of images, or video"
+        "source", type=user_path, nargs="?", metavar="SOURCE", help="folder of images, video or bag"
     )
     parser.add_argument(
-        "out", type=Path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
+        "out", type=user_path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing bag")
     dataset = parser.add_argument_group("datasets, in place of SOURCE and OUT")
@@ -49,10 +53,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--dataset", metavar="NAME", help="a dataset, or a .yaml file like config's template.yaml"
     )
     dataset.add_argument(
-        "--root", type=Path, metavar="DIR", help="the dataset's folder, or the one that holds it"
+        "--root",
+        type=user_path,
+        metavar="DIR",
+        help="the dataset's folder, or the one that holds it",
     )
     dataset.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="folder for the bags and the ground truth"
+        "-o",
+        "--output",
+        type=user_path,
+        metavar="DIR",
+        help="folder for the bags and the ground truth",
     )
     dataset.add_argument("--query", metavar="NAME", help="the traverse that asks, if not the first")
     dataset.add_argument("--reference", metavar="NAME", help="the traverse that is the map")
@@ -65,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=at_least(0.001, float),
         default=10.0,
         metavar="HZ",
-        help="images per second of a folder; a video and a dataset have their own rate",
+        help="images per second of a folder; videos, bags and datasets have their own times",
     )
     frames.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="take every N-th image"
@@ -74,12 +85,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--start-time",
         type=at_least(0, float),
         metavar="SECONDS",
-        help="stamp of the first image, in seconds since 1970; without it the present time",
+        help="stamp of the first image, in seconds since 1970; without it the present time, and "
+        "a bag's images keep theirs",
     )
+    add_strict_option(frames)
     messages = parser.add_argument_group("messages")
     messages.add_argument(
         "--topic",
-        help="name of the topic; without it /camera/image_raw, or /camera/image_raw/compressed",
+        help="name of the topic; without it /camera/image_raw, or /camera/image_raw/compressed; of "
+        "a bag, the topic to take, found by itself when there is just one",
     )
     how = messages.add_mutually_exclusive_group()
     how.add_argument(
@@ -93,7 +107,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="write sensor_msgs/CompressedImage; files of that kind are stored as they are, others "
         "encoded (jpeg with quality 95, png without loss)",
     )
-    add_strict_option(how)
     messages.add_argument(
         "--storage",
         choices=STORAGES,
@@ -118,23 +131,31 @@ def _make(arguments: argparse.Namespace) -> int:
 
 
 def _make_one(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.datasets.bags import write_bag
-    from floppynet_vpr.datasets.bags_reading import looks_like_bag
-    from floppynet_vpr.datasets.frames import usable
+    from floppynet_vpr.datasets.bag_view import looks_like_bag
+    from floppynet_vpr.datasets.bags import default_topic, write_bag
+    from floppynet_vpr.datasets.bags_reading import BagFrames
+    from floppynet_vpr.datasets.frames import decoded
     from floppynet_vpr.datasets.sources import open_source
 
-    if looks_like_bag(arguments.source):
-        raise VprError(f"{arguments.source} is a rosbag2 already: name a folder or a video")
-    source = open_source(arguments.source, rate_hz=arguments.rate, every=arguments.every)
+    encoding = arguments.compressed or arguments.encoding or "bgr8"
+    taken = arguments.topic if looks_like_bag(arguments.source) else None
+    source = open_source(
+        arguments.source, topic=taken, rate_hz=arguments.rate, every=arguments.every
+    )
+    topic, start_ns = arguments.topic, _start_ns(arguments)
+    if isinstance(source, BagFrames):
+        topic = default_topic(encoding, source.topic)
+        start_ns = 0 if arguments.start_time is None else start_ns - source.first_stamp_ns()
     unusable = UnusableFrames()
-    frames = source if arguments.strict else usable(source.pending(), unusable)
+    threads = len(os.sched_getaffinity(0))
+    frames = decoded(source.pending(), threads, None if arguments.strict else unusable)
     bag = write_bag(
         progress(frames, len(source), source.label),
         arguments.out,
-        topic=arguments.topic,
-        encoding=arguments.compressed or arguments.encoding or "bgr8",
+        topic=topic,
+        encoding=encoding,
         storage=arguments.storage,
-        start_ns=_start_ns(arguments),
+        start_ns=start_ns,
         force=arguments.force,
     )
     unusable.tell()

@@ -21,6 +21,7 @@ from floppynet_vpr.commands.common import (
     run,
 )
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.detection.aliasing import Aliasing
@@ -39,11 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr map_info office.fvm --places\n"
         "  ros2 run floppynet_vpr map_info office.fvm --plot office.png",
     )
-    parser.add_argument("map", type=Path, metavar="MAP.fvm", help="a map made by build_map")
+    parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="a map made by build_map")
     parser.add_argument("--places", action="store_true", help="list every place")
     parser.add_argument(
         "--plot",
-        type=Path,
+        type=user_path,
         metavar="FILE.png",
         help="draw the map: which places look alike, the steps between them, poses if it has any",
     )

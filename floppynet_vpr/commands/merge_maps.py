@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from floppynet_vpr.commands.common import make_parser, parse, require_new, run
+from floppynet_vpr.files import user_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,9 +25,11 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr merge_maps day.fvm night.fvm --output street.fvm\n"
         "  ros2 run floppynet_vpr map_info street.fvm",
     )
-    parser.add_argument("maps", type=Path, nargs="+", metavar="MAP.fvm", help="two maps or more")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="MAP.fvm", help="the map to write"
+        "maps", type=user_path, nargs="+", metavar="MAP.fvm", help="two maps or more"
+    )
+    parser.add_argument(
+        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     return parser

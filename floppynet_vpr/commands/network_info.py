@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.files import user_path
 from floppynet_vpr.network.accounting import NetworkCost, network_cost
 from floppynet_vpr.network.layers import NETWORKS, Conv, Layer, NetworkSpec, network_spec
 from floppynet_vpr.network.paper import ERRATA, MEGA_MACS, SIZES_KIB
@@ -44,9 +44,9 @@ def _print(name: str | None) -> int:
     if name is None:
         _print_family()
     elif name.endswith(".fnet"):
-        weights = load_weights(Path(name))
+        weights = load_weights(user_path(name))
         _print_network(weights.spec)
-        print(f"file   {Path(name).stat().st_size:,} bytes, weights {weights.fingerprint}")
+        print(f"file   {user_path(name).stat().st_size:,} bytes, weights {weights.fingerprint}")
     else:
         _print_network(network_spec(name))
     return 0

@@ -7,10 +7,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
+from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
     from floppynet_vpr.ros.bag_player import BagPlayer
@@ -20,14 +20,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = make_parser(
         "play_bag",
-        "Publish the messages of a rosbag2 (mcap or sqlite3) at the pace they were recorded. This "
-        "small player is for machines that have rclpy but not rosbag2; where `ros2 bag play` "
-        "exists, use that. Topics whose message type is not installed are left out and named.",
+        "Publish the messages of a bag at the pace they were recorded: a rosbag2 (mcap or sqlite3) "
+        "or a ROS 1 bag. This small player is for machines that have rclpy but not rosbag2; where "
+        "`ros2 bag play` exists, use that. Topics that cannot be published, because their message "
+        "type is not installed or their name is none in ROS 2, are left out and named.",
         "  ros2 run floppynet_vpr play_bag bags/day\n"
         "  ros2 run floppynet_vpr play_bag day --rate 2 --ros-args -r /image:=/camera/image_raw"
         "\n  ros2 run floppynet_vpr play_bag day --loop --stamp-now --qos sensor_data",
     )
-    parser.add_argument("bag", type=Path, metavar="BAG", help="the bag's folder, or a file in it")
+    parser.add_argument("bag", type=user_path, metavar="BAG", help="the bag: a folder, or a file")
     pace = parser.add_argument_group("pace")
     pace.add_argument(
         "--rate",
@@ -114,8 +115,8 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
 
 def _announce(player: BagPlayer) -> None:
     print(f"{player.message_count} messages on {', '.join(player.topics)}")
-    for topic, msgtype in sorted(player.skipped.items()):
-        print(f"warning: {topic} is left out, {msgtype} is not installed here", file=sys.stderr)
+    for topic, reason in sorted(player.skipped.items()):
+        print(f"warning: {topic} is left out: {reason}", file=sys.stderr)
 
 
 def _play_all(player: BagPlayer, arguments: argparse.Namespace) -> None:

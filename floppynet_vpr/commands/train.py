@@ -13,7 +13,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.commands.common import at_least, make_parser, parse, run
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
 from floppynet_vpr.network.weights import load_weights, weights_path
 from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
@@ -50,9 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
         "  one of them, binary but neither shallow nor with a small head:\n"
         "    ros2 run floppynet_vpr train places365/ --output bar --network baseline --binarise",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder with train and val")
+    parser.add_argument("data", type=user_path, metavar="DATA", help="folder with train and val")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the run's folder"
+        "-o", "--output", type=user_path, required=True, metavar="FOLDER", help="the run's folder"
     )
     _add_network_options(parser)
     _add_recipe_options(parser)
@@ -115,7 +115,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--teacher",
-        type=Path,
+        type=user_path,
         metavar="RUN",
         help="learn, too, to find the same pictures alike as the network of an earlier run does, "
         "one of more bits or layers; RUN is that run's folder",

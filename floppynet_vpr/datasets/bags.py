@@ -8,6 +8,7 @@ reads. A bag appears under its name only when it is complete.
 
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,15 +20,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.bag_view import ROS1_SUFFIX, STORAGE_SUFFIXES, looks_like_bag
 from floppynet_vpr.datasets.bags_reading import (
     COMPRESSED,
     FIX,
     RAW,
-    STORAGE_SUFFIXES,
-    looks_like_bag,
 )
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.file_lock import FileLock
+from floppynet_vpr.files import TEMPORARY_SUFFIX
+from floppynet_vpr.imaging.pixels import convert_colour
 from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
@@ -78,9 +81,10 @@ def natural_encoding(names: Iterable[str]) -> str:
     return "png" if suffixes == {".png"} else "bgr8"
 
 
-def default_topic(encoding: str) -> str:
-    """Return /camera/image_raw, or image_transport's name for it when compressed."""
-    return "/camera/image_raw/compressed" if encoding in CODECS else "/camera/image_raw"
+def default_topic(encoding: str, camera: str = "/camera/image_raw") -> str:
+    """Return a camera's topic, raw or compressed, as image_transport names it for an encoding."""
+    base = camera.removesuffix("/compressed")
+    return f"{base}/compressed" if encoding in CODECS else base
 
 
 def write_bag(
@@ -144,13 +148,14 @@ def write_bag(
                 if not messages:
                     raise VprError(f"there are no frames to write to {out}")
             size = sum(file.stat().st_size for file in unfinished.iterdir())
-    except OSError as error:
-        raise VprError(f"cannot write the bag {out}: {error.strerror or error}") from error
+    except (OSError, sqlite3.Error) as error:  # a full disk is the one or the other
+        reason = getattr(error, "strerror", None) or error
+        raise VprError(f"cannot write the bag {out}: {reason}") from error
     return WrittenBag(out, topic, msgtype, messages, last_ns - first_ns, size)
 
 
 def _check_out(out: Path, force: bool) -> None:
-    if out.suffix in STORAGE_SUFFIXES:
+    if out.suffix in (*STORAGE_SUFFIXES, ROS1_SUFFIX):
         raise VprError(f"{out} would be a folder, as every rosbag2: name it {out.with_suffix('')}")
     if not out.exists():
         return
@@ -163,9 +168,11 @@ def _check_out(out: Path, force: bool) -> None:
 @contextmanager
 def _appearing_when_complete(out: Path) -> Iterator[Path]:
     """Give a place to write to, and move it to `out` at the end; after an error, remove it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Metadata names the files after the folder, so it has its final name from the start.
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+    with (
+        FileLock(out),
+        tempfile.TemporaryDirectory(TEMPORARY_SUFFIX, f".{out.name}.", out.parent) as scratch,
+    ):
         unfinished = Path(scratch, out.name)
         yield unfinished
         if out.exists():
@@ -235,14 +242,14 @@ def _raw_pixels(rgb: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     if encoding == "rgb8":
         return np.ascontiguousarray(rgb)
     code = cv2.COLOR_RGB2GRAY if encoding == "mono8" else cv2.COLOR_RGB2BGR
-    return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+    return convert_colour(rgb, code)
 
 
 def _encode(frame: Frame, codec: str) -> NDArray[np.uint8]:
     """Return the frame's own file if it is what is asked for, else encode its pixels."""
     if frame.encoded is not None and _is_stored_as(frame.encoded, codec):
         return np.frombuffer(frame.encoded, np.uint8)
-    bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+    bgr = convert_colour(frame.rgb, cv2.COLOR_RGB2BGR)
     if codec == "png":
         done, data = cv2.imencode(".png", bgr)
     else:

@@ -1,24 +1,24 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames from a rosbag2, with the `rosbags` library and without ROS.
+"""Frames and GPS positions from a bag.
 
-mcap and sqlite3, raw and compressed image topics, and rosbag2's own zstd compression. The layout of
-the two image messages is the same in every ROS 2 distribution, so one type store reads them all.
+mcap and sqlite3, raw and compressed image topics, rosbag2's own zstd compression, and ROS 1 bags.
+The layout of the messages read here is the same in every distribution, so one type store reads
+them all.
 """
 
-import sqlite3
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from shutil import copyfile
-from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.bag_files import Bag, open_bag
+from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image, refuse_depth
@@ -26,68 +26,31 @@ from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
-    from rosbags.rosbag2 import Reader
+    from rosbags.typesys.store import Typestore
 
 RAW: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 FIX: Final = "sensor_msgs/msg/NavSatFix"
 
-STORAGE_SUFFIXES: Final = (".mcap", ".db3")
-"""Suffixes of the files inside a rosbag2."""
 
+@dataclass(frozen=True)
+class _Recorded:
+    """A message as it is stored, and what people call it."""
 
-def looks_like_bag(path: Path) -> bool:
-    """Tell whether a path is a rosbag2, sound or not, or a storage file of one."""
-    if path.is_file():
-        return path.suffix in STORAGE_SUFFIXES
-    return (path / "metadata.yaml").is_file() or any(
-        suffix in entry.suffixes for entry in path.glob("*") for suffix in STORAGE_SUFFIXES
-    )
+    name: str
+    bag: Bag
+    connection: "Connection"
+    received_ns: int
+    data: bytes
 
-
-@contextmanager
-def open_bag(path: Path) -> "Iterator[Reader]":
-    """Open a rosbag2 for reading.
-
-    Args:
-        path: the bag's folder, or one of its storage files.
-
-    Raises:
-        VprError: no bag, a bag without its metadata, a damaged one or one cut off.
-    """
-    from rosbags.rosbag2 import Reader
-
-    with ExitStack() as stack:
-        with _blaming(path):
-            reader = Reader(_with_logs_merged(_readable_part(path), stack))
-            reader.open()
-            stack.callback(reader.close)
-            _ignore_recorded_qos(reader)
-        yield reader
-
-
-def read_messages(
-    reader: "Reader", connections: "Collection[Connection]"
-) -> "Iterator[tuple[Connection, int, bytes]]":
-    """Read an open bag's messages in the order of recording.
-
-    Args:
-        reader: from `open_bag`.
-        connections: those of `reader.connections` to read.
-
-    Yields:
-        Connection, time of recording in nanoseconds, serialized message (CDR).
-
-    Raises:
-        VprError: the bag is damaged or was cut off.
-    """
-    messages = reader.messages(connections)
-    while True:
-        with _blaming(Path(str(reader.path))):
-            item = next(messages, None)
-        if item is None:
-            return
-        yield item
+    def read(self) -> tuple[Any, int]:
+        """Return the message and its stamp in nanoseconds; raises ImageError if it is damaged."""
+        try:
+            data = self.bag.cdr(self.connection, self.data)
+            message: Any = _types().deserialize_cdr(data, self.connection.msgtype)
+        except Exception as error:  # the library raises what its parts raise
+            raise ImageError("size", f"{self.name} cannot be read: {error}") from error
+        return message, nanoseconds(message.header.stamp) or self.received_ns
 
 
 class BagFrames:
@@ -101,8 +64,8 @@ class BagFrames:
         """Look into the bag for the topic; the messages are read while iterating.
 
         Args:
-            path: the bag's folder, or one of its storage files.
-            topic: the image topic, None for the only one.
+            path: the folder of a rosbag2, one of its storage files, or a ROS 1 bag.
+            topic: the image topic or, of a compressed one, its base topic; None for the only one.
             every: take every n-th message.
 
         Raises:
@@ -111,47 +74,64 @@ class BagFrames:
         """
         self.label = path.name or str(path)
         self._path = path
-        self._every = every
         self._depth = BitDepth(self._probe)
-        with open_bag(path) as reader:
-            connections = _choose_topic(path, reader.connections, topic)
+        with open_bag(path) as bag:
+            connections = _choose_topic(path, bag.connections, topic)
             self.topic: str = connections[0].topic
             self._messages = sum(connection.msgcount for connection in connections)
         if self._messages == 0:
             raise VprError(f"topic {self.topic} of the bag {path} has no messages")
+        self._numbers = range(0, self._messages, every)
 
     def __len__(self) -> int:
-        return -(-self._messages // self._every)
+        return len(self._numbers)
 
     def stamps_ns(self) -> list[int]:
         """Read the stamps of all frames, without decoding images."""
-        return [_stamp_ns(message, received) for _, received, message in self._read()]
+        return [recorded.read()[1] for _, recorded in self._read(self._numbers)]
+
+    def first_stamp_ns(self) -> int:
+        """Read the stamp of the first frame."""
+        return next(recorded.read()[1] for _, recorded in self._read(self._numbers[:1]))
 
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self) -> Iterator[Callable[[], Frame]]:
+    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
         """Give the functions that decode the messages, read in order; see `FrameSource`."""
-        for index, received_ns, message in self._read():
-            yield partial(self._frame, index, received_ns, message)
+        try:
+            for number, recorded in self._read(self._numbers if only is None else only):
+                yield partial(self._frame, number, recorded)
+        except FramesMissing as error:
+            yield raising(error)
 
-    def _read(self) -> Iterator[tuple[int, int, Any]]:
-        """Every n-th message: its number, when it was received, and what it says."""
-        from rosbags.typesys import Stores, get_typestore
+    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, _Recorded]]:
+        """The messages with these numbers; raises FramesMissing where the bag ends before."""
+        if not numbers:
+            return
+        wanted = numbers if isinstance(numbers, range) else frozenset(numbers)
+        read, reason = 0, ""
+        try:
+            with open_bag(self._path) as bag:
+                connections = [c for c in bag.connections if c.topic == self.topic]
+                for number, (connection, received_ns, data) in enumerate(bag.messages(connections)):
+                    read = number + 1
+                    if number in wanted:
+                        name = f"message {number} of topic {self.topic} of {self._path}"
+                        yield number, _Recorded(name, bag, connection, received_ns, data)
+                    if read > numbers[-1]:
+                        return
+        except VprError as error:
+            reason = f": {error}"
+        missing = sum(number >= read for number in numbers)
+        raise FramesMissing(
+            f"topic {self.topic} of the bag {self._path} gave {read} of the {self._messages} "
+            f"messages that it should have{reason}",
+            missing,
+        )
 
-        deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
-        with open_bag(self._path) as reader:
-            connections = [c for c in reader.connections if c.topic == self.topic]
-            messages = read_messages(reader, connections)
-            for index, (connection, received_ns, data) in enumerate(messages):
-                if index % self._every == 0:
-                    with _blaming(self._path):
-                        message = deserialize(data, connection.msgtype)
-                    yield index, received_ns, message
-
-    def _frame(self, index: int, received_ns: int, message: Any) -> Frame:
-        stamp_ns = _stamp_ns(message, received_ns)
-        name = f"{self.label}#{index:06d}"
+    def _frame(self, number: int, recorded: _Recorded) -> Frame:
+        message, stamp_ns = recorded.read()
         encoded = None
         try:
             rgb = self._decode(message, self._depth)
@@ -159,10 +139,8 @@ class BagFrames:
             if message.__msgtype__ == COMPRESSED and not message.format.startswith("bayer_"):
                 encoded = message.data.tobytes()
         except ImageError as error:
-            raise ImageError(
-                error.kind, f"message {index} of topic {self.topic} of {self._path}: {error}"
-            ) from error
-        return Frame(name, stamp_ns, rgb, encoded)
+            raise ImageError(error.kind, f"{recorded.name}: {error}") from error
+        return Frame(f"{self.label}#{number:06d}", stamp_ns, rgb, encoded)
 
     def _decode(self, message: Any, depth: BitDepth) -> NDArray[np.uint8]:
         """Decode an image message to (H, W, 3) uint8 RGB; raises ImageError."""
@@ -181,12 +159,11 @@ class BagFrames:
         )
 
     def _probe(self, depth: BitDepth) -> None:
-        """Show `depth` images spread over the bag."""
-        numbers = set(probed(len(self)))
-        for number, (_, _, message) in enumerate(self._read()):
-            if number in numbers:
+        """Show `depth` images spread over the bag, as far as it can be read."""
+        with suppress(FramesMissing):
+            for _, recorded in self._read(probed(self._messages)):
                 with suppress(ImageError):
-                    self._decode(message, depth)
+                    self._decode(recorded.read()[0], depth)
 
 
 def read_fixes(path: Path) -> list[tuple[int, float, float]]:
@@ -194,46 +171,22 @@ def read_fixes(path: Path) -> list[tuple[int, float, float]]:
 
     Empty if there are none; fixes without a position are left out. Raises VprError as `open_bag`.
     """
-    from rosbags.typesys import Stores, get_typestore
-
-    deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
     fixes = []
-    with open_bag(path) as reader:
-        connections = [c for c in reader.connections if c.msgtype == FIX]
-        if not connections:
-            return []
-        for _, received_ns, data in read_messages(reader, connections):
-            with _blaming(path):
-                message: Any = deserialize(data, FIX)
+    with open_bag(path) as bag:
+        connections = [c for c in bag.connections if c.msgtype == FIX]
+        for connection, received_ns, data in bag.messages(connections):
+            name = f"a message of topic {connection.topic} of {path}"
+            message, stamp_ns = _Recorded(name, bag, connection, received_ns, data).read()
             if message.status.status >= 0:
-                stamp_ns = _stamp_ns(message, received_ns)
                 fixes.append((stamp_ns, float(message.latitude), float(message.longitude)))
     return sorted(fixes)
 
 
-def _stamp_ns(message: Any, received_ns: int) -> int:
-    return nanoseconds(message.header.stamp) or received_ns
+@cache
+def _types() -> "Typestore":
+    from rosbags.typesys import Stores, get_typestore
 
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turn whatever reading a bag raises into an error that names the bag.
-
-    The library and those below it raise a dozen unrelated kinds on damaged files.
-    """
-    try:
-        yield
-    except VprError:
-        raise
-    except UnicodeEncodeError:
-        raise VprError(
-            f"the bag {path} cannot be opened: its name is no UTF-8, which SQLite needs: rename it"
-        ) from None
-    except Exception as error:
-        raise VprError(
-            f"the bag {path} cannot be read ({str(error) or type(error).__name__}): "
-            "it is damaged or was cut off; `ros2 bag reindex` may rescue it"
-        ) from error
+    return get_typestore(Stores.ROS2_HUMBLE)
 
 
 def _choose_topic(
@@ -258,66 +211,3 @@ def _choose_topic(
     if wanted is None:
         raise VprError(f"the bag {path} has no image topic /{bare}; it has: {listing}")
     return [c for c in images if c.topic == wanted]
-
-
-def _with_logs_merged(part: Path, stack: ExitStack) -> Path:
-    """Return a bag whose sqlite files hold all that was written to them.
-
-    Beside a file whose recorder was killed, or that was copied while it was written, sqlite's log
-    (-wal) still has the last messages, and the library does not look there. Such files are copied,
-    and the logs merged into the copies, which go with `stack`; the bag itself is not touched.
-    """
-    files = sorted(part.iterdir()) if part.is_dir() else [part]
-    logged = [file for file in files if file.suffix == ".db3" and _log_bytes(file)]
-    if not logged:
-        return part
-    try:
-        copy = Path(stack.enter_context(TemporaryDirectory(prefix="floppynet_vpr_bag_")))
-        for file in files:
-            if file not in logged and not file.name.endswith(("-wal", "-shm")):
-                (copy / file.name).symlink_to(file.absolute())
-        for file in logged:
-            for name in (file.name, f"{file.name}-wal"):
-                copyfile(file.with_name(name), copy / name)
-            with closing(sqlite3.connect(copy / file.name)) as database:
-                database.execute("PRAGMA journal_mode=DELETE")
-    except (OSError, sqlite3.Error) as error:
-        raise VprError(
-            f"the bag {part} has messages in sqlite's log, which could not be merged in a copy: "
-            f"{error}. Make room in {gettempdir()}, or name another folder in TMPDIR"
-        ) from error
-    return copy if part.is_dir() else copy / part.name
-
-
-def _log_bytes(file: Path) -> int:
-    log = file.with_name(f"{file.name}-wal")
-    return log.stat().st_size if log.is_file() else 0
-
-
-def _ignore_recorded_qos(reader: "Reader") -> None:
-    """Give the storages' topics the QoS that metadata.yaml notes.
-
-    The library takes a storage's topic for another one, and drops its messages, where the two
-    differ: after an edit of metadata.yaml, or where a split bag's files were recorded differently.
-    QoS says how a message was sent, not which topic it is of.
-    """
-    noted = {(c.topic, c.msgtype): c.ext for c in reader.connections}
-    for storage in getattr(reader.storage, "storages", ()):  # a single file has no metadata.yaml
-        storage.connections[:] = [
-            c._replace(ext=noted.get((c.topic, c.msgtype), c.ext)) for c in storage.connections
-        ]
-
-
-def _readable_part(path: Path) -> Path:
-    """Return what to hand to the library: the folder wherever it describes the file."""
-    if path.is_dir():
-        if not (path / "metadata.yaml").is_file():
-            raise VprError(
-                f"{path} has no metadata.yaml (recording was not ended properly): "
-                f"run `ros2 bag reindex {path}`, or name the storage file in it"
-            )
-        return path
-    siblings = [file for file in path.parent.iterdir() if file.suffix in STORAGE_SUFFIXES]
-    if siblings == [path] and (path.parent / "metadata.yaml").is_file():
-        return path.parent
-    return path

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from a folder of image files, in the order a person would number them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from floppynet_vpr.datasets.bag_view import looks_like_bag
 from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed
+from floppynet_vpr.text import utf_8
 
 IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".webp"),
@@ -48,22 +50,21 @@ class ImageFolder:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self) -> Iterator[Callable[[], Frame]]:
+    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
         """Give the functions that read the frames; see `FrameSource`."""
-        for index in range(0, len(self._files), self._every):
-            yield partial(self.frame, index)
+        for index in range(0, len(self._files), self._every) if only is None else only:
+            yield partial(self._frame, index)
 
-    def frame(self, index: int) -> Frame:
-        """Read the image with this number in the folder; raises VprError if that fails."""
+    def _frame(self, index: int) -> Frame:
         file = self._files[index]
         try:
             data = file.read_bytes()
             rgb = decode_compressed(data, depth=self._depth)
         except OSError as error:
-            raise VprError(f"cannot read {file}: {error.strerror}") from error
+            raise ImageError("file", f"cannot read {file}: {error.strerror}") from error
         except ImageError as error:
             raise ImageError(error.kind, f"cannot read the image {file}: {error}") from error
-        return Frame(file.name, stamp_of(index, self._rate_hz), rgb, data)
+        return Frame(utf_8(file.name), stamp_of(index, self._rate_hz), rgb, data)
 
     def _probe(self, depth: BitDepth) -> None:
         """Show `depth` images spread over the folder."""
@@ -91,11 +92,20 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.name))
 
 
+def _has_images(entry: Path) -> bool:
+    with suppress(VprError):  # one that may not be looked into
+        return entry.is_dir() and bool(list_images(entry))
+    return False
+
+
 def _why_empty(folder: Path) -> str:
-    """Say what to do, naming the sub-folders that do hold images."""
+    """Say what to do, naming what is in the folder that does hold images."""
     entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
-    promising = [entry.name for entry in entries if entry.is_dir() and list_images(entry)]
-    if promising:
-        shown = ", ".join(promising[:8]) + (", ..." if len(promising) > 8 else "")
-        return f"{folder} holds no images itself; name one of its sub-folders: {shown}"
+    for kind, promising in (
+        ("sub-folders", [entry.name for entry in entries if _has_images(entry)]),
+        ("bags", [entry.name for entry in entries if looks_like_bag(entry)]),
+    ):
+        if promising:
+            shown = ", ".join(promising[:8]) + (", ..." if len(promising) > 8 else "")
+            return f"{folder} holds no images itself; name one of its {kind}: {shown}"
     return f"{folder} holds no images (looked for {', '.join(IMAGE_SUFFIXES)})"

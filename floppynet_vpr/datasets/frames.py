@@ -6,13 +6,14 @@ An hour of video takes no more memory than a second of it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.ahead import ahead
 from floppynet_vpr.imaging.payload import ImageError
 
 
@@ -52,19 +53,54 @@ class FrameSource(Protocol):
         """Read the frames in order, from the first."""
         ...
 
-    def pending(self) -> Iterator[Callable[[], Frame]]:
-        """Give for each frame, in order, the function that decodes it, in any thread."""
+    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
+        """Give for each frame, in order, the function that decodes it, in any thread.
+
+        `only` are numbers of frames of the whole source, ascending, in place of every n-th. Where
+        the source ends before it has given all that it promises, one more function follows, which
+        raises `FramesMissing`.
+        """
         ...
 
 
-def usable(
-    pending: Iterable[Callable[[], Frame]], skipped: Callable[[ImageError], object]
+class FramesMissing(ImageError):
+    """A source ended before it had given all the frames that it promises.
+
+    Attributes:
+        frames: how many of those wanted are missing.
+    """
+
+    def __init__(self, text: str, frames: int) -> None:
+        """Say in `text` what gave how many of how many."""
+        super().__init__("missing", text)
+        self.frames = frames
+
+
+def raising(error: ImageError) -> Callable[[], Frame]:
+    """Return a function that raises `error` in place of a frame's turn."""
+
+    def load() -> Frame:
+        raise error
+
+    return load
+
+
+def decoded(
+    pending: Iterable[Callable[[], Frame]],
+    threads: int,
+    skipped: Callable[[ImageError], object] | None = None,
 ) -> Iterator[Frame]:
-    """Decode the frames in order; those that cannot be are told to `skipped` and left out."""
-    for load in pending:
+    """Decode frames on so many threads and give them in order.
+
+    Those that cannot be decoded are told to `skipped` and left out; without it the error is raised
+    when the frame's turn comes.
+    """
+    for load in ahead(pending, threads):
         try:
             frame = load()
         except ImageError as error:
+            if skipped is None:
+                raise
             skipped(error)
         else:
             yield frame

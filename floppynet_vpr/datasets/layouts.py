@@ -99,7 +99,7 @@ def _find_drives(
 
 def _holds_frames(path: Path) -> bool:
     if path.is_file():
-        return path.suffix.lower() not in (*IMAGE_SUFFIXES, ".bag")
+        return path.suffix.lower() not in IMAGE_SUFFIXES
     return any(path.iterdir())
 
 
@@ -129,9 +129,7 @@ def _nothing_there(spec: DatasetSpec, root: Path, needed: tuple[str, ...]) -> st
     )
     entries = sorted((e.name for e in root.iterdir()), key=natural_key)
     shown = ", ".join(entries[:10]) + (", ..." if len(entries) > 10 else "")
-    bags = " ROS 1 bags (.bag) are to be converted first, with rosbags-convert."
     return (
         f"{root} holds no copy of {spec.title}; it holds: {shown or 'nothing'}. Looked for "
         f"{wanted}. To get it: {spec.source}"
-        + (bags if any(name.endswith(".bag") for name in entries) else "")
     )

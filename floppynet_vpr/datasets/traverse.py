@@ -8,13 +8,14 @@ Evaluation takes samples of long traverses; of a folder only the chosen images a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from floppynet_vpr.datasets.bags_reading import BagFrames, looks_like_bag
+from floppynet_vpr.datasets.bag_view import looks_like_bag
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
 from floppynet_vpr.datasets.frames import Frame, stamp_of
 from floppynet_vpr.datasets.sources import open_source
@@ -40,16 +41,12 @@ class Traverse:
 
     def frames(self) -> Iterator[Frame]:
         """Read the frames in order; raises VprError where one cannot be read."""
+        return (load() for load in self.pending())
+
+    def pending(self) -> Iterator[Callable[[], Frame]]:
+        """Give for each frame, in order, the function that decodes it; see `FrameSource`."""
         source = open_source(self.path, topic=self.topic, rate_hz=self.rate_hz)
-        if isinstance(source, ImageFolder):
-            yield from map(source.frame, self.indices)
-            return
-        wanted = set(self.indices)
-        for index, frame in enumerate(source):
-            if index in wanted:
-                yield frame
-            if index == self.indices[-1]:
-                return
+        return source.pending(self.indices)
 
     def only(self, positions: Sequence[int]) -> Traverse:
         """The same traverse with the frames at these positions (of this traverse) only."""

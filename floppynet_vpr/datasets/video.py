@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from a video file, through OpenCV."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.folder import IMAGE_SUFFIXES
-from floppynet_vpr.datasets.frames import Frame, stamp_of
+from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.payload import ImageError
 
 # FFmpeg would draw any text file as a film of scrolling letters, so the suffix has to be right.
 VIDEO_SUFFIXES: Final = (
@@ -23,8 +24,14 @@ VIDEO_SUFFIXES: Final = (
 """Suffixes of the files taken for videos, in lower or upper case."""
 
 
+# These containers count their frames; of others OpenCV estimates the number from the duration,
+# which may be that of the sound.
+_COUNTING: Final = (".mp4", ".m4v", ".mov", ".3gp", ".avi")
+_SOUND_LONGER_S: Final = 0.5
+
+
 class VideoFile:
-    """The frames of a video; stamps follow from its frame rate, names from its frame numbers.
+    """The frames of a video; stamps are its own times from 0, names follow from frame numbers.
 
     The length is the container's word, an estimate: decoding a damaged or oddly cut video can end
     before it. A rotation noted in the container is ignored, like an image's EXIF orientation.
@@ -36,7 +43,7 @@ class VideoFile:
         Args:
             file: any video OpenCV can decode.
             rate_hz: frames per second, used only if the container does not say.
-            every: take every n-th frame; the others are skipped undecoded where possible.
+            every: take every n-th frame; the others are not turned into pixels.
 
         Raises:
             VprError: no video, or one of which not a single frame decodes.
@@ -61,29 +68,60 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self) -> Iterator[Callable[[], Frame]]:
+    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
         """Give the functions that finish the frames, decoded in order; see `FrameSource`."""
+        promised = range(0, self._frames, self._every) if only is None else only
+        chosen = None if only is None else frozenset(only)
+        read, begin_ms, time_ms = 0, 0.0, 0.0
         capture = self._open()
         try:
-            index = 0
             while capture.grab():
-                if index % self._every == 0:
+                at_ms = float(capture.get(cv2.CAP_PROP_POS_MSEC))
+                begin_ms = begin_ms if read else at_ms
+                if read and not at_ms > time_ms:  # the container has no times
+                    at_ms = time_ms + 1000 / self._rate_hz
+                time_ms = at_ms
+                if read % self._every == 0 if chosen is None else read in chosen:
                     decoded, bgr = capture.retrieve()
-                    if not decoded:
-                        raise VprError(f"frame {index} of {self._file} cannot be decoded")
-                    yield partial(self._frame, index, bgr)
-                index += 1
+                    stamp_ns = round((time_ms - begin_ms) * 1e6)
+                    yield partial(self._frame, read, stamp_ns, bgr if decoded else None)
+                read += 1
+                if only is not None and read > only[-1]:
+                    return
         finally:
             capture.release()
+        if self._ended_early(read, (time_ms - begin_ms) / 1000):
+            yield raising(
+                FramesMissing(
+                    f"{self._file} gave {read} of the {self._frames} frames that it should have: "
+                    "it is damaged or was cut off",
+                    sum(number >= read for number in promised),
+                )
+            )
 
-    def _frame(self, index: int, bgr: NDArray[Any]) -> Frame:
+    def _ended_early(self, frames: int, last_s: float) -> bool:
+        """Tell whether more is missing than a container's estimate of its length may be off."""
+        if frames + 1 >= self._frames:
+            return False
+        if self._file.suffix.lower() in _COUNTING:
+            return True
+        return (self._frames - 1) / self._rate_hz - last_s > _SOUND_LONGER_S
+
+    def _frame(self, index: int, stamp_ns: int, bgr: NDArray[Any] | None) -> Frame:
+        if bgr is None:
+            raise ImageError("compressed", f"frame {index} of {self._file} cannot be decoded")
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        return Frame(f"{self.label}#{index:06d}", stamp_of(index, self._rate_hz), rgb)
+        return Frame(f"{self.label}#{index:06d}", stamp_ns, rgb)
 
     def _open(self) -> cv2.VideoCapture:
         if self._file.suffix.lower() not in VIDEO_SUFFIXES:
             raise VprError(_why_not(self._file))
-        capture = cv2.VideoCapture(str(self._file))
+        # FFmpeg takes what stands before a colon for a protocol, unless a folder comes first.
+        name = str(self._file.absolute())
+        with self._file.open("rb") as file:
+            if not name.isprintable():  # a name that is no UTF-8 crashes OpenCV
+                name = f"/dev/fd/{file.fileno()}"
+            capture = cv2.VideoCapture(name)
         if not capture.isOpened():
             raise VprError(f"{self._file} is no video that OpenCV can read, or a damaged one")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
@@ -91,14 +129,14 @@ class VideoFile:
 
 
 def _why_not(file: Path) -> str:
-    if file.suffix == ".bag":
+    if file.name.endswith(".bag.active"):
         return (
-            f"{file} is a ROS 1 bag: convert it first, with "
-            f"`rosbags-convert --src {file} --dst {file.stem}`"
+            f"{file} is a ROS 1 bag whose recording was not ended: `rosbag reindex {file}`, then "
+            "name it .bag"
         )
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return f"{file} is a single image: name the folder it is in"
     return (
         f"{file} is no video (looked for {', '.join(VIDEO_SUFFIXES)}), "
-        "nor a rosbag2 or a folder of images"
+        "nor a bag or a folder of images"
     )

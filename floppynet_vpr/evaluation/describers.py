@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
+from floppynet_vpr.files import user_path
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
@@ -36,6 +38,7 @@ class Describer(Protocol):
         fingerprint: changes with everything that changes its descriptors.
         layers: those that `describe` gives.
         weights: what the family's networks are made of, None for others.
+        at_once: how many threads may call `describe` at once; each image takes one core.
     """
 
     label: str
@@ -44,6 +47,7 @@ class Describer(Protocol):
     fingerprint: str
     layers: tuple[str, ...]
     weights: NetworkWeights | None
+    at_once: int
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
@@ -76,20 +80,28 @@ class FamilyNetwork:
         self.fingerprint = weights.fingerprint
         self.layers = tuple(layers)
         self.weights: NetworkWeights | None = weights
+        self.at_once = threads
         self._spec = weights.spec
-        self._extractor = None
+        self._extractors: SimpleQueue[Extractor] | None = None
         if self.layers == (OUTPUT_NAME,):
-            self._extractor = create_extractor(weights, backend, threads)
-            self.how = self._extractor.description
+            self._extractors = SimpleQueue()
+            for _ in range(threads):
+                extractor = create_extractor(weights, backend)
+                self._extractors.put(extractor)
+            self.how = extractor.description
             return
-        self._session = cpu_session(onnx_model(weights, self.layers), threads)
+        self._session = cpu_session(onnx_model(weights, self.layers), threads=1)
         self.how = f"{runtime_name()}, float32"
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image: flat integers."""
         image = network_input(rgb)
-        if self._extractor is not None:
-            return {OUTPUT_NAME: self._extractor.pool5(image).reshape(-1)}
+        if self._extractors is not None:
+            extractor = self._extractors.get()
+            try:
+                return {OUTPUT_NAME: extractor.pool5(image).reshape(-1)}
+            finally:
+                self._extractors.put(extractor)
         maps = self._session.run(list(self.layers), {INPUT_NAME: image[np.newaxis]})
         return {name: values.reshape(-1) for name, values in zip(self.layers, maps, strict=True)}
 
@@ -120,7 +132,7 @@ def open_network(
         layers: the layers wanted, None for all. An .onnx file's are in the .yaml file beside it.
         folder: where the weights of named networks are, as NAME*.fnet or NAME*.tflite.
         backend: how pool5 is computed.
-        threads: CPU threads.
+        threads: images that may be worked on at once.
 
     Raises:
         VprError: there is no such network, file or layer.
@@ -129,7 +141,7 @@ def open_network(
     if named.endswith(".onnx"):
         from floppynet_vpr.evaluation.external_network import ExternalNetwork
 
-        return ExternalNetwork(Path(named), layers, label=label, threads=threads)
+        return ExternalNetwork(user_path(named), layers, label=label, threads=threads)
     weights, origin = _find_weights(named, folder)
     network = FamilyNetwork(
         label or (Path(named).stem if Path(named).suffix else named),
@@ -146,7 +158,7 @@ def _find_weights(named: str, folder: Path | None) -> tuple[NetworkWeights, str]
     """The weights that are meant, and where they come from, in words."""
     if named == "shipped":
         return load_weights(None), "shipped weights"
-    path = Path(named)
+    path = user_path(named)
     if path.suffix in (".fnet", ".tflite"):
         return _read_weights(path), path.name
     if named not in NETWORKS:

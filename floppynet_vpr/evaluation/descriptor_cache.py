@@ -15,28 +15,31 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.ahead import ahead
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer
+from floppynet_vpr.extraction.threads import set_threads
 
 _VERSION = 1
 
-Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
-"""Wraps the frames of a drive (their number, a label) to show how far it has come."""
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps what is made of the frames of a drive (their number, a label) to show how far it is."""
 
 
 @dataclass(frozen=True)
 class Descriptors:
     """One layer of a drive's frames: (frames, values), flat and not normalised.
 
-    `extraction_ms` is the median time of all layers asked for together, per image.
+    `extraction_ms` is the median time of one core for all layers asked for together, per image.
     """
 
     values: NDArray[np.generic]
@@ -88,10 +91,11 @@ class DescriptorCache:
         label = f"{network.label} on {drive.label}"
         try:
             row = 0
-            for frame in progress(drive.frames(), len(drive), label):
-                begun = time.perf_counter()
-                maps = network.describe(frame.rgb)
-                times.append(time.perf_counter() - begun)
+            work = (partial(_describe, network, load) for load in drive.pending())
+            described = ahead(work, network.at_once, partial(set_threads, 1))
+            for result in progress(described, len(drive), label):
+                maps, seconds = result()
+                times.append(seconds)
                 for layer, values in maps.items():
                     if layer not in arrays:
                         arrays[layer] = np.lib.format.open_memmap(
@@ -116,6 +120,16 @@ class DescriptorCache:
             arrays.clear()
             for part in parts.values():
                 part.unlink(missing_ok=True)
+
+
+def _describe(
+    network: Describer, load: Callable[[], Frame]
+) -> tuple[Mapping[str, NDArray[np.generic]], float]:
+    """The layers of one frame, and the seconds of one core that they took."""
+    rgb = load().rgb
+    begun = time.thread_time()  # other threads' work is not this image's
+    maps = network.describe(rgb)
+    return maps, time.thread_time() - begun
 
 
 def _write_note(

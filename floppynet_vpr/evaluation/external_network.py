@@ -113,7 +113,8 @@ class ExternalNetwork:
             path.read_bytes() + repr((self._preprocessing, outputs.keys())).encode()
         ).hexdigest()
         self.how = f"{path.name}; {runtime_name()}"
-        self._session = _session(path, threads)
+        self.at_once = threads
+        self._session = _session(path)
         known = [output.name for output in self._session.get_outputs()]
         for output in self._outputs:
             if output not in known:
@@ -144,9 +145,9 @@ class ExternalNetwork:
         return self._size_kib
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     try:
-        return cpu_session(str(path), threads)
+        return cpu_session(str(path), threads=1)
     except Exception as error:  # onnxruntime has a dozen kinds of its own
         raise VprError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())}") from error
 

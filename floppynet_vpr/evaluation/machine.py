@@ -51,7 +51,7 @@ def load_average() -> float:
 
 def _cpu_facts() -> dict[str, str]:
     try:
-        lines = _CPU_INFO.read_text().splitlines()
+        lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     pairs = (line.partition(":")[::2] for line in lines)

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from floppynet_vpr.datasets.bags_reading import open_bag, read_messages
+from floppynet_vpr.datasets.bag_files import open_bag
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import SCORE, Answer, Answers, Match, from_detector
 from floppynet_vpr.stamps import SECOND_NS, nanoseconds
@@ -81,8 +81,8 @@ def read_recording(bag: Path, topic: str | None = None) -> Recording:
     Raises:
         VprError: no bag, none of the messages in it, or several topics of them.
     """
-    with open_bag(bag) as reader:
-        found = sorted({c.topic for c in reader.connections if c.msgtype == LOOP_CLOSURE})
+    with open_bag(bag) as recording:
+        found = sorted({c.topic for c in recording.connections if c.msgtype == LOOP_CLOSURE})
         if topic is None and len(found) == 1:
             topic = found[0]
         if topic not in found:
@@ -92,8 +92,8 @@ def read_recording(bag: Path, topic: str | None = None) -> Recording:
             )
         answers: list[RecordedAnswer] = []
         diagnostics: dict[str, str] = {}
-        wanted = [c for c in reader.connections if c.topic == topic or c.msgtype == DIAGNOSTICS]
-        for connection, recorded_ns, data in read_messages(reader, wanted):
+        wanted = [c for c in recording.connections if c.topic == topic or c.msgtype == DIAGNOSTICS]
+        for connection, recorded_ns, data in recording.messages(wanted):
             if connection.msgtype == DIAGNOSTICS:
                 diagnostics = read_diagnostics(data) or diagnostics
             else:

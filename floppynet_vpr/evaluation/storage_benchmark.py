@@ -195,7 +195,7 @@ def _rss_mib() -> float:
 
 
 def _kib(file: Path, key: str) -> int:
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.imaging.pixels import convert_colour
 
 LONGEST_SIDE = 640
 """Pixels; larger images are reduced to it, smaller ones are left as they are."""
@@ -55,7 +56,7 @@ def extract_features(image: NDArray[np.uint8], count: int) -> LocalFeatures:
 
     An image that is small or shows nothing gives fewer, down to none.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    grey = convert_colour(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     share = LONGEST_SIDE / max(grey.shape)
     if share < 1:
         size = [max(1, round(side * share)) for side in reversed(grey.shape)]

@@ -4,23 +4,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.ahead import ahead
 from floppynet_vpr.extraction.extractor import Extractor
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.imaging.payload import ImageError
-
-_AHEAD = 2
-"""Frames in hand per extractor: one being worked on, one ready."""
 
 
 class NamedImage(Protocol):
@@ -77,23 +74,13 @@ def describe_frames(
         finally:
             idle.put(extractor)
 
-    def result(described: Future[DescribedFrame]) -> Iterator[DescribedFrame]:
+    one_thread = partial(set_threads, 1)
+    for result in ahead((partial(work, load) for load in pending), len(extractors), one_thread):
         try:
-            yield described.result()
+            described = result()
         except ImageError as error:
             if skipped is None:
                 raise
             skipped(error)
-
-    under_way: deque[Future[DescribedFrame]] = deque()
-    with ThreadPoolExecutor(len(extractors), "describe", set_threads, (1,)) as workers:
-        try:
-            for load in pending:
-                under_way.append(workers.submit(work, load))
-                if len(under_way) == _AHEAD * len(extractors):
-                    yield from result(under_way.popleft())
-            while under_way:
-                yield from result(under_way.popleft())
-        finally:
-            for future in under_way:
-                future.cancel()
+        else:
+            yield described

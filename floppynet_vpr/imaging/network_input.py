@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.imaging.payload import ImageError
+from floppynet_vpr.imaging.pixels import for_opencv
 
 INPUT_SIZE: Final = 227
 """Height and width of the network's input, in pixels."""
@@ -36,5 +37,5 @@ def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         )
     if rgb.shape[:2] == (INPUT_SIZE, INPUT_SIZE):
         return np.ascontiguousarray(rgb)
-    resized = cv2.resize(rgb, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(for_opencv(rgb), (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)

@@ -39,7 +39,8 @@ class ImageError(VprError):
 
     Attributes:
         kind: "encoding" (none this package reads), "empty" (no pixels), "step" (shorter than a
-            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file).
+            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file);
+            where frames are read from a disk also "file" (it cannot be opened) and "missing".
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -108,7 +109,12 @@ def refuse_depth(topic: str, encoding: str) -> None:
         encoding: of a raw image, or the format of a compressed one.
     """
     kind = encoding.partition(";")[0].strip()
-    if kind in _DEPTH_ENCODINGS and _DEPTH_TOPIC.search(topic):
+    # compressedDepth is refused by `decode_compressed` on every topic: a relay would not help.
+    if (
+        kind in _DEPTH_ENCODINGS
+        and _DEPTH_TOPIC.search(topic)
+        and not _is_compressed_depth(encoding)
+    ):
         raise ImageError(
             "encoding",
             f"{topic} carries {kind}, by its name the depth of things and no picture of them: use "
@@ -221,7 +227,7 @@ def decode_compressed(
         ImageError: depth or floating-point data, no data, or a file of unknown kind, damaged or
             cut off. (Wrong bytes inside a JPEG cannot be told from right ones: it has no checksum.)
     """
-    if "compresseddepth" in format.lower():
+    if _is_compressed_depth(format):
         raise ImageError(
             "encoding",
             f"format {format!r} is a depth image, not a picture: use the camera's colour topic",
@@ -285,6 +291,10 @@ def _lacks_its_end(payload: NDArray[np.uint8]) -> bool:
             return False
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return True
+
+
+def _is_compressed_depth(format: str) -> bool:
+    return "compresseddepth" in format.lower()
 
 
 def _mosaic(format: str) -> str | None:

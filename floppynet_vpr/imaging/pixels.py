@@ -31,6 +31,16 @@ _TO_RGB: Final[dict[str, int | None]] = {
 }
 
 
+def for_opencv(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Repeat a lone pixel of several channels, which OpenCV 4.5.4 (Ubuntu 22.04) fails at."""
+    return np.repeat(pixels, 2, axis=1) if pixels.shape[:2] == (1, 1) else pixels
+
+
+def convert_colour(pixels: NDArray[Any], code: int) -> NDArray[Any]:
+    """Call `cv2.cvtColor` on pixels of any size; (H, W, ...) stay as many."""
+    return np.asarray(cv2.cvtColor(for_opencv(pixels), code))[:, : pixels.shape[1]]
+
+
 def to_rgb8(pixels: NDArray[Any], order: str, depth: BitDepth | None = None) -> NDArray[np.uint8]:
     """Convert pixels in one of the channel orders of this module to RGB.
 
@@ -48,8 +58,8 @@ def to_rgb8(pixels: NDArray[Any], order: str, depth: BitDepth | None = None) -> 
     if code is None:
         return _to_8_bits(pixels, depth)
     if order.startswith("bayer_"):  # interpolated at full depth; the rest only changes places
-        return _to_8_bits(cv2.cvtColor(pixels, code), depth)
-    return np.asarray(cv2.cvtColor(_to_8_bits(pixels, depth), code), np.uint8)
+        return _to_8_bits(convert_colour(pixels, code), depth)
+    return convert_colour(_to_8_bits(pixels, depth), code)
 
 
 def semi_planar_to_rgb8(
@@ -88,4 +98,5 @@ def _to_8_bits(pixels: NDArray[Any], depth: BitDepth | None) -> NDArray[np.uint8
     if pixels.dtype == np.uint8:
         return pixels
     bits = 16 if depth is None else depth.bits(pixels)
-    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / (2**bits - 1)), np.uint8)
+    scaled = cv2.convertScaleAbs(for_opencv(pixels), alpha=255 / (2**bits - 1))
+    return np.asarray(scaled, np.uint8)[:, : pixels.shape[1]]

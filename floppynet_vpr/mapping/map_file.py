@@ -56,12 +56,13 @@ from numpy.typing import NDArray
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import slots_of
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.calibration import Calibration
 from floppynet_vpr.mapping.cells import CELLS, CHANNELS, encode, turn
 from floppynet_vpr.mapping.places import (
     MOST_PLACES,
+    MOST_SESSIONS,
     Place,
     Pose,
     Session,
@@ -163,7 +164,7 @@ def read_map(path: Path) -> MapContent:
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return _read(file, path)
     except OSError as error:
         raise MapError(
@@ -298,7 +299,8 @@ def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
     counts = [one.one("places", int) for one in described]
     if sum(counts) != len(names) or any(count < 1 for count in counts):
         raise ValueError("sessions is wrong")
-    if len({session.uid for session in sessions}) < len(sessions):
+    uids = {session.uid for session in sessions}
+    if len(uids) < len(sessions) or not all(0 <= uid < MOST_SESSIONS for uid in uids):
         raise ValueError("sessions is wrong")
     layout = _layout(facts, storage, len(sessions), len(names))
     found = {name: source.take(rows, row_bytes) for name, row_bytes, rows in layout}

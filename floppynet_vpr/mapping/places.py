@@ -11,7 +11,7 @@ NUMBER_BITS = 24
 """Low bits of a place's id that count the places of its session."""
 
 MOST_PLACES = 1 << NUMBER_BITS
-_UID_BITS = 63 - NUMBER_BITS
+MOST_SESSIONS = 1 << 63 - NUMBER_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +79,4 @@ def place_id(session: Session, number: int) -> int:
 def session_uid(*facts: object) -> int:
     """Make a session's number of what is known of it: the same facts always give the same."""
     digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "little") % (1 << _UID_BITS)
+    return int.from_bytes(digest[:8], "little") % MOST_SESSIONS

@@ -237,9 +237,7 @@ class ReferenceMap:
         facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes()
         uid = session_uid(self.fingerprint, len(self._numbers), *facts)
         self._next = None
-        self._current = replace(
-            begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid
-        )
+        self._current = replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
         return self._current
 
     def _add_rows(self, rows: dict[str, NDArray[np.uint8]]) -> None:

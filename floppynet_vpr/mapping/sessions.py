@@ -15,6 +15,7 @@ import numpy as np
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping.map_file import MapError
 from floppynet_vpr.mapping.reference_map import ReferenceMap
+from floppynet_vpr.text import utf_8
 
 SEPARATOR = ":"
 """Between the files of several maps that are to be used as one."""
@@ -34,11 +35,13 @@ def join_files(paths: Sequence[Path]) -> ReferenceMap:
     """Load map files as one map; see `load_maps`."""
     if len(paths) == 1:
         return ReferenceMap.load(paths[0])
-    stems = [path.stem for path in paths]
+    stems = [utf_8(path.stem) for path in paths]
     for stem in stems:
         if stems.count(stem) > 1:
             raise MapError(f"two maps are named {stem}: rename one, sessions are told by the name")
-    return join_maps({path.stem: ReferenceMap.load(path) for path in paths})
+    return join_maps(
+        {stem: ReferenceMap.load(path) for stem, path in zip(stems, paths, strict=True)}
+    )
 
 
 def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.files import user_path, write_atomically
+from floppynet_vpr.files import open_file, user_path, write_atomically
 from floppynet_vpr.network.bits import (
     highest_level,
     pack_weights,
@@ -173,7 +173,8 @@ def load_weights(path: Path | None = None) -> NetworkWeights:
     """
     path = SHIPPED_WEIGHTS if path is None else Path(path)
     try:
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read()
     except OSError as error:
         raise WeightsError(
             f"cannot read the weights file {path}: {error.strerror}; name a .fnet file, or one "

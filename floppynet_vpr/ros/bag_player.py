@@ -3,7 +3,8 @@
 """Publishes a bag's messages in real time, where rosbag2 itself is not installed.
 
 Messages go out as the bytes that were recorded: nothing is decoded, so whatever the subscriber gets
-is what the camera sent. Every topic is played whose message type is installed here.
+is what the camera sent; those of ROS 1 bags are converted byte by byte. Every topic is played whose
+message type is installed here and, for ROS 1, still has the same fields.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 
-from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW, open_bag, read_messages
+from floppynet_vpr.datasets.bag_files import Bag, open_bag
+from floppynet_vpr.datasets.bags_reading import COMPRESSED, RAW
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.stamps import SECOND_NS
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
 
 QOS_CHOICES: Final = ("reliable", "sensor_data")
 # A publisher may know of a subscriber up to 3 s before the subscriber knows of it; what it sends
@@ -35,6 +39,12 @@ QOS_CHOICES: Final = ("reliable", "sensor_data")
 _DEPTH: Final = 100
 _CLOCK_PERIOD_S: Final = 0.025  # 40 Hz, as `ros2 bag play --clock`
 _POLL_S: Final = 0.01
+# Base types whose names in ROS 1 definitions are not rclpy's.
+_BASE_NAMES: Final = {
+    **{"bool": "boolean", "byte": "octet", "char": "uint8"},
+    **{"float32": "float", "float64": "double"},
+}
+_NO_FIELD: Final = "structure_needs_at_least_one_member"
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class BagPlayer:
 
     Attributes:
         topics: names of the topics played, after remapping.
-        skipped: the bag's other topics, each with its message type that is not installed here.
+        skipped: the bag's other topics, each with the reason why it cannot be published.
     """
 
     def __init__(
@@ -76,7 +86,7 @@ class BagPlayer:
 
         Args:
             node: publishes; its remapping rules apply.
-            bag: the bag's folder or one of its storage files.
+            bag: the folder of a rosbag2, one of its storage files, or a ROS 1 bag.
             qos: of image topics, "reliable" (suits every subscriber) or "sensor_data" (best effort,
                 as most cameras); other topics are reliable, and latched if they were recorded so.
             clock: publish the bag's time on /clock, too.
@@ -91,18 +101,15 @@ class BagPlayer:
         self._publishers: dict[tuple[str, str], Publisher[Any]] = {}
         self._stamped: set[str] = set()
         self.skipped: dict[str, str] = {}
-        with open_bag(bag) as reader:
+        with open_bag(bag) as recording:
             self.message_count = 0
-            self._start_ns = reader.start_time
-            for connection in reader.connections:
-                if self._advertise(connection, qos):
+            self._start_ns = recording.start_ns
+            for connection in recording.connections:
+                if self._advertise(recording, connection, qos):
                     self.message_count += connection.msgcount
         if not self.message_count:
-            missing = ", ".join(sorted(set(self.skipped.values())))
-            raise VprError(
-                f"nothing in the bag {bag} can be played: "
-                + (f"message types not installed here: {missing}" if missing else "it is empty")
-            )
+            reasons = "; ".join(f"{topic}: {why}" for topic, why in sorted(self.skipped.items()))
+            raise VprError(f"nothing in the bag {bag} can be played: {reasons or 'it is empty'}")
         self.topics = tuple(sorted({p.topic_name for p in self._publishers.values()}))
         self._clock = node.create_publisher(Clock, "/clock", _DEPTH) if clock else None
         self._messages = 0
@@ -136,19 +143,29 @@ class BagPlayer:
             published: called after each message.
 
         Raises:
-            VprError: the bag is damaged or was cut off.
+            VprError: the bag is damaged, was cut off, or has fewer messages than it should; what
+                it has is published.
         """
-        with open_bag(self._bag) as reader:
+        played = 0
+        with open_bag(self._bag) as recording:
             connections = [
-                c for c in reader.connections if (c.topic, c.msgtype) in self._publishers
+                c for c in recording.connections if (c.topic, c.msgtype) in self._publishers
             ]
             start_s = time.monotonic()
-            for connection, received_ns, data in read_messages(reader, connections):
+            for connection, received_ns, stored in recording.messages(connections):
+                # Only `bytes` are taken for a serialized message.
+                data = bytes(recording.cdr(connection, stored))
                 self._wait_until(received_ns, start_s, rate)
                 if self._stamp_now and connection.msgtype in self._stamped:
                     data = restamp(data, time.time_ns())
                 self._publish(connection, data)
+                played += 1
                 published()
+        if played < self.message_count:
+            raise VprError(
+                f"the bag {self._bag} gave {played} of the {self.message_count} messages that it "
+                "should have on these topics"
+            )
 
     def finish(self, timeout_s: float = 5.0) -> bool:
         """Wait until every reliable subscriber has everything; returns whether they have."""
@@ -158,14 +175,18 @@ class BagPlayer:
             for publisher in self._publishers.values()
         )
 
-    def _advertise(self, connection: Connection, qos: str) -> bool:
-        """Create the publisher of a topic; returns False if its type is not installed."""
+    def _advertise(self, bag: Bag, connection: Connection, qos: str) -> bool:
+        """Create the publisher of a topic; returns False where that cannot be."""
         key = connection.topic, connection.msgtype
         if key in self._publishers:
             return True
         message_class = _message_class(connection.msgtype)
         if message_class is None:
-            self.skipped[connection.topic] = connection.msgtype
+            self.skipped[connection.topic] = f"{connection.msgtype} is not installed here"
+            return False
+        types = bag.ros1_types(connection)
+        if types is not None and not _has_same_fields(types, connection.msgtype, message_class):
+            self.skipped[connection.topic] = f"{connection.msgtype} has changed since ROS 1"
             return False
         profile = QoSProfile(depth=_DEPTH)
         if connection.msgtype in (RAW, COMPRESSED):
@@ -175,9 +196,15 @@ class BagPlayer:
         first_field = next(iter(message_class.get_fields_and_field_types().values()), "")
         if first_field == "std_msgs/Header":
             self._stamped.add(connection.msgtype)
-        self._publishers[key] = self._node.create_publisher(
-            message_class, connection.topic, profile
-        )
+        try:
+            publisher = self._node.create_publisher(message_class, connection.topic, profile)
+        except InvalidTopicNameException:
+            self.skipped[connection.topic] = (
+                "ROS 2 takes no such name: its parts are letters, digits and _, none begins with a "
+                "digit"
+            )
+            return False
+        self._publishers[key] = publisher
         return True
 
     def _publish(self, connection: Connection, data: bytes) -> None:
@@ -185,8 +212,7 @@ class BagPlayer:
         self._last_s = time.monotonic()
         self._first_s = self._first_s if self._messages else self._last_s
         self._messages += 1
-        # Only `bytes` are taken for a serialized message.
-        self._publishers[connection.topic, connection.msgtype].publish(bytes(data))
+        self._publishers[connection.topic, connection.msgtype].publish(data)
 
     def _wait_until(self, received_ns: int, start_s: float, rate: float) -> None:
         """Sleep until a message is due, and keep /clock going meanwhile."""
@@ -229,6 +255,49 @@ def _message_class(msgtype: str) -> Any:
         return None
 
 
+def _has_same_fields(types: Typestore, msgtype: str, message_class: Any) -> bool:
+    """Tell whether a message of ROS 1 has the fields, in this order, of an installed one."""
+    from rosbags.interfaces import Nodetype
+
+    if message_class is None:
+        return False
+    if msgtype == "std_msgs/msg/Header":  # `seq` is left out in the conversion
+        return True
+    fields = [field for field in types.fielddefs[msgtype][1] if field[0] != _NO_FIELD]
+    installed = dict(message_class.get_fields_and_field_types())
+    installed.pop(_NO_FIELD, None)
+    if [_ros_name(kind) for _, kind in fields] != list(installed.values()):
+        return False
+    lists = (Nodetype.ARRAY, Nodetype.SEQUENCE)
+    inner: list[Any] = [kind[1][0] if kind[0] in lists else kind for _, kind in fields]
+    return all(
+        _has_same_fields(types, str(name), _message_class(str(name)))
+        for node, name in inner
+        if node == Nodetype.NAME
+    )
+
+
+def _ros_name(kind: Any) -> str:
+    """Name a field's type, as the library describes it, as rclpy does."""
+    from rosbags.interfaces import Nodetype
+
+    node, detail = kind
+    if node == Nodetype.BASE:
+        return _BASE_NAMES.get(detail[0], detail[0])
+    if node == Nodetype.NAME:
+        return str(detail).replace("/msg/", "/")
+    inner, count = detail
+    return (
+        f"{_ros_name(inner)}[{count}]"
+        if node == Nodetype.ARRAY
+        else f"sequence<{_ros_name(inner)}>"
+    )
+
+
 def _was_latched(connection: Connection) -> bool:
+    if connection.topic.strip("/") == "tf_static":  # whoever records it, it always is
+        return True
+    if getattr(connection.ext, "latching", None):  # ROS 1
+        return True
     profiles = getattr(connection.ext, "offered_qos_profiles", [])
     return any(profile.durability.name == "TRANSIENT_LOCAL" for profile in profiles)

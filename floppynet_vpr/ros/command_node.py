@@ -11,6 +11,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from floppynet_vpr.ros.initialization import init_ros
 from floppynet_vpr.text import shown
 
 
@@ -18,7 +19,7 @@ from floppynet_vpr.text import shown
 def command_node(name: str, words: Sequence[str]) -> Iterator[Node]:
     """Start ROS with a command's words, of which it takes those behind --ros-args; give a node."""
     # Ctrl-C then is Python's KeyboardInterrupt, wherever it hits.
-    rclpy.init(args=[shown(word) for word in words], signal_handler_options=SignalHandlerOptions.NO)
+    init_ros(args=[shown(word) for word in words], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(name, start_parameter_services=False)
     try:
         yield node

@@ -14,6 +14,7 @@ import rclpy
 from rclpy.lifecycle import LifecycleNode
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.surroundings import what_is_denied
 from floppynet_vpr.text import shown
 
 
@@ -21,9 +22,8 @@ def in_words(error: Exception) -> str:
     """Say what was wrong in a line, for people."""
     if isinstance(error, VprError):
         return shown(str(error))
-    if isinstance(error, OSError) and error.strerror:
-        return shown(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
-    return f"unexpectedly, please report this: {error!r}"
+    denied = what_is_denied(error)
+    return shown(denied) if denied else f"unexpectedly, please report this: {error!r}"
 
 
 class UnforeseenErrors:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -19,7 +18,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
@@ -31,6 +30,7 @@ from floppynet_vpr.evaluation.recording import (
     read_diagnostics,
     types,
 )
+from floppynet_vpr.ros.initialization import init_ros, spin_until_shutdown
 from floppynet_vpr_msgs.msg import LoopClosure
 
 _DEPTH = 1000
@@ -55,7 +55,7 @@ class LoopClosureRecorder:
         self._diagnostics: dict[str, str] = {}
         self._bag = Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._context = Context()
-        rclpy.init(
+        init_ros(
             context=self._context,
             domain_id=domain_id,
             signal_handler_options=SignalHandlerOptions.NO,
@@ -112,8 +112,7 @@ class LoopClosureRecorder:
         return dict(self._diagnostics)
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        spin_until_shutdown(self._executor)
 
     def _on_loop_closure(self, message: bytes) -> None:
         self._arrived.put(read_answer(message, self._record(LOOP_CLOSURE, message)))

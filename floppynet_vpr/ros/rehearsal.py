@@ -14,9 +14,9 @@ from floppynet_vpr.ros.processes import (
     ModuleProcess,
     ProcessError,
     private_domain,
-    terminated_as_by_ctrl_c,
 )
 from floppynet_vpr.ros.recorder import LoopClosureRecorder
+from floppynet_vpr.signals import ended_as_by_ctrl_c
 
 _CAMERA = "/camera/image_raw"
 _START_PATIENCE_S = 60.0
@@ -64,7 +64,7 @@ def rehearse(
     )
     player_process = ModuleProcess("floppynet_vpr.commands.play_bag", play, logs / "play_bag.log")
     with (
-        terminated_as_by_ctrl_c(),
+        ended_as_by_ctrl_c(),
         private_domain() as domain,
         LoopClosureRecorder(recording, domain_id=domain) as recorder,
         node_process as node,

@@ -25,6 +25,7 @@ from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.initialization import init_ros, spin_until_shutdown
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.notices import Notices
@@ -34,6 +35,7 @@ from floppynet_vpr.ros.recognition import Recognition, create_recognition
 from floppynet_vpr.ros.silence import SilenceWatch
 from floppynet_vpr.ros.statistics import FrameStatistics
 from floppynet_vpr.ros.transitions import transition
+from floppynet_vpr.signals import hang_up_as_terminate
 
 NODE_NAME = "vpr"
 _CHECK_PERIOD_S = 1.0
@@ -245,11 +247,11 @@ class VprNode(GuardedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or a shutdown; returns the exit status."""
+    hang_up_as_terminate()
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:  # rcl's: a remapping or parameter that cannot be read
-        reason = " ".join(str(error).split(", at ")[0].split())
-        print(f"error: the node cannot start: {reason}", file=sys.stderr)
+        init_ros(args=args)
+    except VprError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     node: VprNode | None = None
     try:
@@ -263,7 +265,7 @@ def main(args: list[str] | None = None) -> int:
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        spin_until_shutdown(executor)
     except VprError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
