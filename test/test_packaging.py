@@ -28,6 +28,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "faiss": ("faiss-cpu", "python3-faiss"),
     "flatbuffers": ("flatbuffers", None),
+    "gtsam": ("gtsam", None),
     "llvmlite": ("llvmlite", None),
     "matplotlib": ("matplotlib", "python3-matplotlib"),
     "geographiclib": ("geographiclib", "python3-geographiclib"),
@@ -139,7 +140,9 @@ def test_every_import_is_declared_for_rosdep() -> None:
 
 def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
     arguments = setup_arguments()
-    extras = chain(*(arguments["extras_require"][name] for name in ("fast", "import", "train")))
+    extras = chain(
+        *(arguments["extras_require"][name] for name in ("fast", "graph", "import", "train"))
+    )
     used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
     always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}
     assert {requirement_name(name) for name in arguments["install_requires"]} == always
