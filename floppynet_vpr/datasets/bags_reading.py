@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RAW: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 FIX: Final = "sensor_msgs/msg/NavSatFix"
+ODOMETRY: Final = "nav_msgs/msg/Odometry"
 
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 """Suffixes of the files inside a rosbag2."""
