@@ -165,7 +165,7 @@ def test_every_requirement_is_pinned_within_its_range() -> None:
 def test_launch_files_configuration_and_weights_are_installed() -> None:
     arguments = setup_arguments()
     installed = {name for _, names in arguments["data_files"] for name in names}
-    for folder in ("config", "launch", "resource"):
+    for folder in ("config", "launch", "resource", "rtabmap"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert str(path.relative_to(ROOT)) in installed

@@ -46,7 +46,7 @@ shopt -s nullglob
 cd "$root"
 wheels_key=$(hash_of "$venv" tools/make_env.sh tools/requirements.txt)
 messages_key=$(hash_of "$wheels_key" floppynet_vpr_msgs/{CMakeLists.txt,package.xml,msg/*,srv/*})
-package_key=$(hash_of "$wheels_key $(echo config/* launch/*)" setup.py setup.cfg)
+package_key=$(hash_of "$wheels_key $(echo config/* launch/* rtabmap/*.py)" setup.py setup.cfg)
 
 # Two makes at a time: the second waits, then finds everything done.
 exec 9<"$root/tools"
@@ -182,9 +182,10 @@ link_into_prefix() {
     local lib=$venv/lib/floppynet_vpr
     # Single files, for `ros2 launch` does not look into linked folders.
     rm -rf "$share"
-    mkdir -p "$share"/{config,launch} "$index" "$lib"
+    mkdir -p "$share"/{config,launch,rtabmap} "$index" "$lib"
     ln -s "$root"/config/* "$share/config/"
     ln -s "$root"/launch/* "$share/launch/"
+    ln -s "$root"/rtabmap/*.py "$share/rtabmap/"
     ln -s "$root/package.xml" "$share/"
     ln -sfn "$root/resource/floppynet_vpr" "$index/"
     "$venv/bin/python" -c '

@@ -105,26 +105,23 @@ def absolute_error(poses: Sequence[Transform], truth: Sequence[Transform]) -> fl
         raise VprError(
             f"an error takes three poses and the truth of each: {len(poses)} and {len(truth)}"
         )
-    apart = aligned(poses, truth) - positions_of(truth)
+    rotation, shift = alignment(poses, truth)
+    apart = positions_of(poses) @ rotation.T + shift - positions_of(truth)
     return float(np.sqrt((apart**2).sum(axis=1).mean()))
 
 
-def aligned(poses: Sequence[Transform], truth: Sequence[Transform]) -> NDArray[np.float64]:
-    """The positions (n, 3), moved and turned as a whole to where they fit the truth best."""
+def alignment(
+    poses: Sequence[Transform], truth: Sequence[Transform]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rotation (3, 3) and then the shift (3,) that lay poses onto the truth best."""
     positions, wanted = positions_of(poses), positions_of(truth)
-    turned = positions @ _rotation_onto(positions, wanted).T
-    return np.asarray(turned - turned.mean(axis=0) + wanted.mean(axis=0))
+    middle, wanted_middle = positions.mean(axis=0), wanted.mean(axis=0)
+    left, _, right = np.linalg.svd((wanted - wanted_middle).T @ (positions - middle))
+    mirror = np.sign(np.linalg.det(left) * np.linalg.det(right))
+    rotation = np.asarray(left @ np.diag([1.0, 1.0, mirror]) @ right, np.float64)
+    return rotation, wanted_middle - rotation @ middle
 
 
 def positions_of(poses: Sequence[Transform]) -> NDArray[np.float64]:
     """The positions (n, 3) float64 of poses, metres."""
     return np.array([pose.values[:3] for pose in poses])
-
-
-def _rotation_onto(
-    positions: NDArray[np.float64], wanted: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    correlation = (wanted - wanted.mean(axis=0)).T @ (positions - positions.mean(axis=0))
-    left, _, right = np.linalg.svd(correlation)
-    mirror = np.sign(np.linalg.det(left) * np.linalg.det(right))
-    return np.asarray(left @ np.diag([1.0, 1.0, mirror]) @ right)
