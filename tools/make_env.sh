@@ -139,8 +139,11 @@ make_wheels() {
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
         --requirement tools/requirements.txt ||
         die "pip could not install the packages in tools/requirements.txt (its reason is above)."
-    "$venv/bin/python" -m pip check --disable-pip-version-check >/dev/null ||
-        die "the packages in .venv do not fit together:" "$("$venv/bin/python" -m pip check)"
+    # GTSAM's wheel names a pytest, newer than the one here, that it does not need to run.
+    local misfits
+    misfits=$({ "$venv/bin/python" -m pip check --disable-pip-version-check || true; } |
+        grep -v -e '^gtsam .* pytest' -e '^No broken') || true
+    [ -z "$misfits" ] || die "the packages in .venv do not fit together:" "$misfits"
     correct_cmake_paths
     finish wheels "$wheels_key"
 }
