@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,7 +47,8 @@ from floppynet_vpr.synthetic.round_trip import (
 )
 from floppynet_vpr.synthetic.route import SyntheticRoute
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "close_loops.py"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+EXAMPLE = DOCS / "examples" / "close_loops.py"
 FILES = ["after.tum", "before.tum", "graph.g2o", "loops.csv", "optimised.g2o", "way.png"]
 
 
@@ -163,6 +167,21 @@ def test_the_example_runs_without_ros(bag: Path, tmp_path: Path) -> None:
     truth = true_poses(bag, doubled)
     assert len(EXAMPLE.read_text().splitlines()) < 40
     assert absolute_error(straight.poses, truth) < absolute_error(bent, truth) / 3
+
+
+def test_the_commands_of_the_page_run_as_written(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drive_bag").symlink_to(bag)
+    lines = re.findall(
+        r"^ros2 run floppynet_vpr close_loops (.*)$", (DOCS / "pose_graph.md").read_text(), re.M
+    )
+    assert len(lines) == 2
+    if importlib.util.find_spec("gtsam") is None:
+        lines = [line for line in lines if "--graph-only" in line]
+    for line in lines:
+        assert close_loops.main(shlex.split(line)) == 0, line
 
 
 def test_what_the_bag_lacks_is_named(
