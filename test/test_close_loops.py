@@ -14,11 +14,13 @@ import sys
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from synthetic_drives import street
+from test_bag_trajectories import header, make, stamped, write
 
 from floppynet_vpr.commands import close_loops
 from floppynet_vpr.datasets.sources import open_source
@@ -197,6 +199,41 @@ def test_what_the_bag_lacks_is_named(
         assert close_loops.main([str(bag), "-o", str(out), "--graph-only", *options]) == 1
         assert message in capsys.readouterr().err
         assert list(out.iterdir()) == []
+
+
+def image(stamp_ns: int, recorded_ns: int | None = None) -> tuple[str, str, int, Any]:
+    """A message with an image of noise."""
+    pixels = np.random.default_rng(stamp_ns).integers(0, 256, 48 * 64 * 3, np.uint8)
+    message = make(
+        "sensor_msgs/msg/Image", header(stamp_ns, "camera"), 48, 64, "rgb8", 0, 64 * 3, pixels
+    )
+    return "/image", "sensor_msgs/msg/Image", recorded_ns or stamp_ns, message
+
+
+def pose(stamp_ns: int) -> tuple[str, str, int, Any]:
+    """A message with the pose of a robot that drives 2 m a second."""
+    here = stamped("geometry_msgs/msg/PoseStamped", stamp_ns, Transform(2e-9 * stamp_ns))
+    return "/here", "geometry_msgs/msg/PoseStamped", stamp_ns, here
+
+
+def test_images_without_a_pose_or_out_of_order_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [image(second * 10**9) for second in (1, 2, 3, 4, 5, 6, 100, 101)]
+    images.insert(5, image(3_500_000_000, recorded_ns=5_500_000_000))
+    poses = [pose(tenth * 10**8) for tenth in range(10, 61)]
+    bag, out = write(tmp_path / "bag", *images, *poses), tmp_path / "out"
+    command = ["-o", str(out), "--graph-only", "--odometry", "/here"]
+    assert close_loops.main([str(bag), *command]) == 0
+    said = capsys.readouterr()
+    assert "no pose is near them: 2" in said.err and "out of order: 1" in said.err
+    assert "6 places, 0 loop closures" in said.out
+    stamps = [stamp_ns // 10**9 for stamp_ns in read_tum(out / "before.tum").stamps_ns]
+    assert stamps == [1, 2, 3, 4, 5, 6]
+    apart = write(tmp_path / "apart", *images[-2:], *poses)
+    assert close_loops.main([str(apart), *command, "--force"]) == 1
+    assert "no image of" in capsys.readouterr().err
+    assert len(read_g2o(out / "graph.g2o").nodes) == 6
 
 
 def test_without_gtsam_it_is_said_before_the_work_how_to_get_it(

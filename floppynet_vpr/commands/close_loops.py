@@ -212,13 +212,16 @@ def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
         drift=arguments.drift,
         turn_deg=arguments.turn,
     )
-    closer, unusable, lost = LoopCloser(weights, options), UnusableFrames(), 0
+    closer, unusable = LoopCloser(weights, options), UnusableFrames()
+    lost = late = 0
     skipped = None if arguments.strict else unusable
     described = describe_frames(source.pending(), extractors, skipped=skipped)
     for frame in progress(described, len(source)):
         pose = odometry.at(frame.stamp_ns, arguments.pose_tolerance)
         if pose is None:
             lost += 1
+        elif closer.graph.nodes and frame.stamp_ns < closer.graph.nodes[-1].stamp_ns:
+            late += 1
         else:
             closer.add_described(frame.descriptor, frame.stamp_ns, pose, frame.name)
     unusable.tell()
@@ -227,6 +230,8 @@ def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
             f"no image of {arguments.bag} has a pose within {arguments.pose_tolerance:g} s of its "
             "stamp: raise --pose-tolerance, or see whether both were stamped by the same clock"
         )
+    if late:
+        print(f"warning: images left out because they are out of order: {late}", file=sys.stderr)
     if lost:
         print(f"warning: images left out because no pose is near them: {lost}", file=sys.stderr)
     print(f"{len(closer.graph.nodes)} places, {len(closer.graph.loops)} loop closures")
