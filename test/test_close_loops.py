@@ -125,6 +125,7 @@ def test_the_command_straightens_the_way_and_says_by_how_much(
     assert read_g2o(tmp_path / "out" / "optimised.g2o").poses == list(after.poses)
     picture = cv2.imread(str(tmp_path / "out" / "way.png"))
     assert picture is not None and picture.std() > 5
+    (tmp_path / "out" / "graph.g2o").unlink()
     assert close_loops.main(command) == 1
     assert "exists" in capsys.readouterr().err
 
@@ -276,6 +277,16 @@ def test_standing_still_makes_no_places() -> None:
     for index, descriptor in enumerate(street(30)):
         closer.add_described(descriptor, index, Transform(0.01 * index))
     assert len(closer.graph.nodes) == 1 and closer.graph.edges == []
+
+
+def test_a_turn_on_the_spot_is_off_by_its_share() -> None:
+    closer = LoopCloser(options=LoopCloserOptions(drift=0.05))
+    quarter = Transform(qz=np.sqrt(0.5), qw=np.sqrt(0.5))
+    for index, (descriptor, pose) in enumerate(zip(street(2), (Transform(), quarter), strict=True)):
+        closer.add_described(descriptor, index, pose)
+    (edge,) = closer.graph.edges
+    assert np.sqrt(edge.covariance[5, 5]) == pytest.approx(0.05 * np.pi / 2, rel=0.01)
+    assert np.sqrt(edge.covariance[0, 0]) == pytest.approx(0.01)
 
 
 def test_an_image_from_before_the_last_place_is_refused() -> None:

@@ -137,6 +137,7 @@ def test_g2o_lines_are_as_the_format_says(tmp_path: Path) -> None:
         "VERTEX_SE3:QUAT 0 0 0 0 0 0",
         "EDGE_SE3:QUAT 0 1 0 0 0 0 0 0 1",
         "VERTEX_SE3:QUAT zero 0 0 0 0 0 0 1",
+        "EDGE_SE3:QUAT 0 1 0 0 0 0 0 0 1 " + " ".join(["1 0 0 0 0 0"] * 3 + ["1 0 1"]),
     ],
 )
 def test_what_is_no_pose_graph_is_named_with_its_line(tmp_path: Path, line: str) -> None:

@@ -65,13 +65,14 @@ def read_poses(path: Path, topic: str | None = None) -> tuple[str, list[StampedP
 
 
 def read_transforms(path: Path) -> tuple[dict[str, str], dict[str, list[StampedPose]]]:
-    """Read all of tf and tf_static: each frame's parent, and its poses there by the frame's name.
+    """Read all of tf: each frame's parent, and its poses there by the frame's name.
 
-    Raises VprError when the bag cannot be read, has no tf, or gives a frame two parents.
+    Of a frame in tf_static the last pose is the only one. Raises VprError when the bag cannot be
+    read, has no tf, or gives a frame two parents.
     """
     parents: dict[str, str] = {}
     poses: dict[str, list[StampedPose]] = defaultdict(list)
-    for _, received_ns, message in _messages(path, msgtype=TF):
+    for topic, received_ns, message in _messages(path, msgtype=TF):
         for one in message.transforms:
             parent, child = one.header.frame_id.strip("/"), one.child_frame_id.strip("/")
             if parents.setdefault(child, parent) != parent:
@@ -80,6 +81,8 @@ def read_transforms(path: Path) -> tuple[dict[str, str], dict[str, list[StampedP
                     f"{parent}: tf is no tree there"
                 )
             stamp_ns = nanoseconds(one.header.stamp) or received_ns
+            if topic.endswith("tf_static"):
+                poses[child].clear()
             poses[child].append(StampedPose(stamp_ns, _row(one)))
     if not parents:
         raise VprError(f"the bag {path} has no tf")

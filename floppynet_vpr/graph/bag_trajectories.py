@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,11 +23,12 @@ def trajectory_of_topic(path: Path, topic: str | None = None) -> tuple[str, Traj
     return name, _trajectory(poses, f"topic {name} of {path}")
 
 
-def trajectory_of_tf(path: Path, frame: str, child: str, tolerance: float) -> Trajectory:
+def trajectory_of_tf(path: Path, frame: str, child: str) -> Trajectory:
     """Follow the frame `child` as seen from `frame` through the tf of a bag.
 
-    There is a pose for each time that a link between them moved, and all others are known within
-    `tolerance` seconds. Raises VprError when tf does not connect them.
+    There is a pose for each time at which a link between them has one. As tf2 does it, a link is
+    interpolated between its poses, however far apart, and unknown before the first and after the
+    last; one with a single pose is fixed. Raises VprError when tf does not connect them.
     """
     parents, poses = read_transforms(path)
     frame, child = frame.strip("/"), child.strip("/")
@@ -39,16 +41,21 @@ def trajectory_of_tf(path: Path, frame: str, child: str, tolerance: float) -> Tr
         )
     links = [*up[: up.index(common)], *down[: down.index(common)]]
     ways = {link: _trajectory(poses[link], f"tf's frame {link} of {path}") for link in links}
-    stamps = sorted({s for way in ways.values() if len(way) > 1 for s in way.stamps_ns})
-    stamped = []
-    for stamp_ns in stamps:
-        child_pose = _pose(ways, up[: up.index(common)], stamp_ns, tolerance)
-        frame_pose = _pose(ways, down[: down.index(common)], stamp_ns, tolerance)
-        if child_pose is not None and frame_pose is not None:
-            stamped.append((stamp_ns, frame_pose.inverse() @ child_pose))
-    if not stamped:
+    moving = [way.stamps_ns for way in ways.values() if len(way) > 1]
+    if not moving:
         raise VprError(f"in the bag {path} {child} never moves as seen from {frame}")
-    return Trajectory.of(stamped)
+    first, last = max(stamps[0] for stamps in moving), min(stamps[-1] for stamps in moving)
+    if first > last:
+        raise VprError(f"the tf of the bag {path} from {frame} to {child} is at no time complete")
+    return Trajectory.of(
+        (
+            stamp_ns,
+            _pose(ways, down[: down.index(common)], stamp_ns).inverse()
+            @ _pose(ways, up[: up.index(common)], stamp_ns),
+        )
+        for stamp_ns in sorted({stamp for stamps in moving for stamp in stamps})
+        if first <= stamp_ns <= last
+    )
 
 
 def _trajectory(poses: list[StampedPose], origin: str) -> Trajectory:
@@ -66,16 +73,11 @@ def _chain(parents: Mapping[str, str], name: str) -> list[str]:
     return chain
 
 
-def _pose(
-    ways: Mapping[str, Trajectory], chain: list[str], stamp_ns: int, tolerance: float
-) -> Transform | None:
-    """The pose of the first frame of a chain as seen from above its last, None where unknown."""
+def _pose(ways: Mapping[str, Trajectory], chain: list[str], stamp_ns: int) -> Transform:
+    """The pose of the first frame of a chain as seen from above its last."""
     pose = Transform()
     for link in chain:
-        # What is published once holds for good.
-        way = ways[link]
-        step = way.poses[0] if len(way) == 1 else way.at(stamp_ns, tolerance)
-        if step is None:
-            return None
+        step = ways[link].at(stamp_ns, math.inf)
+        assert step is not None, "no way is empty"
         pose = step @ pose
     return pose

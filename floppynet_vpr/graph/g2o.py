@@ -50,7 +50,7 @@ def read_g2o(path: Path) -> PoseGraph:
     Raises VprError naming the file and line where it is none.
     """
     nodes: dict[int, Node] = {}
-    edges: list[Edge] = []
+    edges: list[tuple[int, Edge]] = []
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -64,17 +64,24 @@ def read_g2o(path: Path) -> PoseGraph:
                 node = Node(int(words[0]), 0, Transform.of([float(word) for word in words[1:]]))
                 nodes[node.id] = node
             elif tag == _EDGE:
-                edges.append(_edge(words))
+                edges.append((number, _edge(words)))
             else:
                 raise VprError(f"{tag} is neither {_VERTEX} nor {_EDGE}")
         except (VprError, ValueError, IndexError, np.linalg.LinAlgError) as error:
-            raise VprError(f"{path}, line {number}, is not g2o's 3D pose graph: {error}") from None
+            raise _no_graph(path, number, error) from None
     if sorted(nodes) != list(range(len(nodes))):
         raise VprError(f"{path}: the nodes must be numbered from 0 without a gap")
     graph = PoseGraph([nodes[id_] for id_ in range(len(nodes))])
-    for edge in edges:
-        graph.add_edge(edge)
+    for number, edge in edges:
+        try:
+            graph.add_edge(edge)
+        except VprError as error:
+            raise _no_graph(path, number, error) from None
     return graph
+
+
+def _no_graph(path: Path, line: int, reason: Exception) -> VprError:
+    return VprError(f"{path}, line {line}, is not g2o's 3D pose graph: {reason}")
 
 
 def _edge(words: list[str]) -> Edge:

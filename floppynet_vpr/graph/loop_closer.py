@@ -39,7 +39,8 @@ class LoopCloserOptions:
 
     `places`: which images become places, and so nodes. `detector`: how loop closures are detected.
     `drift` and `turn_deg`: by what share of the way, and how many degrees, odometry is off on 10 m,
-    as standard deviations; they grow with the root of the way. `loop_places`, `loop_metres` and
+    as standard deviations; they grow with the root of the way. Of a turn it is off by the share
+    `drift`, too. `loop_places`, `loop_metres` and
     `loop_deg`: by how many places along the way, how many metres to any side and how many degrees
     the robot may be off the place recognised.
     """
@@ -128,7 +129,11 @@ class LoopCloser:
         tens = moved.metres / 10
         covariance = diagonal_covariance(
             math.hypot(_STEP_M, 10 * self.options.drift * math.sqrt(tens)),
-            math.hypot(_STEP_RAD, math.radians(self.options.turn_deg) * math.sqrt(tens)),
+            math.hypot(
+                _STEP_RAD,
+                math.radians(self.options.turn_deg) * math.sqrt(tens),
+                self.options.drift * moved.radians,
+            ),
         )
         self.graph.add_edge(Edge(before.id, node.id, moved, covariance, ODOMETRY))
 

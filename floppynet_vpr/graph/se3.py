@@ -42,6 +42,7 @@ class Transform:
         if len(values) != 7 or not all(map(math.isfinite, values)) or size < 1e-6:
             text = ", ".join(f"{value:g}" for value in values)
             raise VprError(f"({text}) is no pose: it takes x, y, z and a quaternion x, y, z, w")
+        # A quaternion that is one but for the last digit stays as it was written.
         if abs(size - 1) < 1e-15:
             size = 1.0
         return cls(*position, *(value / size for value in quaternion))
