@@ -17,6 +17,7 @@ COMMANDS = [
     "map_info",
     "merge_maps",
     "calibrate",
+    "close_loops",
     "network_info",
     "import_weights",
     "export_onnx",
@@ -46,6 +47,7 @@ setup(
         (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
         (f"share/{PACKAGE}/config/datasets", sorted(glob("config/datasets/*"))),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{PACKAGE}/rtabmap", sorted(glob("rtabmap/*.py"))),
     ],
     zip_safe=False,
     python_requires=">=3.10",
@@ -69,6 +71,8 @@ setup(
     ],
     extras_require={
         "fast": ["llvmlite>=0.44"],
+        # Its wheel names a pytest that is not needed to run it: pip install --no-deps.
+        "graph": ["gtsam>=4.3"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
         "dev": ["mypy>=1.8", "ruff>=0.6", "types-PyYAML", "types-tqdm"],
         "train": ["torch>=2.2"],

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from floppynet_vpr.mapping.rotation import rotate, rotate_back
 from hypothesis import given
 from hypothesis import strategies as st
 
 from floppynet_vpr.arithmetic import exp, length, log, products
+from floppynet_vpr.mapping.cells import encode, turn, turn_back
 
 PROCESSORS = {
     "as it is": {},
@@ -36,6 +36,7 @@ PROCESSORS = {
 
 _PROGRAM = """
 import hashlib, sys
+from itertools import product
 from pathlib import Path
 import numpy as np
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
@@ -54,8 +55,8 @@ for storage in STORAGES:
     path = Path(sys.argv[1]) / "map.fvm"
     known.save(path)
     digest.update(path.read_bytes())
-    for sequence in ("none", "filter", "line"):
-        options = DetectorOptions(sequence=sequence, subtract_mean=True)
+    for sequence, matching in product(("none", "filter", "line"), ("tolerant", "rigid")):
+        options = DetectorOptions(sequence=sequence, matching=matching, subtract_mean=True)
         detector = LoopClosureDetector(known, options)
         for index, descriptor in enumerate(descriptors[::-1]):
             found = detector.detect(descriptor, 10**9 * index)
@@ -93,13 +94,16 @@ def test_a_row_has_the_same_product_among_any_others(count: int, seed: int) -> N
 
 
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_a_descriptor_is_rotated_alike_among_any_others_and_back(count: int, seed: int) -> None:
+def test_a_descriptor_is_turned_and_coded_alike_among_any_others(count: int, seed: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(count, 9216)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    together = rotate(rows)
+    turned = turn(rows)
+    code, back = encode(turned), turn_back(turned)
     for index, row in enumerate(rows):
-        np.testing.assert_array_equal(rotate(row[None]).rest[0], together.rest[index])
-    np.testing.assert_allclose(rotate_back(together), rows, atol=1e-6)
+        alone = turn(row[None])
+        np.testing.assert_array_equal(alone[0], turned[index])
+        np.testing.assert_array_equal(encode(alone)[0], code[index])
+        np.testing.assert_array_equal(turn_back(alone)[0], back[index])
 
 
 @given(st.floats(-80, 80, width=32))

@@ -28,6 +28,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "faiss": ("faiss-cpu", "python3-faiss"),
     "flatbuffers": ("flatbuffers", None),
+    "gtsam": ("gtsam", None),
     "llvmlite": ("llvmlite", None),
     "matplotlib": ("matplotlib", "python3-matplotlib"),
     "geographiclib": ("geographiclib", "python3-geographiclib"),
@@ -140,7 +141,9 @@ def test_every_import_is_declared_for_rosdep() -> None:
 
 def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
     arguments = setup_arguments()
-    extras = chain(*(arguments["extras_require"][name] for name in ("fast", "import", "train")))
+    extras = chain(
+        *(arguments["extras_require"][name] for name in ("fast", "graph", "import", "train"))
+    )
     used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
     always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}
     assert {requirement_name(name) for name in arguments["install_requires"]} == always
@@ -172,7 +175,7 @@ def test_every_requirement_is_pinned_within_its_range(python: str) -> None:
 def test_launch_files_configuration_and_weights_are_installed() -> None:
     arguments = setup_arguments()
     installed = {name for _, names in arguments["data_files"] for name in names}
-    for folder in ("config", "launch", "resource"):
+    for folder in ("config", "launch", "resource", "rtabmap"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert str(path.relative_to(ROOT)) in installed

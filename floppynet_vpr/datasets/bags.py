@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from floppynet_vpr.datasets.bag_view import ROS1_SUFFIX, STORAGE_SUFFIXES, looks
 from floppynet_vpr.datasets.bags_reading import (
     COMPRESSED,
     FIX,
+    ODOMETRY,
     RAW,
 )
 from floppynet_vpr.datasets.frames import Frame
@@ -97,6 +98,7 @@ def write_bag(
     start_ns: int = 0,
     frame_id: str = CAMERA_FRAME,
     positions: Sequence[tuple[float, float]] | None = None,
+    poses: Mapping[str, NDArray[np.float64]] | None = None,
     force: bool = False,
 ) -> WrittenBag:
     """Write frames as one image topic of a new rosbag2, with their GPS positions if known.
@@ -116,6 +118,9 @@ def write_bag(
         frame_id: header.frame_id.
         positions: latitude and longitude in degrees of every frame, in their order; they become
             sensor_msgs/NavSatFix on `GPS_TOPIC`, stamped like their images.
+        poses: by topic, the pose of every frame, (n, 7) x, y, z, qx, qy, qz, qw; they become
+            nav_msgs/Odometry, from the topic's name as frame to base_link, stamped like their
+            images.
         force: replace an existing bag (nothing else is ever replaced).
 
     Raises:
@@ -138,12 +143,17 @@ def write_bag(
             with _open_writer(unfinished, storage) as writer:
                 add = _message_adder(writer, topic, msgtype, encoding, frame_id)
                 add_fix = None if positions is None else _fix_adder(writer)
+                add_poses = [
+                    (_pose_adder(writer, name), rows) for name, rows in (poses or {}).items()
+                ]
                 for frame in frames:
                     last_ns = _checked_stamp(start_ns + frame.stamp_ns, frame.name)
                     first_ns = first_ns if messages else last_ns
                     add(frame, last_ns)
                     if positions is not None and add_fix is not None:
                         add_fix(positions[messages], last_ns)
+                    for add_pose, rows in add_poses:
+                        add_pose(rows[messages], last_ns)
                     messages += 1
                 if not messages:
                     raise VprError(f"there are no frames to write to {out}")
@@ -234,6 +244,34 @@ def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
             position_covariance_type=0,
         )
         writer.write(connection, stamp_ns, store.serialize_cdr(message, FIX))
+
+    return add
+
+
+def _pose_adder(writer: "Writer", topic: str) -> Callable[[NDArray[np.float64], int], None]:
+    """Return the function that adds one pose, with its stamp in nanoseconds, to the open bag."""
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types: dict[str, Any] = dict(store.types)
+    connection = writer.add_connection(topic, ODOMETRY, typestore=store)
+    vector, unknown = types["geometry_msgs/msg/Vector3"], np.zeros(36)
+    still = types["geometry_msgs/msg/Twist"](vector(0.0, 0.0, 0.0), vector(0.0, 0.0, 0.0))
+
+    def add(row: NDArray[np.float64], stamp_ns: int) -> None:
+        values = row.tolist()
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
+        pose = types["geometry_msgs/msg/Pose"](
+            types["geometry_msgs/msg/Point"](*values[:3]),
+            types["geometry_msgs/msg/Quaternion"](*values[3:]),
+        )
+        message = types[ODOMETRY](
+            header=types["std_msgs/msg/Header"](stamp, topic.strip("/")),
+            child_frame_id="base_link",
+            pose=types["geometry_msgs/msg/PoseWithCovariance"](pose, unknown),
+            twist=types["geometry_msgs/msg/TwistWithCovariance"](still, unknown),
+        )
+        writer.write(connection, stamp_ns, store.serialize_cdr(message, ODOMETRY))
 
     return add
 

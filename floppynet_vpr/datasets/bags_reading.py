@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RAW: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 FIX: Final = "sensor_msgs/msg/NavSatFix"
+ODOMETRY: Final = "nav_msgs/msg/Odometry"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from bisect import bisect_left
 from collections import deque
+from dataclasses import astuple
 
+from floppynet_vpr.graph.se3 import Transform, interpolate
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.stamps import SECOND_NS
 
@@ -16,7 +17,6 @@ CLOCK_JUMP_S = 1.0
 """A stamp older than the newest by more than this means that the clock was set back."""
 
 _KEPT = 2000
-_ALIKE = 0.9995
 
 
 class PoseHistory:
@@ -67,25 +67,5 @@ class PoseHistory:
 
 def interpolated(one: Pose, other: Pose, share: float) -> Pose:
     """The pose `share` (0 to 1) of the way from one to the other: straight on, turning evenly."""
-
-    def between(here: float, there: float) -> float:
-        return here + share * (there - here)
-
-    first = (one.qx, one.qy, one.qz, one.qw)
-    second = (other.qx, other.qy, other.qz, other.qw)
-    cosine = sum(a * b for a, b in zip(first, second, strict=True))
-    # q and -q are the same rotation: take the shorter way round.
-    sign, cosine = (-1.0, -cosine) if cosine < 0 else (1.0, cosine)
-    if cosine > _ALIKE:
-        weights = 1 - share, sign * share
-    else:
-        angle = math.acos(cosine)
-        weights = math.sin((1 - share) * angle), sign * math.sin(share * angle)
-    turned = [weights[0] * a + weights[1] * b for a, b in zip(first, second, strict=True)]
-    size = math.hypot(*turned)
-    return Pose(
-        between(one.x, other.x),
-        between(one.y, other.y),
-        between(one.z, other.z),
-        *(value / size for value in turned),
-    )
+    between = interpolate(Transform(*astuple(one)), Transform(*astuple(other)), share)
+    return Pose(*between.values)

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""The middle of the road: a gently winding line, measured in metres from its start.
+"""The middle of the road: a gently winding line or one around a block, in metres from its start.
 
 Everything in the street is placed by two numbers, the distance along this line and the offset to
 its left, so that a curve needs no other geometry than a straight.
@@ -17,15 +17,29 @@ _STEP_M = 0.25
 
 @dataclass(frozen=True)
 class Centerline:
-    """A line of heading swing_rad * sin(2 pi s / period_m), which starts along world x."""
+    """A line of heading turn_rad s / length_m + swing_rad sin(2 pi s / period_m), from world x on.
+
+    `turn_rad` is how far the line turns to the left along its length, beside its winding.
+    """
 
     length_m: float
     swing_rad: float = 0.14
     period_m: float = 170.0
+    turn_rad: float = 0.0
+
+    @classmethod
+    def around_block(cls, length_m: float) -> "Centerline":
+        """A line counter-clockwise around a block with four round corners, which ends in itself.
+
+        The curvature is 2 pi / L (1 - cos(8 pi s / L)): none in the middle of each side, where the
+        line begins, and a radius of L / (4 pi) in the corners.
+        """
+        return cls(length_m, -0.25, length_m / 4, 2 * np.pi)
 
     def heading(self, along_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """The direction of the line, radians to the left of world x, at distances along it."""
-        return self.swing_rad * np.sin(2 * np.pi * along_m / self.period_m)
+        winding = self.swing_rad * np.sin(2 * np.pi * along_m / self.period_m)
+        return winding + self.turn_rad * along_m / self.length_m
 
     def points(
         self, along_m: NDArray[np.float64], left_m: NDArray[np.float64] | float

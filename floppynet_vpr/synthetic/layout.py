@@ -7,7 +7,7 @@ houses and -1 for the right-hand one. Nothing here knows about light or pictures
 the same street.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,6 +104,23 @@ class StreetLayout:
     buildings: tuple[Building, ...]
     standing: tuple[Standing, ...]
     crossings_m: tuple[float, ...]
+
+
+def join_ends(layout: StreetLayout) -> StreetLayout:
+    """The street without what would stand in the way of its beginning, where it ends in itself."""
+    begins = {
+        side: min(house.start_m for house in layout.buildings if house.side == side)
+        for side in (1, -1)
+    }
+    return replace(
+        layout,
+        buildings=tuple(
+            house
+            for house in layout.buildings
+            if house.end_m <= layout.length_m + begins[house.side]
+        ),
+        standing=tuple(thing for thing in layout.standing if 0 <= thing.along_m < layout.length_m),
+    )
 
 
 def lay_out_street(length_m: float, seed: int) -> StreetLayout:

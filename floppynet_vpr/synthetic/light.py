@@ -13,7 +13,10 @@ from floppynet_vpr.synthetic.surfaces import Sky
 
 _PER_RAD = 420.0
 _TOP_RAD = 0.75
-_SPAN_RAD = 2.6
+SPAN_RAD = 2.6
+"""As much of the sky as is seen along a street that goes one way."""
+
+_DROPS = 350
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Light:
     `sunlit`, `shaded`, `level`: factors per colour channel for walls that face the sun, walls
     that do not and the ground; `lamps`: 0 to 1, how much of windows, signs and lamps glows;
     `gamma` of the exposure, > 1 darkens the middle tones; `noise`: standard deviation of the
-    sensor's noise in grey levels.
+    sensor's noise in grey levels; `rain`: 0 to 1, how densely it falls.
     """
 
     sunlit: tuple[float, float, float]
@@ -39,6 +42,7 @@ class Light:
     gamma: float
     gain: float
     noise: float
+    rain: float = 0.0
 
     def on(
         self,
@@ -70,11 +74,20 @@ DUSK = Light(
     haze=(136, 108, 112), haze_half_m=150.0, shadow=0.0, lamps=1.0,
     gamma=1.12, gain=1.05, noise=6.0,
 )  # fmt: skip
+RAIN = Light(
+    sunlit=(0.66, 0.68, 0.72), shaded=(0.60, 0.62, 0.67), level=(0.55, 0.57, 0.62),
+    zenith=(122, 128, 136), horizon=(170, 174, 178), cloud=(142, 146, 152),
+    haze=(162, 167, 172), haze_half_m=80.0, shadow=0.0, lamps=0.3,
+    gamma=1.0, gain=1.0, noise=4.0, rain=1.0,
+)  # fmt: skip
 
 
-def paint_sky(light: Light, seed: int) -> Sky:
-    """The sky of that light, with its own clouds, and the skyline behind the street's end."""
-    height, width = int(_TOP_RAD * _PER_RAD), int(_SPAN_RAD * _PER_RAD)
+def paint_sky(light: Light, seed: int, span_rad: float = SPAN_RAD) -> Sky:
+    """The sky of that light, with its own clouds, and the skyline behind the street's end.
+
+    Beyond `span_rad` it goes on mirrored: of half a turn it closes.
+    """
+    height, width = int(_TOP_RAD * _PER_RAD), int(span_rad * _PER_RAD)
     rise = np.linspace(1.0, 0.0, height)[:, None, None]
     sky = np.array(light.horizon) + (np.array(light.zenith) - np.array(light.horizon)) * (
         1 - (1 - rise) ** 1.8
@@ -84,7 +97,7 @@ def paint_sky(light: Light, seed: int) -> Sky:
     sky = sky + (np.array(light.cloud) - sky) * cover[:, :, None]
     painted = np.clip(np.broadcast_to(sky, (height, width, 3)), 0, 255).astype(np.uint8)
     _paint_skyline(painted, light, seed)
-    return Sky(np.ascontiguousarray(painted), _SPAN_RAD / 2, _TOP_RAD, _PER_RAD)
+    return Sky(np.ascontiguousarray(painted), span_rad / 2, _TOP_RAD, _PER_RAD)
 
 
 def _clouds(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -137,6 +150,7 @@ class Sensor:
         vignette = 1.0 - 0.16 * (u**2 + v**2) / 2
         self._vignette = np.repeat((vignette * 255).astype(np.uint8)[:, :, None], 3, axis=2)
         self._seed = seed
+        self._drops = round(_DROPS * light.rain)
         rng = np.random.default_rng([seed, 5])
         pool = rng.normal(0.0, light.noise, (height + 64, width + 64, 3))
         self._noise = np.round(pool).astype(np.int16)
@@ -144,8 +158,22 @@ class Sensor:
     def expose(self, scene: NDArray[np.uint8], frame: int) -> NDArray[np.uint8]:
         """The frame (H, W, 3) uint8 that the chip delivers of an ideal picture."""
         height, width = scene.shape[:2]
-        soft = cv2.GaussianBlur(scene, (3, 3), 0.55)
+        rng = np.random.default_rng([self._seed, 6, frame])
+        du, dv = rng.integers(0, 64, 2)
+        soft = cv2.GaussianBlur(_rained_on(scene, self._drops, rng), (3, 3), 0.55)
         dimmed = cv2.multiply(cv2.LUT(soft, self._curve), self._vignette, scale=1 / 255)
-        du, dv = np.random.default_rng([self._seed, 6, frame]).integers(0, 64, 2)
         noise = self._noise[dv : dv + height, du : du + width]
         return np.asarray(cv2.add(dimmed, noise, dtype=cv2.CV_8U), np.uint8)
+
+
+def _rained_on(scene: NDArray[np.uint8], drops: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The scene (H, W, 3) behind so many falling drops, each a bright streak."""
+    if not drops:
+        return scene
+    height, width = scene.shape[:2]
+    streaks = scene.copy()
+    for u, v, near in rng.random((drops, 3)):
+        start = round(u * width), round(v * height)
+        end = start[0] + round(2 * near), start[1] + round((0.02 + 0.06 * near) * height)
+        cv2.line(streaks, start, end, (206, 210, 214), 1 if near < 0.85 else 2, cv2.LINE_AA)
+    return np.asarray(cv2.addWeighted(streaks, 0.45, scene, 0.55, 0.0), np.uint8)

@@ -153,11 +153,15 @@ def _fill(
 
 
 def draw_sky(camera: PinholeCamera, pose: CameraPose, sky: Sky) -> NDArray[np.uint8]:
-    """A new canvas with what is infinitely far; below the horizon its lowest row goes on."""
+    """A new canvas with what is infinitely far; below the horizon its lowest row goes on.
+
+    To the sides the panorama goes on mirrored, and so around.
+    """
     bearing, elevation = _rays(camera)
     u = (sky.left_rad - pose.yaw + bearing) * np.float32(sky.per_rad)
     v = (np.float32(sky.top_rad) - elevation) * np.float32(sky.per_rad)
-    canvas = cv2.remap(sky.panorama, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    v = np.clip(v, 0, len(sky.panorama) - 1).astype(np.float32)
+    canvas = cv2.remap(sky.panorama, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(canvas, np.uint8)
 
 

@@ -9,20 +9,21 @@ along the street.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.frames import Frame, stamp_of
+from floppynet_vpr.errors import VprError
 from floppynet_vpr.synthetic.camera import CameraPose, PinholeCamera
 from floppynet_vpr.synthetic.centerline import Centerline
 from floppynet_vpr.synthetic.furniture import FurnitureBuilder
-from floppynet_vpr.synthetic.ground import lay_ground
+from floppynet_vpr.synthetic.ground import SEGMENT_M, lay_ground
 from floppynet_vpr.synthetic.houses import HouseBuilder
-from floppynet_vpr.synthetic.layout import Building, lay_out_street, park_cars
-from floppynet_vpr.synthetic.light import DAY, DUSK, Light, Sensor, paint_sky
-from floppynet_vpr.synthetic.renderer import VIEW_M, StreetRenderer
+from floppynet_vpr.synthetic.layout import Building, join_ends, lay_out_street, park_cars
+from floppynet_vpr.synthetic.light import DAY, DUSK, SPAN_RAD, Light, Sensor, paint_sky
+from floppynet_vpr.synthetic.renderer import BEHIND_M, VIEW_M, StreetRenderer
 from floppynet_vpr.synthetic.surfaces import Scene, Surface
 
 
@@ -58,28 +59,57 @@ SECOND_LAP = Lap(
 """At dusk, a metre farther right, faster, turned slightly to the right, with other cars parked."""
 
 
+SHORTEST_BLOCK_M = 240.0
+"""Around a smaller block, pavements would overlap in the corners."""
+
+
 class SyntheticRoute:
-    """One street, whose laps are at most `length_m` long; the seed decides everything."""
+    """One street, whose laps are at most `length_m` long; the seed decides everything.
+
+    A closed one goes around a block, and ends where it began.
+    """
 
     def __init__(
-        self, seed: int = 7, length_m: float = 150.0, camera: PinholeCamera | None = None
+        self,
+        seed: int = 7,
+        length_m: float = 150.0,
+        camera: PinholeCamera | None = None,
+        *,
+        closed: bool = False,
     ) -> None:
-        """Lay out the street; nothing is painted before the first frame is asked for."""
+        """Lay out the street; nothing is painted before the first frame is asked for.
+
+        Raises VprError for a block that is too small or not of whole segments of ground.
+        """
         self.seed = seed
         self.length_m = length_m
         self.camera = camera or PinholeCamera()
-        self.layout = lay_out_street(length_m + VIEW_M, seed)
-        self.line = Centerline(length_m + VIEW_M)
+        self.closed = closed
+        if closed:
+            if length_m < SHORTEST_BLOCK_M or length_m % SEGMENT_M:
+                raise VprError(
+                    f"a way around a block of {length_m:g} m cannot be: it takes a multiple of "
+                    f"{SEGMENT_M:g} m from {SHORTEST_BLOCK_M:g} on"
+                )
+            self.layout = join_ends(lay_out_street(length_m, seed))
+            self.line = Centerline.around_block(length_m)
+        else:
+            self.layout = lay_out_street(length_m + VIEW_M, seed)
+            self.line = Centerline(length_m + VIEW_M)
 
     def positions_m(self, lap: Lap) -> NDArray[np.float64]:
         """The truth: metres along the street at which each frame of the lap is taken, (n,)."""
         return np.arange(lap.start_m, self.length_m, lap.step_m)
 
-    def poses(self, lap: Lap) -> list[CameraPose]:
-        """Where the camera is and looks at each frame of the lap, world axes."""
+    def poses(self, lap: Lap, lane_m: NDArray[np.float64] | None = None) -> list[CameraPose]:
+        """Where the camera is and looks at each frame of the lap, world axes.
+
+        `lane_m`, (n,), puts each frame in a lane of its own instead of `lap.left_m`.
+        """
         along = self.positions_m(lap)
         phase = np.random.default_rng([self.seed, 8, *lap.name.encode()]).uniform(0, 6.28, 2)
-        left = lap.left_m + lap.sway_m * np.sin(along / 9.0 + phase[0])
+        lane = lap.left_m if lane_m is None else lane_m
+        left = lane + lap.sway_m * np.sin(along / 9.0 + phase[0])
         turn = lap.yaw_deg + lap.sway_deg * np.sin(along / 6.0 + phase[1])
         ground = self.line.points(along, left)
         yaw = self.line.heading(along) + np.radians(turn)
@@ -101,15 +131,33 @@ class SyntheticRoute:
         for car in park_cars(self.layout.length_m, self.seed, lap.cars_moved):
             standing += furniture.park(car)
         ground = lay_ground(self.line, self.layout, lap.light)
-        sky = paint_sky(lap.light, self.seed)
+        if self.closed:
+            ground = self._twice([segment for segment in ground if segment.along_m > 0])
+            standing = self._twice(standing)
+        sky = paint_sky(lap.light, self.seed, np.pi if self.closed else SPAN_RAD)
         return Scene(sky, ground, standing, lap.light.haze, lap.light.haze_half_m)
+
+    def _twice(self, surfaces: list[Surface]) -> list[Surface]:
+        """What there is around the block, and the same once more beyond its end."""
+        beyond = [replace(one, along_m=one.along_m + self.length_m) for one in surfaces]
+        return surfaces + beyond
+
+    def station(self, along_m: float) -> float:
+        """Where on the street as it is drawn one is after `along_m` metres."""
+        if not self.closed:
+            return along_m
+        return BEHIND_M + (along_m - BEHIND_M) % self.length_m
 
     def frames(self, lap: Lap) -> Iterator[Frame]:
         """The frames of a lap in order, (height, width, 3) uint8 RGB, stamped at `lap.rate_hz`."""
+        yield from self.frames_from(lap, self.poses(lap))
+
+    def frames_from(self, lap: Lap, poses: list[CameraPose]) -> Iterator[Frame]:
+        """The frames of a lap as `frames`, seen from other poses near the lap's own."""
         renderer = StreetRenderer(self.camera, self.scene(lap))
         sensor = Sensor(lap.light, self.camera.width, self.camera.height, self.seed)
         along = self.positions_m(lap)
-        for index, pose in enumerate(self.poses(lap)):
-            seen = renderer.render(pose, float(along[index]))
+        for index, pose in enumerate(poses):
+            seen = renderer.render(pose, self.station(float(along[index])))
             stamp_ns = stamp_of(index, lap.rate_hz)
             yield Frame(f"{lap.name}_{index:04d}", stamp_ns, sensor.expose(seen, index))

@@ -1,0 +1,298 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""A drive of three laps that odometry bends is straightened, whatever some loop closures say."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from synthetic_drives import street
+from test_bag_trajectories import header, make, stamped, write
+
+from floppynet_vpr.commands import close_loops
+from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.detection import DetectorOptions
+from floppynet_vpr.errors import VprError
+from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
+from floppynet_vpr.graph.g2o import read_g2o
+from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
+from floppynet_vpr.graph.optimisation import optimise
+from floppynet_vpr.graph.pose_graph import LOOP, Edge, PoseGraph
+from floppynet_vpr.graph.se3 import Transform
+from floppynet_vpr.graph.trajectory import (
+    Trajectory,
+    absolute_error,
+    positions_of,
+    read_tum,
+    write_tum,
+)
+from floppynet_vpr.synthetic.camera import PinholeCamera
+from floppynet_vpr.synthetic.round_trip import (
+    LAPS,
+    ODOMETRY_TOPIC,
+    TRUTH_TOPIC,
+    RoundTrip,
+    write_round_trip,
+)
+from floppynet_vpr.synthetic.route import SyntheticRoute
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+EXAMPLE = DOCS / "examples" / "close_loops.py"
+FILES = ["after.tum", "before.tum", "graph.g2o", "loops.csv", "optimised.g2o", "way.png"]
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three laps around a small block: by day, at dusk, in rain; odometry drifts."""
+    route = SyntheticRoute(length_m=240.0, camera=PinholeCamera(320, 240), closed=True)
+    laps = tuple(replace(lap, step_m=2.0, rate_hz=5.0) for lap in LAPS)
+    path = tmp_path_factory.mktemp("round_trip") / "bag"
+    write_round_trip(RoundTrip(route, laps), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command makes of it without GTSAM."""
+    out = tmp_path_factory.mktemp("written") / "out"
+    options = ["--odometry", ODOMETRY_TOPIC, "--graph-only"]
+    assert close_loops.main([str(bag), "-o", str(out), *options]) == 0
+    return out
+
+
+def true_poses(bag: Path, way: Trajectory) -> list[Transform]:
+    _, truth = trajectory_of_topic(bag, TRUTH_TOPIC)
+    poses = [truth.at(stamp_ns, 0.0) for stamp_ns in way.stamps_ns]
+    return [pose for pose in poses if pose is not None]
+
+
+def test_the_graph_is_written_without_gtsam(written: Path, bag: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == FILES[1:4]
+    graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
+    assert graph.poses == list(way.poses)
+    assert len(graph.nodes) > 300 and len(graph.loops) > 60
+    with (written / "loops.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(loop.start, loop.end) for loop in graph.loops] == [
+        (int(row["recognised"]), int(row["node"])) for row in rows
+    ]
+    assert [way.stamps_ns[int(row["node"])] for row in rows] == [
+        int(row["stamp_ns"]) for row in rows
+    ]
+
+
+def test_loop_closures_are_as_far_off_as_their_covariance_says(written: Path, bag: Path) -> None:
+    graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
+    truth = true_poses(bag, way)
+    within = []
+    for loop in graph.loops:
+        seen = truth[loop.start].inverse() @ truth[loop.end]
+        if seen.metres < 15.0:  # the others are wrong, which no covariance tells
+            sigmas = np.sqrt(np.diag(loop.covariance))
+            off = np.abs([seen.x, seen.y, 2 * seen.qz]) / sigmas[[0, 1, 5]]
+            within.append([off <= 1, off <= 2])
+    assert len(within) > 0.9 * len(graph.loops)
+    one_sigma, two_sigma = np.mean(within, axis=0)
+    assert (one_sigma > 0.68).all() and (two_sigma > 0.95).all()
+
+
+def test_the_command_straightens_the_way_and_says_by_how_much(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gtsam", reason="needs the extra [graph]")
+    command = [str(bag), "-o", str(tmp_path / "out"), "--odometry", ODOMETRY_TOPIC]
+    assert close_loops.main([*command, "--truth", TRUTH_TOPIC]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    said = capsys.readouterr().out
+    before, after = (read_tum(tmp_path / "out" / name) for name in ("before.tum", "after.tum"))
+    truth = true_poses(bag, before)
+    errors = [absolute_error(way.poses, truth) for way in (before, after)]
+    assert errors[1] < errors[0] / 5
+    assert f"error: {errors[0]:.2f} m before, {errors[1]:.2f} m after" in said
+    assert read_g2o(tmp_path / "out" / "optimised.g2o").poses == list(after.poses)
+    picture = cv2.imread(str(tmp_path / "out" / "way.png"))
+    assert picture is not None and picture.std() > 5
+    (tmp_path / "out" / "graph.g2o").unlink()
+    assert close_loops.main(command) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_fifth_of_the_loops_made_wrong_by_hand_does_no_harm(written: Path, bag: Path) -> None:
+    pytest.importorskip("gtsam", reason="needs the extra [graph]")
+    graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
+    truth = true_poses(bag, way)
+    places = positions_of(truth)
+    rng, added = np.random.default_rng(3), 0
+    covariance, wanted = graph.loops[0].covariance, len(graph.loops) // 4
+    while added < wanted:
+        start, end = (int(node) for node in sorted(rng.choice(len(truth), 2, replace=False)))
+        if np.hypot(*(places[start] - places[end])[:2]) > 20:
+            graph.add_edge(Edge(start, end, Transform(), covariance, LOOP))
+            added += 1
+    done = optimise(graph)
+    assert max(done.weights[-added:]) < 0.5
+    assert absolute_error(done.graph.poses, truth) < absolute_error(graph.poses, truth) / 5
+
+
+def test_the_example_runs_without_ros(bag: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gtsam", reason="needs the extra [graph]")
+    stamps = []
+    for frame in open_source(bag):
+        name = tmp_path / f"{len(stamps):04}.jpg"
+        assert frame.encoded is not None
+        name.write_bytes(frame.encoded)
+        stamps.append(frame.stamp_ns)
+    _, odometry = trajectory_of_topic(bag, ODOMETRY_TOPIC)
+    # A folder's images are 0.1 s apart; those of the bag 0.2 s.
+    slow = Trajectory(tuple(stamp // 2 for stamp in odometry.stamps_ns), odometry.poses)
+    write_tum(tmp_path / "odometry.tum", slow)
+    program = [sys.executable, "-W", "error", str(EXAMPLE), str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert "was seen before: node" in done.stdout
+    straight = read_tum(tmp_path / "straight.tum")
+    assert read_g2o(tmp_path / "graph.g2o").poses == list(straight.poses)
+    doubled = Trajectory(tuple(2 * stamp for stamp in straight.stamps_ns), straight.poses)
+    bent = [odometry.at(stamp, 0.0) for stamp in doubled.stamps_ns]
+    truth = true_poses(bag, doubled)
+    assert len(EXAMPLE.read_text().splitlines()) < 40
+    assert absolute_error(straight.poses, truth) < absolute_error(bent, truth) / 3
+
+
+def test_the_commands_of_the_page_run_as_written(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drive_bag").symlink_to(bag)
+    lines = re.findall(
+        r"^ros2 run floppynet_vpr close_loops (.*)$", (DOCS / "pose_graph.md").read_text(), re.M
+    )
+    assert len(lines) == 2
+    if importlib.util.find_spec("gtsam") is None:
+        lines = [line for line in lines if "--graph-only" in line]
+    for line in lines:
+        assert close_loops.main(shlex.split(line)) == 0, line
+
+
+def test_what_the_bag_lacks_is_named(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        ([], "2 topics of nav_msgs/Odometry"),
+        (["--odometry", "/wheels"], "no poses on /wheels; it has them on: /ground_truth, /odom"),
+        (["--tf", "odom", "base_link"], "has no tf"),
+        (["--odometry", ODOMETRY_TOPIC, "--topic", "/depth"], "no image topic /depth"),
+    ):
+        out = tmp_path / "out"
+        assert close_loops.main([str(bag), "-o", str(out), "--graph-only", *options]) == 1
+        assert message in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+
+
+def image(stamp_ns: int, recorded_ns: int | None = None) -> tuple[str, str, int, Any]:
+    """A message with an image of noise."""
+    pixels = np.random.default_rng(stamp_ns).integers(0, 256, 48 * 64 * 3, np.uint8)
+    message = make(
+        "sensor_msgs/msg/Image", header(stamp_ns, "camera"), 48, 64, "rgb8", 0, 64 * 3, pixels
+    )
+    return "/image", "sensor_msgs/msg/Image", recorded_ns or stamp_ns, message
+
+
+def pose(stamp_ns: int) -> tuple[str, str, int, Any]:
+    """A message with the pose of a robot that drives 2 m a second."""
+    here = stamped("geometry_msgs/msg/PoseStamped", stamp_ns, Transform(2e-9 * stamp_ns))
+    return "/here", "geometry_msgs/msg/PoseStamped", stamp_ns, here
+
+
+def test_images_without_a_pose_or_out_of_order_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [image(second * 10**9) for second in (1, 2, 3, 4, 5, 6, 100, 101)]
+    images.insert(5, image(3_500_000_000, recorded_ns=5_500_000_000))
+    poses = [pose(tenth * 10**8) for tenth in range(10, 61)]
+    bag, out = write(tmp_path / "bag", *images, *poses), tmp_path / "out"
+    command = ["-o", str(out), "--graph-only", "--odometry", "/here"]
+    assert close_loops.main([str(bag), *command]) == 0
+    said = capsys.readouterr()
+    assert "no pose is near them: 2" in said.err and "out of order: 1" in said.err
+    assert "6 places, 0 loop closures" in said.out
+    stamps = [stamp_ns // 10**9 for stamp_ns in read_tum(out / "before.tum").stamps_ns]
+    assert stamps == [1, 2, 3, 4, 5, 6]
+    apart = write(tmp_path / "apart", *images[-2:], *poses)
+    assert close_loops.main([str(apart), *command, "--force"]) == 1
+    assert "no image of" in capsys.readouterr().err
+    assert len(read_g2o(out / "graph.g2o").nodes) == 6
+
+
+def test_without_gtsam_it_is_said_before_the_work_how_to_get_it(
+    bag: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "gtsam", None)
+    assert close_loops.main([str(bag), "-o", str(tmp_path / "out")]) == 1
+    assert "pip install --no-deps gtsam" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def drive(options: LoopCloserOptions) -> LoopCloser:
+    """A closer that went twice along a street of 60 places, a metre apart."""
+    places = street(60)
+    closer = LoopCloser(options=options)
+    for index, descriptor in enumerate(chain(places, places)):
+        closer.add_described(descriptor, index * 10**9, Transform(1.001 * index))
+    return closer
+
+
+def test_places_seen_again_are_linked_to_those_of_before() -> None:
+    closer = drive(LoopCloserOptions(detector=DetectorOptions(threshold=0.5)))
+    graph = closer.graph
+    assert len(graph.nodes) == 120 and len(graph.edges) - len(graph.loops) == 119
+    assert [(loop.start, loop.end) for loop in graph.loops] == [(i, i + 60) for i in range(60)]
+    sigmas = np.sqrt(np.diag(graph.loops[5].covariance))
+    assert sigmas[0] == pytest.approx(np.hypot(1.0, 2.002 / np.sqrt(3)))
+    assert sigmas[1:3] == pytest.approx(1.0)
+    assert np.degrees(sigmas[3:]) == pytest.approx(5.0)
+    odometry = np.sqrt(np.diag(graph.edges[0].covariance))
+    assert odometry[0] == pytest.approx(0.2 * np.sqrt(0.1), rel=0.02)
+    assert np.degrees(odometry[5]) == pytest.approx(np.sqrt(0.1), rel=0.05)
+
+
+def test_standing_still_makes_no_places() -> None:
+    closer = LoopCloser()
+    for index, descriptor in enumerate(street(30)):
+        closer.add_described(descriptor, index, Transform(0.01 * index))
+    assert len(closer.graph.nodes) == 1 and closer.graph.edges == []
+
+
+def test_a_turn_on_the_spot_is_off_by_its_share() -> None:
+    closer = LoopCloser(options=LoopCloserOptions(drift=0.05))
+    quarter = Transform(qz=np.sqrt(0.5), qw=np.sqrt(0.5))
+    for index, (descriptor, pose) in enumerate(zip(street(2), (Transform(), quarter), strict=True)):
+        closer.add_described(descriptor, index, pose)
+    (edge,) = closer.graph.edges
+    assert np.sqrt(edge.covariance[5, 5]) == pytest.approx(0.05 * np.pi / 2, rel=0.01)
+    assert np.sqrt(edge.covariance[0, 0]) == pytest.approx(0.01)
+
+
+def test_an_image_from_before_the_last_place_is_refused() -> None:
+    closer = LoopCloser()
+    first, second = street(2)
+    closer.add_described(first, 2 * 10**9, Transform())
+    with pytest.raises(VprError, match=r"1\.000 s comes after a place of 2\.000 s"):
+        closer.add_described(second, 10**9, Transform(5.0))
+    assert isinstance(closer.graph, PoseGraph) and len(closer.graph.nodes) == 1
