@@ -15,8 +15,8 @@ from floppynet_vpr.mapping import Pose, ReferenceMap
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.network.weights import NetworkWeights
 
-DEFAULT_OPTIONS = DetectorOptions(sequence="filter")
-"""How loop closures are detected here: the drive is followed."""
+DEFAULT_OPTIONS = DetectorOptions()
+"""How loop closures are detected here: as the node does by default."""
 
 
 class Match(NamedTuple):
