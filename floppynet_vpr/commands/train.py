@@ -139,6 +139,19 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--learning-rate", type=at_least(0, float), metavar="RATE", help="Adam's, at the start"
     )
     group.add_argument(
+        "--moves",
+        type=_moves,
+        metavar="SIDEWAYS,UPWARDS",
+        help="how far the views of a place lie apart, shares of their side, as 0.1,0.05; the same "
+        "throughout the run, where presets let it fall",
+    )
+    group.add_argument(
+        "--classification",
+        type=at_least(0, float),
+        metavar="WEIGHT",
+        help="of telling classes, beside 1 for telling places; the same throughout the run",
+    )
+    group.add_argument(
         "--seed", type=at_least(0), default=1, metavar="N", help="decides all chance"
     )
     group.add_argument("--threads", type=at_least(1), default=2, metavar="N", help="CPU threads")
@@ -167,7 +180,22 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
         for name in ("epochs", "batch", "learning_rate")
         if getattr(arguments, name) is not None
     }
-    return replace(PRESETS[arguments.preset], **given)
+    preset = PRESETS[arguments.preset]
+    if arguments.moves is not None:
+        given |= {"views": replace(preset.views, shift=arguments.moves), "final_shift": 1.0}
+    if arguments.classification is not None:
+        given |= {"classification": arguments.classification, "final_classification": 1.0}
+    return replace(preset, **given)
+
+
+def _moves(text: str) -> tuple[float, float]:
+    try:
+        sideways, upwards = (float(value) for value in text.split(","))
+    except ValueError:
+        sideways = upwards = math.nan
+    if not (0 <= sideways <= 1 and 0 <= upwards <= 1):
+        raise argparse.ArgumentTypeError(f"'{text}' is not SIDEWAYS,UPWARDS of 0 to 1, as 0.1,0.05")
+    return sideways, upwards
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -145,7 +145,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+        with self._precision():
             pool5, scores = self.network(pixels)
         loss = torch.zeros(())
         figures = {}
@@ -160,7 +160,7 @@ class Trainer:
             loss = loss + recipe.contrastive * contrast
             figures["contrastive"] = float(contrast.detach())
         if self.teacher is not None:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            with torch.no_grad(), self._precision():
                 wanted = self.teacher(pixels)
             likeness = distillation(pool5, wanted, recipe.temperature)
             loss = loss + likeness
@@ -172,6 +172,11 @@ class Trainer:
         self.step += 1
         self._update_average()
         return figures
+
+    def _precision(self) -> torch.autocast:
+        """bfloat16 if the recipe has it and the processor too: emulated, a step takes a minute."""
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.plan.recipe.bfloat16 and fast)
 
     def views(self, step: int, indices: NDArray[np.int64], count: int) -> list[Tensor]:
         """The pictures of a step: `count` times (batch x regions, 3, side, side) of 0 to 255."""
