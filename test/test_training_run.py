@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) 
     assert [second.train_step() for _ in range(2)] == losses[2:]
     for a, b in zip(whole.average.parameters(), second.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(VprError, match="another network, recipe, teacher or seed"):
+    with pytest.raises(VprError, match="another network, recipe, teacher, sequences or seed"):
         trainer(tmp_path / "killed", seed=2)
     (tmp_path / "killed" / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(VprError, match=r"cannot read the checkpoint .*checkpoint\.pt"):
@@ -273,7 +273,7 @@ def test_a_network_learns_from_that_of_an_earlier_run(
     tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
-    from floppynet_vpr.training.checkpoint import load_teacher
+    from floppynet_vpr.training.checkpoint import load_features
     from floppynet_vpr.training.trainer import RunPlan, Trainer
     from floppynet_vpr.training.validation import Validation
 
@@ -284,13 +284,13 @@ def test_a_network_learns_from_that_of_an_earlier_run(
     assert main([*words, str(teacher), *larger]) == 0, capsys.readouterr().err
     assert main([*words, str(taught), "--teacher", str(teacher)]) == 0, capsys.readouterr().err
     assert main([*words, str(taught)]) == 1
-    assert "another network, recipe, teacher or seed" in capsys.readouterr().err
+    assert "another network, recipe, teacher, sequences or seed" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "new"), "--teacher", str(tree)]) == 1
     assert "cannot read the checkpoint" in capsys.readouterr().err
 
     plan = RunPlan(trained_spec("floppynet"), RECIPE, tmp_path / "by_hand", image_side=72)
     validation = Validation(open_images(tree, "val"), ())
-    trainer = Trainer(plan, open_images(tree, "train"), validation, None, load_teacher(teacher))
+    trainer = Trainer(plan, open_images(tree, "train"), validation, None, load_features(teacher))
     assert trainer.teacher is not None
     before = [values.clone() for values in trainer.teacher.parameters()]
     assert trainer.train_step()["distillation"] > 0

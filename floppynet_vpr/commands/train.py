@@ -12,14 +12,17 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.commands.common import UnusableFrames, at_least, make_parser, parse, run
+from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
 from floppynet_vpr.network.weights import load_weights, weights_path
 from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
 from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
 
 if TYPE_CHECKING:
+    from floppynet_vpr.network.weights import NetworkWeights
+    from floppynet_vpr.training.model import Features
+    from floppynet_vpr.training.sequences import Sequences
     from floppynet_vpr.training.trainer import Trainer
     from floppynet_vpr.training.validation import Validation
 
@@ -44,6 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
         "  a smaller network that learns from that one, too:\n"
         "    ros2 run floppynet_vpr train miniplaces/ --output run_1 --preset vpr \\\n"
         "        --minutes 120 --teacher run_4\n"
+        "  the shipped weights further, for matching that takes care of moves, beside drives:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output run_2 --preset vpr --batch 64 \\\n"
+        "        --from floppynet --moves 0.1,0.05 --classification 0.3 --minutes 66 \\\n"
+        "        --sequences indoor_tower/\n"
+        "  the mean of what several runs have learned:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output mean --preset vpr \\\n"
+        "        --average run_1 run_2\n"
         "  the eight bars of Figure 8 with the same small budget, and their table:\n"
         "    ros2 run floppynet_vpr train miniplaces/ --output bars --ablation --epochs 2\n"
         "  one of them, binary but neither shallow nor with a small head:\n"
@@ -108,13 +118,22 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         type=weights_path,
-        metavar="FILE.fnet",
+        metavar="FILE.fnet|RUN",
         help="start from these weights, or those that the package carries by their network's name, "
-        "instead of random ones",
+        "or from the averaged latent weights of an earlier run, by its folder, instead of random "
+        "ones",
+    )
+    group.add_argument(
+        "--average",
+        type=user_path,
+        nargs="+",
+        metavar="RUN",
+        help="train nothing: write the mean of the latent weights of these runs of one network, "
+        "with thresholds fitted anew",
     )
     group.add_argument(
         "--teacher",
-        type=Path,
+        type=user_path,
         metavar="RUN",
         help="learn, too, to find the same pictures alike as the network of an earlier run does, "
         "one of more bits or layers; RUN is that run's folder",
@@ -135,6 +154,16 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=at_least(0.001, float), metavar="MIN", help="stop after this time"
     )
     group.add_argument("--batch", type=at_least(1), metavar="N", help="images a step")
+    group.add_argument(
+        "--sequences",
+        action="append",
+        default=[],
+        metavar="SOURCE[,EVERY]",
+        help="learn places from drives, too, half as many a step as images: a frame and the next "
+        "one show a place from two sides, others do not. A bag, a video, or a folder with images "
+        "in it or below it, where names that differ in their last number only are a drive; of all "
+        "every EVERY-th frame, a second apart or so. May be repeated",
+    )
     group.add_argument(
         "--learning-rate", type=at_least(0, float), metavar="RATE", help="Adam's, at the start"
     )
@@ -202,6 +231,9 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe = chosen_recipe(arguments)
     if arguments.ablation:
         _check_ablation(arguments)
+    if arguments.average is not None:
+        _check_average(arguments)
+        recipe = replace(recipe, epochs=0.0)
     try:
         import torch
     except ImportError:
@@ -220,12 +252,43 @@ def _train(arguments: argparse.Namespace) -> int:
         head_width=arguments.head_width,
         head_bits=arguments.head_bits,
     )
-    trainer = _run(arguments, spec, recipe, arguments.output, validation)
+    spec, start = _opened_start(arguments, spec)
+    trainer = _run(arguments, spec, recipe, arguments.output, validation, start)
     for file in (*arguments.output.glob("best.*"), *trainer.export("final")):
         print(f"wrote {file}")
     judges = ", ".join(validation.judges)
     print(f"wrote {arguments.output / 'log.csv'}; best mean {trainer.best:.1f} ({judges})")
     return 0
+
+
+def _opened_start(
+    arguments: argparse.Namespace, spec: NetworkSpec
+) -> tuple[NetworkSpec, NetworkWeights | Features | None]:
+    """What to begin with, and the network: of a mean of runs it is theirs."""
+    from floppynet_vpr.training.checkpoint import load_features, mean_features
+
+    if arguments.average is not None:
+        mean = mean_features(arguments.average)
+        return mean.spec, mean
+    if arguments.start is None:
+        return spec, None
+    if arguments.start.is_dir():
+        return spec, load_features(arguments.start)
+    return spec, load_weights(arguments.start)
+
+
+def _opened_sequences(arguments: argparse.Namespace) -> Sequences | None:
+    from floppynet_vpr.training.sequences import open_sequences
+
+    if not arguments.sequences:
+        return None
+    unusable = UnusableFrames()
+    found = open_sequences(
+        arguments.sequences, arguments.image_side, int(arguments.cache * 2**30), unusable
+    )
+    unusable.tell()
+    print(f"{len(found.frames):,} frames of drives, {len(found.firsts):,} with a next one")
+    return found
 
 
 def _validation(arguments: argparse.Namespace, recipe: Recipe) -> Validation:
@@ -247,11 +310,12 @@ def _run(
     recipe: Recipe,
     output: Path,
     validation: Validation,
+    start: NetworkWeights | Features | None = None,
 ) -> Trainer:
     """Train one network to the end, with a bar."""
     from tqdm import tqdm
 
-    from floppynet_vpr.training.checkpoint import load_teacher
+    from floppynet_vpr.training.checkpoint import load_features
     from floppynet_vpr.training.images import open_images
     from floppynet_vpr.training.trainer import RunPlan, Trainer
 
@@ -265,9 +329,10 @@ def _run(
         image_side=arguments.image_side,
         cache_bytes=int(arguments.cache * 2**30),
     )
-    start = load_weights(arguments.start) if arguments.start else None
-    teacher = load_teacher(arguments.teacher) if arguments.teacher else None
-    trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start, teacher)
+    teacher = load_features(arguments.teacher) if arguments.teacher else None
+    images = open_images(arguments.data, "train")
+    sequences = _opened_sequences(arguments)
+    trainer = Trainer(plan, images, validation, start, teacher, sequences)
     print(
         f"{spec.title}, preset {arguments.preset}: {trainer.total_steps:,} steps of "
         f"{recipe.batch} images, {trainer.step:,} of them done"
@@ -302,6 +367,19 @@ def _check_ablation(arguments: argparse.Namespace) -> None:
         raise TrainingError(
             "--ablation trains the networks of Figure 8, all from scratch: leave out --network, "
             "its switches, --from and --teacher"
+        )
+
+
+def _check_average(arguments: argparse.Namespace) -> None:
+    others = ("start", "teacher", "epochs", "minutes", "binarise", "shallow", "head_width")
+    if (
+        arguments.ablation
+        or arguments.sequences
+        or any(getattr(arguments, name) is not None for name in (*others, "head_bits"))
+    ):
+        raise TrainingError(
+            "--average trains nothing and takes the network of its runs: leave out --from, "
+            "--teacher, --sequences, --epochs, --minutes, --ablation and the network's switches"
         )
 
 
