@@ -305,9 +305,10 @@ def test_the_synthetic_route_decides_without_any_data(
     words = [str(shards), "-o", str(tmp_path), "--image-side", "72", "--batch", "8"]
     words += ["--epochs", "0", "--threads", "1", "--preset", "vpr"]
     assert main(words) == 0, capsys.readouterr().err
-    assert "(S_P100 synthetic)" in capsys.readouterr().out
+    assert "(S_P100 synthetic, tolerant S_P100 synthetic)" in capsys.readouterr().out
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
-    assert columns[3:] == ["accuracy", "S_P100 synthetic"]
+    found = ["S_P100 synthetic", "tolerant S_P100 synthetic", "R@100P along synthetic"]
+    assert columns[3:] == ["accuracy", *found]
 
 
 def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: Path) -> None:
@@ -319,8 +320,10 @@ def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: 
     assert Validation(images, pairs).judges == ["accuracy"]
     assert Validation(images, (), by_places=True).judges == ["accuracy"]
     named = Validation(images, pairs, by_places=True)
-    assert named.judges == ["S_P100 a/class_0"]
-    assert named.counts == {"accuracy": 6, "S_P100 a/class_0": 2}
+    assert named.judges == ["S_P100 a/class_0", "tolerant S_P100 a/class_0"]
+    assert named.counts == {"accuracy": 6} | dict.fromkeys(
+        (*named.judges, "R@100P along a/class_0"), 2
+    )
 
 
 def test_figure_8_has_eight_variants_between_the_networks_of_table_2() -> None:

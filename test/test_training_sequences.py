@@ -209,7 +209,7 @@ def test_bfloat16_is_used_only_where_the_processor_computes_with_it(
 ) -> None:
     for wanted in (True, False):
         trainer = trainer_of(labelled, tmp_path, contrastive_recipe(bfloat16=wanted))
-        seen: list[torch.dtype] = []
+        seen: list[object] = []
         trainer.network.features.register_forward_hook(lambda *a, s=seen: s.append(a[2].dtype))
         trainer.train_step()
         fast = wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported()

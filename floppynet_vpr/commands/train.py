@@ -71,16 +71,18 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="QUERY,REFERENCE,TOLERANCE[,EVERY[,FRAMES]]",
-        help="two traverses taken in step (folders, videos or bags) to measure S_P100 on: every "
-        "EVERY-th of the first FRAMES, right within TOLERANCE frames. May be repeated; the best "
-        "mean S_P100, with the synthetic route's, decides which weights are kept. Without any, "
-        "the accuracy on 'val' does where the recipe only classifies",
+        help="two traverses taken in step (folders, videos or bags) to measure on: every "
+        "EVERY-th of the first FRAMES, right within TOLERANCE frames. S_P100 is measured rigid, "
+        "as in the paper, and tolerant, of feature maps shifted against each other, and the "
+        "recall at full precision along the drive. May be repeated; the best mean of S_P100, "
+        "rigid and tolerant, with the synthetic route's, decides which weights are kept. Without "
+        "any, the accuracy on 'val' does where the recipe only classifies",
     )
     group.add_argument(
         "--synthetic-route",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="measure S_P100 on the synthetic route, too: 130 frames at dusk against 150 by day, "
+        help="measure on the synthetic route, too: 130 frames at dusk against 150 by day, "
         "right within 2 m; painting them takes ten seconds at the start",
     )
     group.add_argument(
