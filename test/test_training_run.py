@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import evaluate
-from floppynet_vpr.commands.train import build_parser, chosen_recipe, main
+from floppynet_vpr.commands.train import build_parser, main
+from floppynet_vpr.commands.train_options import chosen_recipe
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import open_network
 from floppynet_vpr.imaging.network_input import network_input

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.commands.train import build_parser, chosen_recipe, main
+from floppynet_vpr.commands.train import build_parser, main
+from floppynet_vpr.commands.train_options import chosen_recipe
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.network.weights import load_weights
 from floppynet_vpr.training.recipe import PRESETS
@@ -127,6 +129,8 @@ def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(drives: Path) -> No
     found, skipped = opened(str(drives / "floor1"))
     assert colours(found.frames)[12:] == [(20, 3), (20, 4), (20, 6), (20, 7)]
     assert len(skipped) == 1 and "b2_hall_5.png" in str(skipped[0])
+    with pytest.raises(VprError, match=r"b2_hall_5\.png"):  # --strict
+        open_sequences([str(drives)], SIDE, GIB)
 
 
 def test_what_gives_no_sequences_is_explained(drives: Path, tmp_path: Path) -> None:
@@ -270,6 +274,15 @@ def test_moves_and_classification_given_hold_throughout_the_run() -> None:
     assert (recipe.classification, recipe.final_classification) == (0.3, 1.0)
     assert (recipe.views.light, recipe.final_rate) == (preset.views.light, preset.final_rate)
     assert chosen_recipe(build_parser().parse_args(given[:-2])) == preset
+
+
+def test_every_example_of_the_help_is_understood() -> None:
+    parser = build_parser()
+    joined = (parser.epilog or "").replace("\\\n", " ")
+    examples = re.findall(r"ros2 run floppynet_vpr train (.*)", joined)
+    assert len(examples) == 7
+    for example in examples:
+        chosen_recipe(parser.parse_args(shlex.split(example)))
 
 
 @pytest.mark.parametrize("text", ["0.1", "0.1,x", "0.1,0.2,0.3", "-0.1,0", "nan,0", "2,0"])

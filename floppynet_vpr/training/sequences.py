@@ -57,13 +57,16 @@ class Sequences:
 
 
 def open_sequences(
-    texts: list[str], side: int, limit_bytes: int, skipped: Callable[[ImageError], object]
+    texts: list[str],
+    side: int,
+    limit_bytes: int,
+    skipped: Callable[[ImageError], object] | None = None,
 ) -> Sequences:
     """Read drives described as SOURCE[,EVERY], every EVERY-th frame, resized to `side` pixels.
 
     A source is a bag, a video, or a folder with images in it or below it. Files of one folder whose
     names differ in their last number only are a drive. Frames that cannot be decoded are told to
-    `skipped` and left out.
+    `skipped` and left out; without it the first such frame raises.
 
     Raises:
         VprError: a source cannot be read, has no two frames, or all do not fit into `limit_bytes`.
@@ -83,6 +86,8 @@ def open_sequences(
             try:
                 frames.append(resized(load(), side))
             except ImageError as error:
+                if skipped is None:
+                    raise
                 skipped(error)
         firsts += range(begun, len(frames) - 1)
     if not firsts:
