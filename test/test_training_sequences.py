@@ -122,6 +122,8 @@ def test_a_place_is_two_frames_that_follow_each_other_and_places_of_a_drive_are_
         orders |= set((one < other).tolist())
         seen |= set(first.tolist())
     assert orders == {False, True} and len(seen) > 100
+    few = Sequences(frames[:3], np.arange(2))
+    assert all(few.draw(6, np.random.default_rng(seed)).shape[1] == 1 for seed in range(20))
 
 
 def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(drives: Path) -> None:

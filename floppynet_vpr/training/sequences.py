@@ -50,7 +50,8 @@ class Sequences:
         No two places of a drive are nearer to each other than `FAR` frames. Which frame of a place
         comes first is chance, too. There may be fewer than `count` places in short drives.
         """
-        apart = self.firsts[self.firsts % FAR == chance.integers(FAR)]
+        within = self.firsts % FAR
+        apart = self.firsts[within == chance.choice(within)]
         chosen = chance.permutation(apart)[:count]
         later = chance.integers(2, size=len(chosen))
         return np.stack([self.frames[chosen + later], self.frames[chosen + 1 - later]])
