@@ -54,7 +54,7 @@ train-env: env ## Add PyTorch (CPU) to .venv, for the train command
 	@tools/add_training.sh
 
 test-training: train-env ## Check the training with PyTorch
-	@$(IN_ENV) nice python -m pytest -q $(PYTEST_OPTIONS) test/test_training_model.py test/test_training_run.py
+	@$(IN_ENV) nice python -m pytest -q $(PYTEST_OPTIONS) test/test_training_*.py
 
 lint: env ## Check style and types only
 	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary

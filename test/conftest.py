@@ -14,6 +14,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # The package computes on one thread unless told otherwise; on a busy machine the threads that BLAS
 # would start in tests mostly wait for each other. Must be set before numpy is imported.

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.commands import evaluate
-from floppynet_vpr.commands.train import build_parser, chosen_recipe, main
+from floppynet_vpr.commands.train import build_parser, main
+from floppynet_vpr.commands.train_options import chosen_recipe
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import open_network
 from floppynet_vpr.imaging.network_input import network_input
@@ -191,7 +192,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tree: Path, tmp_path: Path) 
     assert [second.train_step() for _ in range(2)] == losses[2:]
     for a, b in zip(whole.average.parameters(), second.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(VprError, match="another network, recipe, teacher or seed"):
+    with pytest.raises(VprError, match="another network, recipe, teacher, sequences or seed"):
         trainer(tmp_path / "killed", seed=2)
     (tmp_path / "killed" / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(VprError, match=r"cannot read the checkpoint .*checkpoint\.pt"):
@@ -273,7 +274,7 @@ def test_a_network_learns_from_that_of_an_earlier_run(
     tree: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip("torch", reason="training needs PyTorch: make test-training")
-    from floppynet_vpr.training.checkpoint import load_teacher
+    from floppynet_vpr.training.checkpoint import load_features
     from floppynet_vpr.training.trainer import RunPlan, Trainer
     from floppynet_vpr.training.validation import Validation
 
@@ -284,13 +285,13 @@ def test_a_network_learns_from_that_of_an_earlier_run(
     assert main([*words, str(teacher), *larger]) == 0, capsys.readouterr().err
     assert main([*words, str(taught), "--teacher", str(teacher)]) == 0, capsys.readouterr().err
     assert main([*words, str(taught)]) == 1
-    assert "another network, recipe, teacher or seed" in capsys.readouterr().err
+    assert "another network, recipe, teacher, sequences or seed" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "new"), "--teacher", str(tree)]) == 1
     assert "cannot read the checkpoint" in capsys.readouterr().err
 
     plan = RunPlan(trained_spec("floppynet"), RECIPE, tmp_path / "by_hand", image_side=72)
     validation = Validation(open_images(tree, "val"), ())
-    trainer = Trainer(plan, open_images(tree, "train"), validation, None, load_teacher(teacher))
+    trainer = Trainer(plan, open_images(tree, "train"), validation, None, load_features(teacher))
     assert trainer.teacher is not None
     before = [values.clone() for values in trainer.teacher.parameters()]
     assert trainer.train_step()["distillation"] > 0
@@ -305,9 +306,10 @@ def test_the_synthetic_route_decides_without_any_data(
     words = [str(shards), "-o", str(tmp_path), "--image-side", "72", "--batch", "8"]
     words += ["--epochs", "0", "--threads", "1", "--preset", "vpr"]
     assert main(words) == 0, capsys.readouterr().err
-    assert "(S_P100 synthetic)" in capsys.readouterr().out
+    assert "(S_P100 synthetic, tolerant S_P100 synthetic)" in capsys.readouterr().out
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
-    assert columns[3:] == ["accuracy", "S_P100 synthetic"]
+    found = ["S_P100 synthetic", "tolerant S_P100 synthetic", "R@100P along synthetic"]
+    assert columns[3:] == ["accuracy", *found]
 
 
 def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: Path) -> None:
@@ -319,8 +321,10 @@ def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: 
     assert Validation(images, pairs).judges == ["accuracy"]
     assert Validation(images, (), by_places=True).judges == ["accuracy"]
     named = Validation(images, pairs, by_places=True)
-    assert named.judges == ["S_P100 a/class_0"]
-    assert named.counts == {"accuracy": 6, "S_P100 a/class_0": 2}
+    assert named.judges == ["S_P100 a/class_0", "tolerant S_P100 a/class_0"]
+    assert named.counts == {"accuracy": 6} | dict.fromkeys(
+        (*named.judges, "R@100P along a/class_0"), 2
+    )
 
 
 def test_figure_8_has_eight_variants_between_the_networks_of_table_2() -> None:

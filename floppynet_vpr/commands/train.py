@@ -10,17 +10,26 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, run
+from floppynet_vpr.commands.common import UnusableFrames, make_parser, parse, run
+from floppynet_vpr.commands.train_options import (
+    add_network_options,
+    add_recipe_options,
+    add_validation_options,
+    chosen_recipe,
+)
 from floppynet_vpr.files import user_path, write_atomically
-from floppynet_vpr.network.layers import NETWORKS, NetworkSpec
-from floppynet_vpr.network.weights import load_weights, weights_path
+from floppynet_vpr.network.layers import NetworkSpec
+from floppynet_vpr.network.weights import load_weights
 from floppynet_vpr.training.ablation import CAVEATS, Outcome, csv_text, table, variants
-from floppynet_vpr.training.recipe import PRESETS, Recipe, TrainingError, trained_spec
+from floppynet_vpr.training.recipe import Recipe, TrainingError, trained_spec
 from floppynet_vpr.training.threads import use_threads
 
 if TYPE_CHECKING:
+    from floppynet_vpr.network.weights import NetworkWeights
+    from floppynet_vpr.training.model import Features
+    from floppynet_vpr.training.sequences import Sequences
     from floppynet_vpr.training.trainer import Trainer
     from floppynet_vpr.training.validation import Validation
 
@@ -45,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
         "  a smaller network that learns from that one, too:\n"
         "    ros2 run floppynet_vpr train miniplaces/ --output run_1 --preset vpr \\\n"
         "        --minutes 120 --teacher run_4\n"
+        "  the shipped weights further, for matching that takes care of moves, beside drives:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output run_2 --preset vpr --batch 64 \\\n"
+        "        --from floppynet --moves 0.1,0.05 --classification 0.3 --minutes 66 \\\n"
+        "        --sequences indoor_tower/\n"
+        "  the mean of what several runs have learned:\n"
+        "    ros2 run floppynet_vpr train miniplaces/ --output mean --preset vpr \\\n"
+        "        --average run_1 run_2\n"
         "  the eight bars of Figure 8 with the same small budget, and their table:\n"
         "    ros2 run floppynet_vpr train miniplaces/ --output bars --ablation --epochs 2\n"
         "  one of them, binary but neither shallow nor with a small head:\n"
@@ -54,105 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", type=user_path, required=True, metavar="FOLDER", help="the run's folder"
     )
-    _add_network_options(parser)
-    _add_recipe_options(parser)
-    group = parser.add_argument_group("validation")
-    group.add_argument(
-        "--traverses",
-        action="append",
-        default=[],
-        metavar="QUERY,REFERENCE,TOLERANCE[,EVERY[,FRAMES]]",
-        help="two traverses taken in step (folders, videos or bags) to measure S_P100 on: every "
-        "EVERY-th of the first FRAMES, right within TOLERANCE frames. May be repeated; the best "
-        "mean S_P100, with the synthetic route's, decides which weights are kept. Without any, "
-        "the accuracy on 'val' does where the recipe only classifies",
-    )
-    group.add_argument(
-        "--synthetic-route",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="measure S_P100 on the synthetic route, too: 130 frames at dusk against 150 by day, "
-        "right within 2 m; painting them takes ten seconds at the start",
-    )
-    group.add_argument(
-        "--validate-every", type=at_least(0.01, float), default=5.0, metavar="MIN", help="minutes"
-    )
+    add_network_options(parser)
+    add_recipe_options(parser)
+    add_validation_options(parser)
     return parser
-
-
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("network (the switches are those of Figure 8)")
-    group.add_argument("--network", choices=tuple(NETWORKS), default="floppynet", help="start from")
-    group.add_argument(
-        "--binarise",
-        action=argparse.BooleanOptionalAction,
-        help="1-bit weights and activations; --no-binarise: full precision",
-    )
-    group.add_argument(
-        "--shallow",
-        action=argparse.BooleanOptionalAction,
-        help="without conv3 and conv4; --no-shallow: with them",
-    )
-    group.add_argument(
-        "--head-width", type=at_least(1), metavar="N", help="units of the fully connected layers"
-    )
-    group.add_argument(
-        "--head-bits", type=int, choices=(1, 2, 4, 8, 32), help="their precision; 32 is full"
-    )
-    group.add_argument(
-        "--ablation",
-        action="store_true",
-        help="train the eight networks of Figure 8 one after the other, each in its own folder in "
-        "OUTPUT, and write OUTPUT/ablation.csv; --epochs gives all the same number of images",
-    )
-    group.add_argument(
-        "--from",
-        dest="start",
-        type=weights_path,
-        metavar="FILE.fnet",
-        help="start from these weights, or those that the package carries by their network's name, "
-        "instead of random ones",
-    )
-    group.add_argument(
-        "--teacher",
-        type=user_path,
-        metavar="RUN",
-        help="learn, too, to find the same pictures alike as the network of an earlier run does, "
-        "one of more bits or layers; RUN is that run's folder",
-    )
-
-
-def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("recipe (without a value: as the preset says)")
-    group.add_argument(
-        "--preset",
-        choices=tuple(PRESETS),
-        default="paper",
-        help="paper: as published; vpr: for places under changed light and viewpoint; "
-        "thresholds: no training, only thresholds for changed light, --from older weights",
-    )
-    group.add_argument("--epochs", type=at_least(0, float), metavar="N", help="length of the run")
-    group.add_argument(
-        "--minutes", type=at_least(0.001, float), metavar="MIN", help="stop after this time"
-    )
-    group.add_argument("--batch", type=at_least(1), metavar="N", help="images a step")
-    group.add_argument(
-        "--learning-rate", type=at_least(0, float), metavar="RATE", help="Adam's, at the start"
-    )
-    group.add_argument(
-        "--seed", type=at_least(0), default=1, metavar="N", help="decides all chance"
-    )
-    group.add_argument("--threads", type=at_least(1), default=2, metavar="N", help="CPU threads")
-    group.add_argument(
-        "--image-side",
-        type=at_least(67),
-        default=256,
-        metavar="PX",
-        help="images are kept at this size; 128 for miniplaces",
-    )
-    group.add_argument(
-        "--cache", type=at_least(0, float), default=2.0, metavar="GIB", help="for decoded images"
-    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,20 +82,13 @@ def main(argv: list[str] | None = None) -> int:
     return run(lambda: _train(arguments))
 
 
-def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
-    """The preset with what the command line says otherwise."""
-    given: dict[str, Any] = {
-        name: getattr(arguments, name)
-        for name in ("epochs", "batch", "learning_rate")
-        if getattr(arguments, name) is not None
-    }
-    return replace(PRESETS[arguments.preset], **given)
-
-
 def _train(arguments: argparse.Namespace) -> int:
     recipe = chosen_recipe(arguments)
     if arguments.ablation:
         _check_ablation(arguments)
+    if arguments.average is not None:
+        _check_average(arguments)
+        recipe = replace(recipe, epochs=0.0)
     try:
         use_threads(arguments.threads)
     except ImportError:
@@ -192,7 +106,8 @@ def _train(arguments: argparse.Namespace) -> int:
         head_width=arguments.head_width,
         head_bits=arguments.head_bits,
     )
-    trainer = _run(arguments, spec, recipe, arguments.output, validation)
+    spec, start = _opened_start(arguments, spec)
+    trainer = _run(arguments, spec, recipe, arguments.output, validation, start)
     for file in (*arguments.output.glob("best.*"), *trainer.export("final")):
         print(f"wrote {file}")
     judges = ", ".join(validation.judges)
@@ -200,12 +115,45 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _opened_start(
+    arguments: argparse.Namespace, spec: NetworkSpec
+) -> tuple[NetworkSpec, NetworkWeights | Features | None]:
+    """What to begin with, and the network: of a mean of runs it is theirs."""
+    from floppynet_vpr.training.checkpoint import load_features, mean_features
+
+    if arguments.average is not None:
+        mean = mean_features(arguments.average)
+        return mean.spec, mean
+    if arguments.start is None:
+        return spec, None
+    if arguments.start.is_dir():
+        return spec, load_features(arguments.start)
+    return spec, load_weights(arguments.start)
+
+
+def _opened_sequences(arguments: argparse.Namespace) -> Sequences | None:
+    from floppynet_vpr.training.sequences import open_sequences
+
+    if arguments.sequences is None:
+        return None
+    unusable = UnusableFrames()
+    found = open_sequences(
+        arguments.sequences,
+        arguments.image_side,
+        int(arguments.cache * 2**30),
+        None if arguments.strict else unusable,
+    )
+    unusable.tell()
+    print(f"{len(found.frames):,} frames of drives, {len(found.firsts):,} with a next one")
+    return found
+
+
 def _validation(arguments: argparse.Namespace, recipe: Recipe) -> Validation:
     from floppynet_vpr.training.images import open_images
     from floppynet_vpr.training.validation import Validation, open_pair, synthetic_pair
 
     images = open_images(arguments.data, "val")
-    pairs = [open_pair(text) for text in arguments.traverses]
+    pairs = [open_pair(text) for text in arguments.traverses or ()]
     if arguments.synthetic_route:
         pairs.append(synthetic_pair())
     # A recipe that only classifies, as the published one does, keeps the best accuracy.
@@ -219,11 +167,12 @@ def _run(
     recipe: Recipe,
     output: Path,
     validation: Validation,
+    start: NetworkWeights | Features | None = None,
 ) -> Trainer:
     """Train one network to the end, with a bar."""
     from tqdm import tqdm
 
-    from floppynet_vpr.training.checkpoint import load_teacher
+    from floppynet_vpr.training.checkpoint import load_features
     from floppynet_vpr.training.images import open_images
     from floppynet_vpr.training.trainer import RunPlan, Trainer
 
@@ -237,9 +186,10 @@ def _run(
         image_side=arguments.image_side,
         cache_bytes=int(arguments.cache * 2**30),
     )
-    start = load_weights(arguments.start) if arguments.start else None
-    teacher = load_teacher(arguments.teacher) if arguments.teacher else None
-    trainer = Trainer(plan, open_images(arguments.data, "train"), validation, start, teacher)
+    teacher = load_features(arguments.teacher) if arguments.teacher else None
+    images = open_images(arguments.data, "train")
+    sequences = _opened_sequences(arguments)
+    trainer = Trainer(plan, images, validation, start, teacher, sequences)
     print(
         f"{spec.title}, preset {arguments.preset}: {trainer.total_steps:,} steps of "
         f"{recipe.batch} images, {trainer.step:,} of them done"
@@ -274,6 +224,19 @@ def _check_ablation(arguments: argparse.Namespace) -> None:
         raise TrainingError(
             "--ablation trains the networks of Figure 8, all from scratch: leave out --network, "
             "its switches, --from and --teacher"
+        )
+
+
+def _check_average(arguments: argparse.Namespace) -> None:
+    others = ("start", "teacher", "epochs", "minutes", "binarise", "shallow", "head_width")
+    if (
+        arguments.ablation
+        or arguments.sequences
+        or any(getattr(arguments, name) is not None for name in (*others, "head_bits"))
+    ):
+        raise TrainingError(
+            "--average trains nothing and takes the network of its runs: leave out --from, "
+            "--teacher, --sequences, --epochs, --minutes, --ablation and the network's switches"
         )
 
 

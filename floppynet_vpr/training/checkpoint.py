@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_teacher(run: Path) -> Features:
+def load_features(run: Path) -> Features:
     """The averaged features of an earlier run, of any network and precision.
 
     They are in training mode, so that each batch is normalised by itself.
@@ -54,3 +55,24 @@ def load_teacher(run: Path) -> Features:
     values = {k.removeprefix(own): v for k, v in state["average"].items() if k.startswith(own)}
     features.load_state_dict(values)
     return features.to(memory_format=torch.channels_last)
+
+
+def mean_features(runs: Sequence[Path]) -> Features:
+    """The mean of the latent weights of several runs of one network; see `load_features`.
+
+    The mean is a network that was never run: its BatchNorm statistics have to be taken anew.
+
+    Raises:
+        TrainingError: a folder is not that of a run, or the runs are of different networks.
+    """
+    mean, *others = (load_features(run) for run in runs)
+    for run, other in zip(runs[1:], others, strict=True):
+        if other.spec != mean.spec:
+            raise TrainingError(
+                f"{run} is a run of {other.spec.title}, {runs[0]} of {mean.spec.title}: only "
+                "states of one network have a mean"
+            )
+    with torch.no_grad():
+        for values in zip(*(each.parameters() for each in (mean, *others)), strict=True):
+            values[0].copy_(torch.stack(values).mean(0))
+    return mean

@@ -164,7 +164,11 @@ class PixelCache:
             image = decode_compressed(self.images.encoded(index).tobytes())
         except (OSError, ImageError) as error:
             raise TrainingError(f"cannot read {self.images.name(index)}: {error}") from None
-        if image.shape[:2] != (self.side, self.side):
-            resized = cv2.resize(image, (self.side, self.side), interpolation=cv2.INTER_AREA)
-            image = np.asarray(resized, np.uint8)
+        return resized(image, self.side)
+
+
+def resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize an image, (H, W, 3), to (side, side, 3), whatever its shape was."""
+    if image.shape[:2] == (side, side):
         return image
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

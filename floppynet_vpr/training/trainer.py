@@ -32,6 +32,7 @@ from floppynet_vpr.training.log import RunLog
 from floppynet_vpr.training.losses import distillation, info_nce
 from floppynet_vpr.training.model import Features, Network
 from floppynet_vpr.training.recipe import Recipe, TrainingError
+from floppynet_vpr.training.sequences import Sequences
 from floppynet_vpr.training.validation import Validation
 from floppynet_vpr.training.views import make_views
 
@@ -69,14 +70,21 @@ class Trainer:
         plan: RunPlan,
         images: LabelledImages,
         validation: Validation,
-        start: NetworkWeights | None = None,
+        start: NetworkWeights | Features | None = None,
         teacher: Features | None = None,
+        sequences: Sequences | None = None,
     ) -> None:
         """Make the network, from `start` where given; goes on from a checkpoint if there is one.
 
         `teacher` adds `losses.distillation`, with the recipe's temperature, to the loss.
+        `sequences` add places to every step, half as many as it has images.
         """
         self.plan, self.validation, self.teacher = plan, validation, teacher
+        self.sequences = sequences
+        if sequences is not None and not plan.recipe.contrastive:
+            raise TrainingError(
+                "drives have no classes to learn: a recipe for sequences has the contrastive term"
+            )
         self._cache = PixelCache(images, plan.image_side, plan.cache_bytes)
         self._labels = torch.from_numpy(images.labels)
         if len(images.labels) < plan.recipe.batch:
@@ -88,15 +96,25 @@ class Trainer:
         torch.manual_seed(plan.seed)
         network = Network(plan.spec, len(images.classes), plan.recipe.views.side)
         self.network = network.to(memory_format=torch.channels_last)
+        self._from_run = isinstance(start, Features)
         if start is not None:
-            pixels = self.views(0, self.indices(0), 1)[0]
-            warm_start(self.network.features, start, plan.recipe.warm_latent, pixels)
+            self._start(start)
         self.average = copy.deepcopy(self.network)
         rate = plan.recipe.learning_rate
         self.optimiser = torch.optim.Adam(self.network.parameters(), rate)
         self._log = RunLog(plan.output / "log.csv")
         if self.checkpoint_file.is_file():
             self._resume()
+
+    def _start(self, start: NetworkWeights | Features) -> None:
+        spec, features = self.plan.spec, self.network.features
+        if not isinstance(start, Features):
+            pixels = self.views(0, self.indices(0), 1)[0]
+            warm_start(features, start, self.plan.recipe.warm_latent, pixels)
+        elif (start.spec.layers, start.spec.weight_bits) == (spec.layers, spec.weight_bits):
+            features.load_state_dict(start.state_dict())
+        else:
+            raise TrainingError(f"a run of {start.spec.title} cannot start {spec.title}")
 
     @property
     def epoch_steps(self) -> int:
@@ -121,6 +139,7 @@ class Trainer:
         last = self.seconds
         if self.step == 0:
             validated(self.validate())
+            self.save()
         while self.progress < 1:
             figures = self.train_step()
             now = time.monotonic()
@@ -141,16 +160,17 @@ class Trainer:
         indices = self.indices(self.step)
         views = self.views(self.step, indices, recipe.view_count)
         pixels = torch.cat(views).contiguous(memory_format=torch.channels_last)
-        labels = self._labels[torch.from_numpy(indices)].repeat(len(views) * recipe.regions)
+        labels = self._labels[torch.from_numpy(indices)].repeat(recipe.regions)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+        with self._precision():
             pool5, scores = self.network(pixels)
         loss = torch.zeros(())
         figures = {}
         if recipe.classification:
-            entropy = functional.cross_entropy(scores.float(), labels)
+            labelled = torch.cat([part[: len(labels)] for part in scores.chunk(len(views))])
+            entropy = functional.cross_entropy(labelled.float(), labels.repeat(len(views)))
             weight = recipe.classification * self._falling(recipe.final_classification)
             loss = loss + weight * entropy
             figures["classification"] = float(entropy.detach())
@@ -160,7 +180,7 @@ class Trainer:
             loss = loss + recipe.contrastive * contrast
             figures["contrastive"] = float(contrast.detach())
         if self.teacher is not None:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            with torch.no_grad(), self._precision():
                 wanted = self.teacher(pixels)
             likeness = distillation(pool5, wanted, recipe.temperature)
             loss = loss + likeness
@@ -173,14 +193,31 @@ class Trainer:
         self._update_average()
         return figures
 
+    def _precision(self) -> torch.autocast:
+        """bfloat16 if the recipe has it and the processor too: emulated, a step takes a minute."""
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.plan.recipe.bfloat16 and fast)
+
     def views(self, step: int, indices: NDArray[np.int64], count: int) -> list[Tensor]:
-        """The pictures of a step: `count` times (batch x regions, 3, side, side) of 0 to 255."""
+        """The pictures of a step: `count` times (batch x regions, 3, side, side) of 0 to 255.
+
+        Where there are sequences, two views of their places follow.
+        """
         chance = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + step)
         images = torch.from_numpy(self._cache.batch(indices)).float()
         recipe = self.plan.recipe
         (sideways, upwards), share = recipe.views.shift, self._falling(recipe.final_shift)
         views = replace(recipe.views, shift=(sideways * share, upwards * share))
-        return make_views(images, views, count, chance, recipe.regions)
+        found = make_views(images, views, count, chance, recipe.regions)
+        if self.sequences is None or count < 2:
+            return found
+        drawn = self.sequences.draw(
+            recipe.batch // 2, np.random.default_rng([self.plan.seed, step])
+        )
+        # The camera moved already.
+        still = replace(views, shift=(0.0, 0.0), perspective=0.0, parallax=0.0)
+        beside = make_views(torch.from_numpy(drawn).float(), still, count, chance)
+        return [torch.cat(pair) for pair in zip(found, beside, strict=True)]
 
     def validate(self) -> dict[str, float]:
         """Measure the run, log it, and keep the averaged weights if they are the best.
@@ -226,8 +263,8 @@ class Trainer:
         state = load_checkpoint(self.checkpoint_file)
         if state["plan"] != self._fixed():
             raise TrainingError(
-                f"{self.plan.output} holds a run of another network, recipe, teacher or seed: "
-                "go on with the same, or choose another folder"
+                f"{self.plan.output} holds a run of another network, recipe, teacher, sequences "
+                "or seed: go on with the same, or choose another folder"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -242,6 +279,8 @@ class Trainer:
         """What must not change within a run; its length may."""
         recipe = {k: v for k, v in asdict(self.plan.recipe).items() if k != "epochs"}
         taught = {"teacher": self.teacher.spec.name} if self.teacher is not None else {}
+        if self.sequences is not None:
+            taught["sequences"] = str(len(self.sequences.frames))
         return taught | {
             "spec": repr(self.plan.spec),
             "recipe": repr(recipe),
@@ -282,7 +321,8 @@ class Trainer:
     def _estimate_norms(self) -> None:
         """Fit the average's statistics to its weights and to the images it will see."""
         recipe = self.plan.recipe
-        if not recipe.norms_side and not recipe.decay:
+        own = recipe.decay == 0 and not (self._from_run and self.step == 0)
+        if own and not recipe.norms_side:
             return
         views = recipe.views
         if recipe.norms_side:

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured as training goes on: accuracy, and S_P100 on pairs of traverses."""
+"""What is measured as training goes on: accuracy, and places found on pairs of traverses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 from floppynet_vpr.training.export import export_weights
 from floppynet_vpr.training.images import LabelledImages, PixelCache
+from floppynet_vpr.training.matching import recall_along_the_drive, tolerant_distances
 from floppynet_vpr.training.model import Features, Network
 from floppynet_vpr.training.quantise import FULL_PRECISION
 from floppynet_vpr.training.recipe import TrainingError, Views
 from floppynet_vpr.training.views import make_views
 
 SYNTHETIC_TOLERANCE_M = 2.0
+
+RIGID, TOLERANT, ALONG = "S_P100", "tolerant S_P100", "R@100P along"
+"""What is measured on each pair of traverses."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class TraversePair:
 class Validation:
     """Images and traverses to validate with, and how many of the images.
 
-    `by_places`: the mean S_P100 of the pairs decides which weights are the best, not the accuracy.
+    `by_places`: the mean S_P100 of the pairs, rigid and tolerant, decides which weights are the
+    best, not the accuracy. Recall at full precision is measured, but one wrong match moves it by
+    more than the weights do.
     """
 
     images: LabelledImages
@@ -57,19 +63,23 @@ class Validation:
     @property
     def judges(self) -> list[str]:
         """The figures that decide, by name."""
-        pairs = [f"S_P100 {pair.name}" for pair in self.pairs]
+        pairs = [f"{kind} {pair.name}" for pair in self.pairs for kind in (RIGID, TOLERANT)]
         return pairs if self.by_places and pairs else ["accuracy"]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many images or queries each figure is a share of."""
         found = {"accuracy": min(self.count, len(self.images.labels))}
-        return found | {f"S_P100 {pair.name}": len(pair.queries) for pair in self.pairs}
+        for pair in self.pairs:
+            found |= dict.fromkeys(
+                (f"{kind} {pair.name}" for kind in (RIGID, TOLERANT, ALONG)), len(pair.queries)
+            )
+        return found
 
     def measure(
         self, network: Network, features: Features, side: int, image_side: int
     ) -> dict[str, float]:
-        """The accuracy of `network` and S_P100 of `features`, in percent.
+        """The accuracy of `network`, and how `features` find places, in percent.
 
         Images are kept at `image_side` pixels and shown whole, at `side`.
         """
@@ -84,7 +94,8 @@ class Validation:
             batches.append((make_views(pixels, plain, 1, chance)[0], labels))
         figures = {"accuracy": accuracy(network, batches)}
         for pair in self.pairs:
-            figures[f"S_P100 {pair.name}"] = pair_score(features, pair)
+            for kind, value in pair_figures(features, pair).items():
+                figures[f"{kind} {pair.name}"] = value
         return figures
 
 
@@ -135,13 +146,22 @@ def _inputs(path: Path, every: int, count: int | None) -> NDArray[np.uint8]:
     return np.stack(inputs)
 
 
-def pair_score(features: Features, pair: TraversePair) -> float:
-    """S_P100 of a network on a pair, from exact pool5 at 227 x 227."""
+def pair_figures(features: Features, pair: TraversePair) -> dict[str, float]:
+    """What a network finds on a pair, in percent, from exact pool5 at 227 x 227.
+
+    `RIGID` compares vectors (eq. 5 and 6), `TOLERANT` feature maps of which the drives' means are
+    taken away, shifted against each other; `ALONG` follows the drive, image by image.
+    """
     queries, references = describe(features, pair.queries), describe(features, pair.references)
     index = faiss.IndexFlatL2(references.shape[1])
     index.add(references)
     _, matches = index.search(queries, 1)
-    return s_p100(matches, pair.truth)
+    tolerant = tolerant_distances(queries, references).argmin(1)
+    return {
+        RIGID: s_p100(matches, pair.truth),
+        TOLERANT: s_p100(tolerant, pair.truth),
+        ALONG: 100 * recall_along_the_drive(queries, references, pair.truth),
+    }
 
 
 def describe(features: Features, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -27,12 +27,15 @@ def make_views(
 ) -> list[Tensor]:
     """Make `count` views of each region: (n, 3, H, W) of 0 to 255 -> (regions n, 3, side, side).
 
+    Of (count, n, 3, H, W) each view looks at an image of its own: one place, seen several times.
+
     The first region of all images comes first. A further one is what a camera sees that went on
     towards the middle of the one before. All views of a region show the same part of the image,
     mirrored or not alike; each has a viewpoint and a light of its own. Pixels stay whole numbers,
     which bfloat16 holds exactly.
     """
-    places = len(images)
+    sources = images if images.ndim == 5 else images.expand(count, *images.shape)
+    places = sources.shape[1]
     low, high = recipe.zoom
     half = _uniform(chance, places, low, high)
     centre = _pairs(chance, places) * (1 - half)[:, None, None]
@@ -40,18 +43,20 @@ def make_views(
     if recipe.flip:
         mirror = torch.where(torch.rand(places, generator=chance) < 0.5, 1.0, -1.0)
     half, centre = _go_ahead(half, centre, regions, recipe.advance, chance)
-    mirror, images = mirror.repeat(regions), images.repeat(regions, 1, 1, 1)
-    batch = len(images)
+    mirror = mirror.repeat(regions)
+    batch = places * regions
     shift = torch.tensor(recipe.shift)
     views = []
-    for _ in range(count):
+    for source in sources:
         corners = _CORNERS.expand(batch, 4, 2).clone()
         corners[..., 0] *= mirror[:, None]
         corners = corners * half[:, None, None]
         moved = _pairs(chance, batch) * 2 * shift
         bent = _uniform(chance, batch * 8, -1, 1).reshape(batch, 4, 2) * 2 * recipe.perspective
         corners = centre + corners + (moved + bent) * half[:, None, None]
-        view = _warp(images, corners, recipe.side, _parallax(half, recipe, chance))
+        view = _warp(
+            source.repeat(regions, 1, 1, 1), corners, recipe.side, _parallax(half, recipe, chance)
+        )
         if recipe.light:
             view = change_light(view, recipe.light, chance)
         if recipe.blur:
