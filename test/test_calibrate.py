@@ -32,7 +32,7 @@ def matches(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool
 @pytest.mark.parametrize("precision", [0.8, 0.95])
 def test_precision_and_confidence_hold_for_other_matches(count: int, precision: float) -> None:
     distances, right = matches(count, 1)
-    learned = fit("none", distances, right, precision, larger_is_better=False)
+    learned = fit("any", distances, right, precision, "distance")
     others, truth = matches(20_000, 2)
     assert truth[others <= learned.limit].mean() == pytest.approx(precision, abs=0.03)
     scores = np.array([learned.confidence(distance) for distance in others.tolist()])
@@ -42,31 +42,48 @@ def test_precision_and_confidence_hold_for_other_matches(count: int, precision: 
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(1, 60), st.integers(0, 10**6), st.booleans())
+@given(
+    st.integers(1, 60),
+    st.integers(0, 10**6),
+    st.sampled_from([("belief", 1.0), ("distinctness", 4.0), ("distance", 2.0)]),
+)
 def test_confidence_never_grows_as_matches_get_worse(
-    count: int, seed: int, larger_is_better: bool
+    count: int, seed: int, kind: tuple[str, float]
 ) -> None:
+    measure, most = kind
     rng = np.random.default_rng(seed)
-    measures = rng.choice([rng.uniform(0, 1, count), np.zeros(count), np.ones(count)], axis=0)
+    choices = [rng.uniform(0, most, count), np.zeros(count), np.full(count, most)]
+    measures = rng.choice(choices, axis=0)
     right = rng.uniform(size=count) < 0.5
     try:
-        learned = fit("any", measures, right, 0.3, larger_is_better=larger_is_better)
+        learned = fit("any", measures, right, 0.3, measure)
     except VprError as error:
         assert "precision of 0.3" in str(error)
         return
     assert learned.right <= learned.accepted <= learned.queries == count
     assert (learned.right + 1) / (learned.accepted + 2) >= 0.3
-    scores = np.array([learned.confidence(measure) for measure in np.linspace(0, 1, 50)])
+    scores = np.array([learned.confidence(level) for level in np.linspace(0, most, 50)])
     assert ((scores >= 0) & (scores <= 1)).all()
     # Of labels that contradict the measure a logistic curve learns the contrary.
     if (right == right[0]).all():
-        assert (np.diff(scores) * (1 if larger_is_better else -1) >= -1e-9).all()
+        assert (np.diff(scores) * (-1 if measure == "distance" else 1) >= -1e-9).all()
+
+
+def test_how_distinct_a_match_is_counts_beyond_one_as_well() -> None:
+    rng = np.random.default_rng(4)
+    measures = rng.uniform(1, 4, 600)
+    right = rng.uniform(size=600) < 1 / (1 + np.exp((2 - measures) * 4))
+    learned = fit("any", measures, right, 0.95, "distinctness")
+    assert [learned.confidence(level) for level in (1.2, 2.0, 3.0)] == pytest.approx(
+        [0.04, 0.5, 0.98], abs=0.08
+    )
+    assert 1.5 < learned.limit < 2.5
 
 
 def test_a_precision_nobody_can_promise_is_refused() -> None:
     distances, right = matches(50, 3)
     with pytest.raises(VprError, match=r"precision of 0\.999: the best that these 50 queries"):
-        fit("none", distances, right, 0.999, larger_is_better=False)
+        fit("any", distances, right, 0.999, "distance")
 
 
 def test_calibrations_go_with_the_map(tmp_path: Path) -> None:
@@ -114,12 +131,14 @@ def test_the_command_teaches_a_map_all_ways_of_detection(
     told = capsys.readouterr().out
     reference = ReferenceMap.load(path)
     assert set(reference.calibrations) == {
-        mode + more for mode in ("none", "filter", "line") for more in ("", " less mean")
+        way.replace("*", sequence)
+        for way in ("tolerant *", "rigid *", "rigid * less mean")
+        for sequence in ("none", "filter", "line")
     }
-    assert told.count("mean score -> share right") == 6
+    assert told.count("mean score -> share right") == 9
     assert map_info.main([str(path)]) == 0
-    assert capsys.readouterr().out.count("calibrated ") == 6
-    detector = LoopClosureDetector(reference, DetectorOptions(sequence="filter"))
+    assert capsys.readouterr().out.count("calibrated ") == 9
+    detector = LoopClosureDetector(reference)
     extractor = create_extractor()
     for image in sorted(dusk.iterdir())[:20]:
         rgb = cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB)
@@ -145,26 +164,30 @@ def test_truth_may_come_from_a_file(
     assert "30 frames and" in capsys.readouterr().err
 
 
-def test_what_every_other_frame_of_gardens_point_teaches_holds_for_the_rest(data_dir: Path) -> None:
-    folder = data_dir / "gardens_point"
+@pytest.mark.parametrize("matching", ["tolerant", "rigid"])
+def test_what_every_other_frame_of_gardens_point_teaches_holds_for_the_rest(
+    data_dir: Path, matching: str
+) -> None:
     extractor = create_extractor()
 
     def describe(name: str) -> NDArray[np.float32]:
-        images = sorted((folder / name).glob("*.jpg"))
+        images = sorted((data_dir / "gardens_point" / name).glob("*.jpg"))
         read = (cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in images)
         return np.stack([extractor.describe(rgb) for rgb in read])
 
     places, queries = describe("day_right"), describe("night_right")
     reference = ReferenceMap.for_weights(extractor.weights)
-    for index, descriptor in enumerate(places):
-        reference.add(descriptor, str(index))
-    found = [LoopClosureDetector(reference).detect(query) for query in queries]
-    distances = np.array([detection.measure for detection in found])
-    best = np.array([detection.candidates[0].place.id for detection in found])
+    reference.extend(places, [str(index) for index in range(len(places))])
+    options = DetectorOptions(matching=matching, sequence="none")
+    detector = LoopClosureDetector(reference, options)
+    found = [detector.detect(query) for query in queries]
+    measures = np.array([detection.measure for detection in found])
+    best = np.array([detection.candidates[0].index for detection in found])
     right = np.abs(best - np.arange(200)) <= 2
     odd = np.arange(200) % 2 == 1
     for learn in (odd, ~odd):
-        learned = fit("none", distances[learn], right[learn], 0.85, larger_is_better=False)
-        accepted = distances[~learn] <= learned.limit
+        learned = fit(options.mode, measures[learn], right[learn], 0.85, options.measure)
+        rest = measures[~learn]
+        accepted = rest <= learned.limit if matching == "rigid" else rest >= learned.limit
         assert accepted.sum() >= 10
         assert right[~learn][accepted].mean() > 0.75

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
-from floppynet_vpr.detection.sequences import SequenceModel, log_odds, velocities, within_window
+from floppynet_vpr.detection.sequences import (
+    WINDOW,
+    SequenceModel,
+    log_odds,
+    velocities,
+    within_window,
+)
 
 
 def filter_by_definition(
@@ -126,7 +132,7 @@ def test_a_drive_is_followed_at_its_velocity_and_direction(
     for image in range(25):
         here = start + velocity * image
         standing = rng.normal(0, 1, 200).astype(np.float32)
-        standing[round(here)] += 3
+        standing[round(here)] += 5
         belief = model.update(log_odds(standing), True)
     assert abs(int(belief.argmax()) - here) <= 1
     assert within_window(belief)[int(belief.argmax())] > 0.8
@@ -170,5 +176,5 @@ def test_ten_thousand_places_take_little_time(kind: type[SequenceModel]) -> None
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_windows_add_up_neighbours(places: int, seed: int) -> None:
     belief = np.random.default_rng(seed).dirichlet(np.ones(places)).astype(np.float32)
-    sums = [belief[max(0, i - 2) : i + 3].sum() for i in range(places)]
+    sums = [belief[max(0, i - WINDOW) : i + WINDOW + 1].sum() for i in range(places)]
     assert np.allclose(within_window(belief), sums, atol=1e-6)

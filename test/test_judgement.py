@@ -239,5 +239,5 @@ def test_search_finds_what_the_map_finds(data_dir: Path) -> None:
         for frames in (query, references)
     ]
     ids, distances = retrieve(*maps, k=5)
-    assert np.array_equal(ids, answers.ids)
+    assert np.array_equal(ids, answers.indices)
     assert distances == pytest.approx(answers.distances, abs=1e-5)

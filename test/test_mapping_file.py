@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.mapping import MapError, Pose, ReferenceMap
+from floppynet_vpr.mapping import STORAGES, MapError, Pose, ReferenceMap, load_maps
 from floppynet_vpr.network.weights import load_weights
 
 HEAD_BYTES = 32
@@ -31,6 +31,8 @@ def save_map(path: Path, places: int = 3, seed: int = 0) -> bytes:
     reference = ReferenceMap.for_weights(load_weights())
     rng = np.random.default_rng(seed)
     for index in range(places):
+        if index == 2:
+            reference.begin_session("night", "bob", "odom")
         row = rng.normal(size=9216).astype(np.float32)
         pose = Pose(index, 2, 3) if index % 2 else None
         reference.add(row / np.linalg.norm(row), f"frame {index}.png", index, pose)
@@ -96,8 +98,9 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
     rng = random.Random(0)
     header = range(8 * HEADER_BYTES)
     body = rng.sample(range(8 * HEADER_BYTES, 8 * len(content)), 300)
-    padding = content.index(b"}", HEADER_BYTES) + 1
-    for bit in [*header, *body, 8 * padding, 8 * len(content) - 1]:
+    last_of_text = HEADER_BYTES + int.from_bytes(content[16:24], "little") - 1
+    assert content[last_of_text] == ord(" ")
+    for bit in [*header, *body, 8 * last_of_text, 8 * len(content) - 1]:
         damaged = bytearray(content)
         damaged[bit // 8] ^= 1 << bit % 8
         assert_refused(path, bytes(damaged))
@@ -111,13 +114,31 @@ def put(**changes: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda facts: facts | changes
 
 
+def put_session(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    """Change the first of the two sessions, of two places and one."""
+    return lambda facts: (
+        facts | {"sessions": [facts["sessions"][0] | changes, facts["sessions"][1]]}
+    )
+
+
+def put_table(index: int, *values: Any) -> Callable[[dict[str, Any]], Any]:
+    def change(facts: dict[str, Any]) -> dict[str, Any]:
+        tables = list(facts["tables"])
+        tables[index] = list(values)
+        return facts | {"tables": tables}
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
         *map(
-            drop, ["network", "fingerprint", "storage", "dimension", "names", "stamps_ns", "poses"]
+            drop,
+            ["network", "fingerprint", "storage", "dimension", "tables", "sessions", "names"],
         ),
         put(storage="clay"),
+        put(storage="float32"),
         put(storage=None),
         put(dimension=9215),
         put(dimension="9216"),
@@ -129,15 +150,44 @@ def put(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         put(names=["a", "b", 3]),
         put(names="abc"),
         put(names=None),
-        put(stamps_ns=[1, 2]),
-        put(stamps_ns=[1, 2, "3"]),
-        put(stamps_ns=[1, 2, 3.5]),
-        put(stamps_ns=[1, 2, True]),
-        put(poses=[None, None, [1, 2]]),
-        put(poses=[None, None, [1, 2, 3, 0, 0, 0, "w"]]),
-        put(poses=[None, None, 7]),
         put(network=7),
         put(fingerprint=None),
+        put(calibrations=[{"mode": "none"}]),
+        put(calibrations=3),
+        put(sessions=[]),
+        put(sessions=[1, 2]),
+        lambda facts: facts | {"sessions": facts["sessions"][:1]},
+        lambda facts: facts | {"sessions": facts["sessions"] * 2},
+        lambda facts: facts | {"sessions": [facts["sessions"][0] | {"places": 1}] * 3},
+        put_session(places=1),
+        put_session(places=3),
+        put_session(places="2"),
+        put_session(places=-2),
+        put_session(uid=-1),
+        put_session(uid=2**39),
+        put_session(uid="7"),
+        put_session(name=None),
+        put_session(robot=1),
+        put_session(start_ns=1.5),
+        put_session(frame=True),
+        put_session(frame_uid=None),
+        put_session(added=None),
+        put_session(weight="2"),
+        put(tables=[]),
+        put(tables={}),
+        put(tables=[1, 2, 3, 4, 5]),
+        put_table(0, "means", 36864, 3),
+        put_table(0, "means", 36860, 2),
+        put_table(1, "numbers", 4),
+        put_table(1, "numbers", 4, 3, 1),
+        put_table(1, "numbers", 8, 3),
+        put_table(2, "stamps", 8, 2),
+        put_table(3, "positions", 56, 3),
+        put_table(4, "codes", "1296", 3),
+        put_table(4, "codes", 1296, 2**62),
+        lambda facts: facts | {"tables": facts["tables"] + [["features", 1298, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["features", 3.5, 3]]},
+        lambda facts: facts | {"tables": facts["tables"][::-1]},
         lambda facts: [],
         lambda facts: None,
         lambda facts: 3,
@@ -148,9 +198,36 @@ def test_inconsistent_facts_are_refused_even_with_a_right_checksum(
 ) -> None:
     path = tmp_path / "map.fvm"
     content = save_map(path)
-    length = int.from_bytes(content[16:24], "little")
-    facts = json.loads(content[HEADER_BYTES : HEADER_BYTES + length])
+    facts = facts_of(content)
+    assert [one["places"] for one in facts["sessions"]] == [2, 1]
     replace_text(path, content, json.dumps(change(facts)).encode())
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "values"),
+    [
+        ("numbers", 1, np.array([0], "<u4")),
+        ("numbers", 0, np.array([2**24], "<u4")),
+        ("means", 1, np.full(9216, np.nan, "<f4")),
+        ("means", 0, np.full(9216, np.inf, "<f4")),
+    ],
+    ids=["a number twice", "a number too large", "means not a number", "means not finite"],
+)
+def test_wrong_tables_are_refused_even_with_a_right_checksum(
+    table: str, row: int, values: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.fvm"
+    content = bytearray(save_map(path))
+    start = HEADER_BYTES + int.from_bytes(content[16:24], "little")
+    for name, row_bytes, rows in facts_of(content)["tables"]:
+        if name == table:
+            start += row * row_bytes
+            assert row_bytes == values.nbytes
+            break
+        start += row_bytes * rows
+    assert content[start : start + values.nbytes] != values.tobytes()
+    content[start : start + values.nbytes] = values.tobytes()
+    assert f"{table} is wrong" in assert_refused(path, with_checksum(bytes(content)))
 
 
 @pytest.mark.parametrize(
@@ -163,6 +240,13 @@ def test_text_that_is_no_json_is_refused_even_with_a_right_checksum(
 ) -> None:
     path = tmp_path / "map.fvm"
     replace_text(path, save_map(path), text)
+
+
+def facts_of(content: bytes | bytearray) -> dict[str, Any]:
+    length = int.from_bytes(content[16:24], "little")
+    facts = json.loads(content[HEADER_BYTES : HEADER_BYTES + length])
+    assert isinstance(facts, dict)
+    return facts
 
 
 def replace_text(path: Path, content: bytes, text: bytes) -> None:
@@ -181,6 +265,56 @@ def test_wrong_sizes_are_refused_even_with_a_right_checksum(
     content = bytearray(save_map(path))
     content[field : field + 8] = value.to_bytes(8, "little")
     assert_refused(path, with_checksum(bytes(content)))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_sessions_frames_and_ids_survive_saving_selecting_and_joining(
+    storage: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(12, 9216)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    maps = {}
+    for name, part in (("summer", rows[:6]), ("winter", rows[6:])):
+        reference = ReferenceMap("floppynet", "0" * 64, storage)
+        for robot, frame, half in (("ann", "map", part[:3]), ("\u00e9va", "odom", part[3:])):
+            reference.begin_session(f"{name} {robot}", robot, frame, fixed=frame == "map")
+            for index, row in enumerate(half):
+                reference.add(row, f"{index}", 10**18 + index, Pose(index, 0, 0))
+        reference.save(tmp_path / f"{name}.fvm")
+        maps[name] = reference
+    joined = load_maps(f"{tmp_path}/summer.fvm:{tmp_path}/winter.fvm")
+    places = [place for reference in maps.values() for place in reference.places]
+    assert list(joined.places) == places
+    assert len({place.id for place in places}) == 12
+    assert joined.borders == [3, 6, 9]
+    ann, eva, other_ann, other_eva = joined.sessions
+    assert ann.shares_frame(other_ann)
+    assert not eva.shares_frame(other_eva)
+    assert [one.robot for one in joined.sessions] == ["ann", "\u00e9va"] * 2
+    means = np.concatenate([reference.means() for reference in maps.values()])
+    np.testing.assert_array_equal(joined.means(), means)
+    joined.save(tmp_path / "joined.fvm")
+    loaded = ReferenceMap.load(tmp_path / "joined.fvm")
+    selected = loaded.select([0, 4, 5, 10])
+    selected.save(tmp_path / "selected.fvm")
+    again = ReferenceMap.load(tmp_path / "selected.fvm")
+    assert list(loaded.places) == places
+    assert list(again.places) == [places[index] for index in (0, 4, 5, 10)]
+    assert again.sessions == [ann, eva, other_eva]
+    np.testing.assert_array_equal(again.means(), means[[0, 1, 3]])
+    np.testing.assert_array_equal(again.descriptors(), joined.descriptors()[[0, 4, 5, 10]])
+    # What is added later takes no id that a forgotten place had.
+    added = again.add(rows[0], "later", 10**18)
+    assert added.id not in {place.id for place in places}
+    assert added.session not in loaded.sessions
+
+
+def test_maps_with_the_same_places_cannot_be_joined(tmp_path: Path) -> None:
+    save_map(tmp_path / "one.fvm")
+    (tmp_path / "two.fvm").write_bytes((tmp_path / "one.fvm").read_bytes())
+    with pytest.raises(MapError, match=r"one and two.*same places"):
+        load_maps(f"{tmp_path}/one.fvm:{tmp_path}/two.fvm")
 
 
 SAVER = """

@@ -18,7 +18,7 @@ from floppynet_vpr.detection.background import Background
 from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel, within_window
-from floppynet_vpr.mapping import MapError, Place, ReferenceMap, join_maps, load_maps
+from floppynet_vpr.mapping import MapError, ReferenceMap, join_maps, load_maps
 from floppynet_vpr.mapping.sessions import span_of, spans
 
 
@@ -27,14 +27,19 @@ def changed(rows: Descriptors, change: float, seed: int) -> Descriptors:
     return unit(rows + change * unit(rng.normal(size=(len(rows), 24)) @ WAYS))
 
 
-def map_of(rows: Descriptors, storage: str = "pq", session: str = "") -> ReferenceMap:
+def map_of(rows: Descriptors, storage: str = "binary", session: str = "") -> ReferenceMap:
     reference = ReferenceMap("floppynet", "ab" * 32, storage)
-    places = [Place(i, f"place {i}", i, session=session) for i in range(len(rows))]
-    reference.extend(rows, places)
+    reference.begin_session(session)
+    reference.extend(rows, [f"place {i}" for i in range(len(rows))], range(len(rows)))
     return reference
 
 
-@pytest.mark.parametrize("storage", ["float32", "pq"])
+def names_of(reference: ReferenceMap) -> list[str]:
+    """The name of the session of each place."""
+    return [place.session.name for place in reference.places]
+
+
+@pytest.mark.parametrize("storage", ["float32", "binary"])
 def test_joined_maps_answer_with_the_place_and_its_session(storage: str, tmp_path: Path) -> None:
     day = street(30)
     night = changed(day, 1.0, seed=3)
@@ -43,24 +48,29 @@ def test_joined_maps_answer_with_the_place_and_its_session(storage: str, tmp_pat
     joined.save(tmp_path / "both.fvm")
     for reference in (joined, ReferenceMap.load(tmp_path / "both.fvm")):
         assert reference.borders == [30]
-        assert [place.id for place in reference.places] == list(range(60))
+        ids = [place.id for part in maps.values() for place in part.places]
+        assert [place.id for place in reference.places] == ids, "an id is a place's for life"
+        assert [reference.index_of(place) for place in ids] == list(range(60))
         kept = np.concatenate([part.descriptors() for part in maps.values()])
         np.testing.assert_array_equal(reference.descriptors(), kept)
         for rows, session in ((day, "day"), (night, "night")):
-            found = reference.search(rows, 1).ids[:, 0]
-            assert [reference.places[place].session for place in found] == [session] * 30
+            found = reference.search(rows, 1).indices[:, 0]
+            assert [names_of(reference)[place] for place in found] == [session] * 30
             assert [reference.places[place].stamp_ns for place in found] == list(range(30))
 
 
 def test_maps_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     rows = street(3)
-    with pytest.raises(MapError, match=r"storage.*pq.*float32"):
+    with pytest.raises(MapError, match=r"storage.*binary.*float32"):
         join_maps({"a": map_of(rows), "b": map_of(rows, "float32")})
     other = ReferenceMap("floppynet", "cd" * 32)
     with pytest.raises(MapError, match="weights"):
         join_maps({"a": map_of(rows), "b": other})
     with pytest.raises(MapError, match="session named summer"):
-        join_maps({"a": map_of(rows, session="summer"), "b": map_of(rows, session="summer")})
+        others = street(3, seed=1)
+        join_maps({"a": map_of(rows, session="summer"), "b": map_of(others, session="summer")})
+    with pytest.raises(MapError, match="a and b hold the same places"):
+        join_maps({"a": map_of(rows), "b": map_of(rows)})
     with pytest.raises(MapError, match="at least one"):
         join_maps({})
     for folder in ("one", "two"):
@@ -73,11 +83,11 @@ def test_maps_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 
 def test_several_files_are_loaded_as_one_map_and_one_as_it_is(tmp_path: Path) -> None:
     map_of(street(4)).save(tmp_path / "day.fvm")
-    map_of(street(5), session="winter night").save(tmp_path / "night.fvm")
+    map_of(street(5, seed=1), session="winter night").save(tmp_path / "night.fvm")
     alone = load_maps(str(tmp_path / "day.fvm"))
-    assert {place.session for place in alone.places} == {""}
+    assert set(names_of(alone)) == {""}
     both = load_maps(f"{tmp_path / 'day.fvm'}:{tmp_path / 'night.fvm'}")
-    assert [place.session for place in both.places] == ["day"] * 4 + ["winter night"] * 5
+    assert names_of(both) == ["day"] * 4 + ["winter night"] * 5
     odd = tmp_path / "10:30.fvm"
     alone.save(odd)
     assert len(load_maps(str(odd))) == 4
@@ -85,24 +95,41 @@ def test_several_files_are_loaded_as_one_map_and_one_as_it_is(tmp_path: Path) ->
 
 def test_maps_are_merged_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, count in (("day", 20), ("night", 25), ("rain", 10)):
-        map_of(street(count)).save(tmp_path / f"{name}.fvm")
+        map_of(street(count, seed=count)).save(tmp_path / f"{name}.fvm")
     files = [str(tmp_path / f"{name}.fvm") for name in ("day", "night", "rain")]
     two, three = str(tmp_path / "two.fvm"), str(tmp_path / "three.fvm")
     assert merge_maps.main([*files[:2], "--output", two]) == 0
     assert merge_maps.main([two, files[2], "--output", three]) == 0
     assert "night: places 20 to 44" in capsys.readouterr().out
-    sessions = [place.session for place in ReferenceMap.load(Path(three)).places]
-    assert sessions == ["day"] * 20 + ["night"] * 25 + ["rain"] * 10
+    assert names_of(ReferenceMap.load(Path(three))) == ["day"] * 20 + ["night"] * 25 + ["rain"] * 10
     assert map_info.main([three]) == 0
-    assert "rain: places 45 to 54" in capsys.readouterr().out
+    assert "rain, 10 places" in capsys.readouterr().out
     assert merge_maps.main([two, files[2], "--output", three]) == 1
     assert "--force" in capsys.readouterr().err
     assert merge_maps.main([two, "--output", str(tmp_path / "four.fvm")]) == 1
 
 
-def test_a_map_without_sessions_has_no_trace_of_them_in_its_file(tmp_path: Path) -> None:
-    map_of(street(3)).save(tmp_path / "plain.fvm")
-    assert b"session" not in (tmp_path / "plain.fvm").read_bytes()
+def test_places_are_of_the_session_last_begun_and_so_they_are_kept(tmp_path: Path) -> None:
+    reference = map_of(street(3))
+    for name, frame, fixed in (("a", "map", True), ("b", "odom", False), ("c", "map", True)):
+        reference.begin_session(name, "rover", frame, fixed)
+        reference.extend(street(4, seed=ord(name)), ["first", "", "", ""], [7, 8, 9, 10])
+    reference.begin_session("d", "rover", "odom")
+    reference.add(street(1, seed=9)[0], "last", 11)
+    reference.begin_session("of nothing")
+    reference.save(tmp_path / "map.fvm")
+    loaded = ReferenceMap.load(tmp_path / "map.fvm")
+    assert loaded.sessions == reference.sessions
+    assert list(loaded.places) == list(reference.places)
+    assert names_of(loaded) == [""] * 3 + ["a"] * 4 + ["b"] * 4 + ["c"] * 4 + ["d"]
+    assert [place.number for place in loaded.places] == [0, 1, 2, *([0, 1, 2, 3] * 3), 0]
+    plain, a, b, c, d = loaded.sessions
+    assert len({session.uid for session in loaded.sessions}) == 5
+    assert (a.robot, a.start_ns, d.start_ns, plain.frame) == ("rover", 7, 11, "")
+    assert a.shares_frame(c), "a map's frame is one frame in all sessions"
+    assert not b.shares_frame(d), "odometry starts anew in every session"
+    assert not a.shares_frame(b)
+    assert not plain.shares_frame(plain), "no frame, no poses to compare"
 
 
 borders = st.lists(st.integers(1, 39), unique=True, max_size=6).map(sorted)
@@ -149,10 +176,9 @@ def test_nobody_drives_over_a_border(model: type[SequenceModel]) -> None:
 
 
 def test_belief_is_added_up_within_a_session() -> None:
-    belief = np.full(10, 0.1, np.float32)
-    np.testing.assert_allclose(
-        within_window(belief, [5]), [0.3, 0.4, 0.5, 0.4, 0.3, 0.3, 0.4, 0.5, 0.4, 0.3], atol=1e-6
-    )
+    half = [0.25, 0.3, 0.35, 0.4, 0.45, 0.45, 0.4, 0.35, 0.3, 0.25]
+    belief = np.full(20, 0.05, np.float32)
+    np.testing.assert_allclose(within_window(belief, [10]), half * 2, atol=1e-6)
 
 
 def test_what_is_usual_is_learned_within_sessions() -> None:
@@ -176,7 +202,7 @@ def test_a_drive_is_followed_in_the_session_that_it_resembles(sequence: str) -> 
     for rows, session in ((night, "night"), (day, "day")):
         answers = [detector.detect(query) for query in changed(rows, 0.5, seed=6)[20:100]]
         late = answers[30:]
-        assert all(answer.candidates[0].place.session == session for answer in late)
+        assert all(answer.candidates[0].place.session.name == session for answer in late)
         assert all(
             abs(answer.candidates[0].place.stamp_ns - 50 - index) <= 2
             for index, answer in enumerate(late)

@@ -68,7 +68,7 @@ def map_of(*pictures: Picture, features: int = 200) -> ReferenceMap:
 
 
 def detection_of(reference: ReferenceMap, *places: int) -> Detection:
-    candidates = tuple(Candidate(reference.places[place], 0.5, 0.9) for place in places)
+    candidates = tuple(Candidate(reference.places[place], place, 0.5, 0.9) for place in places)
     return Detection(LIMITS, candidates, 0.5, "")
 
 
@@ -231,14 +231,15 @@ def test_on_real_images_verified_detections_are_places_seen_again(
     assert map_info.main([str(path)]) == 0
     assert "up to 300 a place, 10,802 bytes" in capsys.readouterr().out
     reference = ReferenceMap.load(path)
-    detector = LoopClosureDetector(reference, DetectorOptions(threshold=2.0))
+    options = DetectorOptions(matching="rigid", sequence="none", threshold=2.0)
+    detector = LoopClosureDetector(reference, options)
     verifier = Verifier(VerificationOptions(budget_ms=1e6))
     extractor = create_extractor()
     accepted, right = [], []
     for index, frame in enumerate(open_source(source / "day_left", every=4)):
         found = detector.detect(extractor.describe(frame.rgb))
         checked = verifier.verify(frame.rgb, found, reference)
-        right.append(abs(checked.candidates[0].place.id - index) <= 3)
+        right.append(abs(checked.candidates[0].index - index) <= 3)
         accepted.append(checked.detected)
     assert np.mean(right) < 0.9, "without verification many are wrong"
     assert sum(accepted) >= 15

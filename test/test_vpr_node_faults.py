@@ -15,6 +15,7 @@ import pytest
 
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.mapping.places import MOST_PLACES
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
@@ -52,7 +53,8 @@ def test_a_camera_may_start_anew_with_another_resolution_and_encoding(
                 image.data = image_message(np.ascontiguousarray(rgb[..., ::-1])).data
             image.header.stamp.sec = 100 * restart + number
             ask(client, publisher, image)
-            assert encoding == "mono8" or client.answers[-1].candidates[0].place_id == number
+            seen = client.answers[-1].candidates[0].place_id % MOST_PLACES
+            assert encoding == "mono8" or seen == number
         client.node.destroy_publisher(publisher)
     assert node.process.poll() is None
     assert "could not" not in node.log
@@ -72,7 +74,8 @@ def test_stamps_that_jump_back_and_bags_in_a_loop_are_taken_as_they_come(
     assert not any(answer.detected for answer in first)
     for lap in (second, third):
         assert all(answer.detected for answer in lap)
-        assert [answer.candidates[0].place_id % 20 for answer in lap] == list(range(20))
+        seen = [answer.candidates[0].place_id % MOST_PLACES for answer in lap]
+        assert [place % 20 for place in seen] == list(range(20))
     told = client.wait_for_diagnostics(lambda values: values["images processed"] == "60")
     assert told["map places"] == "60"
     assert node.process.poll() is None

@@ -16,6 +16,7 @@ import pytest
 
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
+from floppynet_vpr.mapping.places import MOST_PLACES
 
 pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
 
@@ -69,7 +70,7 @@ def test_the_life_cycle_can_be_driven_from_outside(
         publisher.publish(image_message(picture(number)))
         answer = client.wait_for_answers(number + 1)[number]
         assert answer.query_id == 0
-        assert answer.candidates[0].place_id == number
+        assert answer.candidates[0].place_id % MOST_PLACES == number
         change_state(client, Transition.TRANSITION_DEACTIVATE)
         client.wait_for(lambda p=publisher: p.get_subscription_count() == 0, "deactivation")
         client.node.destroy_publisher(publisher)
@@ -98,7 +99,7 @@ def test_an_unfit_map_fails_configuration_and_the_next_one_can_succeed(
     assert configure()
     change_state(client, Transition.TRANSITION_ACTIVATE)
     client.image_publisher().publish(image_message(picture(1)))
-    assert client.wait_for_answers(1)[0].candidates[0].place_id == 1
+    assert client.wait_for_answers(1)[0].candidates[0].place_id % MOST_PLACES == 1
     assert node.stop() == 0
 
 
@@ -208,7 +209,7 @@ def test_a_map_too_small_for_a_limit_is_told(
     client.image_publisher().publish(image_message(picture(1), 1))
     answer = client.wait_for_answers(1)[0]
     assert not answer.detected
-    assert (answer.candidates[0].place_id, answer.threshold) == (1, -1.0)
+    assert (answer.candidates[0].place_id % MOST_PLACES, answer.threshold) == (1, -1.0)
     node.wait_for_log("nothing can be detected: no limit is known yet")
     told = client.wait_for_diagnostics(lambda v: "no limit is known yet" in v["summary"])
     assert told["detected if"].startswith("never: no limit is known yet")

@@ -220,16 +220,13 @@ def _learn(
     right = truth[np.arange(len(found)), best]
     options = detector.in_force
     print(f"\n{options.mode}: best match right for {right.sum()} of {len(right)}")
-    larger_is_better = options.measure != "distance"
     try:
-        learned = calibrate(
-            options.mode, measures, right, precision, larger_is_better=larger_is_better
-        )
+        learned = calibrate(options.mode, measures, right, precision, options.measure)
     except VprError as error:
         print(f"  not calibrated: {error}")
         return
     reference.calibrations[options.mode] = learned
-    sign = f"{options.measure} {'>=' if larger_is_better else '<='}"
+    sign = f"{options.measure} {'<=' if options.measure == 'distance' else '>='}"
     there = int(truth.any(1).sum())
     print(
         f"  {sign} {learned.limit:.4f}: {learned.right} of {learned.accepted} detections right, "

@@ -13,28 +13,28 @@ from floppynet_vpr.mapping import Calibration
 _ENOUGH_FOR_STEPS = 1000
 _LEVELS = 33
 _EDGE = 1e-4
-_LEAST_BELIEF = 0.5
+_LEAST = {"belief": 0.5, "distinctness": 1.5, "distance": 0.0}
 
 
 def calibrate(
-    mode: str, measures: ArrayLike, right: ArrayLike, precision: float, *, larger_is_better: bool
+    mode: str, measures: ArrayLike, right: ArrayLike, precision: float, measure: str
 ) -> Calibration:
     """Fit the share of right matches over a measure, and draw the line for a wanted precision.
 
-    The curve is logistic, in the distance or in the log-odds of the belief; with 1,000 matches and
+    The curve is logistic, in the measure or, of a belief, in its log-odds; with 1,000 matches and
     more it is isotonic, which can have any shape that only rises (or falls). The limit is the one
     that accepts most among those at which, of n accepted matches, r are right and
     (r + 1) / (n + 2) >= precision, Laplace's estimate of the precision to come. A belief must be
-    1/2 at least, and the curve is fitted as if a match of no belief had also been wrong and one of
-    full belief right: a drive that never leaves the map says nothing of how little is believed of
-    places that are not in it.
+    1/2 at least and distinctness 1.5, which 1 in 10 images reach that show no place of the map. The
+    curve over beliefs is fitted as if a match of no belief had also been wrong and one of full
+    belief right: a drive that never leaves the map says nothing of places that are not in it.
 
     Args:
         mode: the way of detection (`DetectorOptions.mode`).
         measures: (n,) what the best match of each query was judged by (`Detection.measure`).
         right: (n,) bool, whether that match was right.
         precision: wanted share (0 to 1) of right ones among the matches accepted.
-        larger_is_better: True for beliefs, False for distances.
+        measure: what these are (`DetectorOptions.measure`).
 
     Raises:
         VprError: there are no matches, or no limit gives the precision.
@@ -42,8 +42,8 @@ def calibrate(
     values, truth = np.asarray(measures, np.float64), np.asarray(right, bool)
     if not len(values):
         raise VprError("there is no match to learn from")
-    limit, accepted = _limit(values, truth, precision, larger_is_better)
-    levels, shares = _curve(values, truth, larger_is_better)
+    limit, accepted = _limit(values, truth, precision, measure)
+    levels, shares = _curve(values, truth, measure)
     return Calibration(
         mode,
         tuple(levels.tolist()),
@@ -57,18 +57,16 @@ def calibrate(
 
 
 def _limit(
-    values: NDArray[np.float64],
-    truth: NDArray[np.bool_],
-    precision: float,
-    larger_is_better: bool,
+    values: NDArray[np.float64], truth: NDArray[np.bool_], precision: float, measure: str
 ) -> tuple[float, NDArray[np.bool_]]:
     """Find the most generous limit that keeps to the precision, and which matches it accepts."""
+    larger_is_better = measure != "distance"
     order = np.argsort(-values if larger_is_better else values, kind="stable")
     ordered = values[order]
     accepted = np.arange(1, len(values) + 1)
     expected = (np.cumsum(truth[order]) + 1) / (accepted + 2)
     last_of_equals = np.append(ordered[1:] != ordered[:-1], True)
-    possible = last_of_equals & ((ordered >= _LEAST_BELIEF) | (not larger_is_better))
+    possible = last_of_equals & (ordered >= _LEAST[measure])
     good = np.flatnonzero(possible & (expected >= precision))
     if not len(good):
         shown = expected[possible].max(initial=0)
@@ -81,10 +79,10 @@ def _limit(
 
 
 def _curve(
-    values: NDArray[np.float64], truth: NDArray[np.bool_], larger_is_better: bool
+    values: NDArray[np.float64], truth: NDArray[np.bool_], measure: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Levels of the measure, ascending, and the share of right matches at each."""
-    if larger_is_better:
+    if measure == "belief":
         values, truth = np.append(values, (0.0, 1.0)), np.append(truth, (False, True))
     elif truth.all() or not truth.any():
         return values[:1], np.array([(truth.sum() + 1) / (len(truth) + 2)])
@@ -92,18 +90,18 @@ def _curve(
         from sklearn.isotonic import IsotonicRegression
 
         steps = IsotonicRegression(
-            y_min=0, y_max=1, increasing=larger_is_better, out_of_bounds="clip"
+            y_min=0, y_max=1, increasing=measure != "distance", out_of_bounds="clip"
         ).fit(values, truth)
         levels, first = np.unique(steps.X_thresholds_, return_index=True)
         return levels, steps.y_thresholds_[first]
     from sklearn.linear_model import LogisticRegression
 
-    feature = _log_odds(values) if larger_is_better else values
+    feature = _log_odds(values) if measure == "belief" else values
     centre, scale = feature.mean(), max(float(feature.std()), 1e-9)
     model = LogisticRegression().fit(((feature - centre) / scale)[:, None], truth)
     grid = np.linspace(feature.min(), feature.max(), _LEVELS)
     shares = model.predict_proba(((grid - centre) / scale)[:, None])[:, 1]
-    levels, first = np.unique(_belief(grid) if larger_is_better else grid, return_index=True)
+    levels, first = np.unique(_belief(grid) if measure == "belief" else grid, return_index=True)
     return levels, shares[first]
 
 

@@ -123,7 +123,8 @@ class RigidComparer:
         """Eq. 5 and 6, whatever is subtracted elsewhere; see `Comparer`."""
         order = np.argsort(indices)
         distances = np.empty(len(indices), np.float32)
-        distances[order] = self._reference.distances(descriptor, indices[order])
+        # Of a lossy storage they are estimates, which may be a little beyond what is possible.
+        distances[order] = np.minimum(self._reference.distances(descriptor, indices[order]), 2)
         return Compared(distances, np.zeros((len(indices), 2), np.int64))
 
     def _query(self, descriptor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -53,7 +53,9 @@ class Means:
     def remainders(self, codes: Codes, drive: int) -> NDArray[np.float32]:
         """Estimate the squared norms of n places' cells less the mean of their drive, (n, 36)."""
         mean = self._rounded[drive]
-        met = best_products().products(mean, codes.signs, UNSHIFTED) * mean.steps * codes.factors
+        met = best_products().products(mean, codes.signs, UNSHIFTED).astype(np.float32)
+        met *= mean.steps
+        met *= codes.factors
         squares = np.square(codes.norms)
         return np.maximum(squares - 2 * met + mean.squares, np.float32(_LEAST_SHARE) * squares)
 

@@ -290,7 +290,7 @@ class ReferenceMap:
             square = products(query, query)
             rounded = round_cells(turn(query)[0], 8)
             known = self.codes(indices)
-            met = best_products().products(rounded, known.signs, UNSHIFTED)
+            met = best_products().products(rounded, known.signs, UNSHIFTED).astype(np.float32)
             likeness = products(met * rounded.steps, known.factors)
             parts.append(np.maximum(square + 1 - 2 * likeness, 0))
         return np.sqrt(np.concatenate(parts))

@@ -5,7 +5,7 @@
 | storage | bytes a place | what is kept | error of a squared distance |
 |---|---|---|---|
 | float32 | 38,160 | the descriptor, and its bits | none but float32's own |
-| binary | 1,296 | signs of turned cells, two numbers for each cell (`cells`) | 0.014 |
+| binary | 1,296 | signs of turned cells, two numbers for each cell (`cells`) | 0.016 |
 
 The error, of distances of eq. 6, is a standard deviation, without bias. Tolerant matching compares
 bits, whatever the storage.

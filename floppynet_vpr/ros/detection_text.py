@@ -8,6 +8,7 @@ from floppynet_vpr.detection import Detection, DetectorOptions, Limits
 from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, NOT_KNOWN_YET, UNKNOWN
 from floppynet_vpr.detection.options import RIGID_MATCHING
 from floppynet_vpr.mapping import Place
+from floppynet_vpr.text import shown
 
 _ORIGINS = {
     GIVEN: "as set by parameters",
@@ -24,11 +25,16 @@ def story(detection: Detection, added: Place | None = None) -> str:
     """One image's answer in a line: verdict, reason, candidates, and the place it became."""
     verdict = "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
     candidates = ", ".join(
-        f"{candidate.place.id} (distance {candidate.distance:.3f}, score {candidate.score:.3f})"
+        f"{_named(candidate.place)} (distance {candidate.distance:.3f}, score {candidate.score:.3f})"
         for candidate in detection.candidates
     )
-    new = f"; added as place {added.id}" if added is not None else ""
+    new = f"; added as place {_named(added)}" if added is not None else ""
     return f"{verdict}; candidates: {candidates or 'none'}{new}"
+
+
+def _named(place: Place) -> str:
+    """A place for people: the number in its session, which is named if it has a name."""
+    return f"{shown(place.session.name)} {place.number}".strip()
 
 
 def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[str, str]:

@@ -1,0 +1,211 @@
+# Copyright 2026 The floppynet_vpr authors
+# SPDX-License-Identifier: Apache-2.0
+"""Places as bits: turned, coded and multiplied, by the same integers in every way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from feature_maps import pairs_of, random_maps, random_rounded, random_signs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from floppynet_vpr.mapping.cell_products import (
+    SKETCH_BYTES,
+    CellProducts,
+    CompiledProducts,
+    MatrixProducts,
+    best_products,
+)
+from floppynet_vpr.mapping.cells import (
+    CELL_BYTES,
+    CELLS,
+    CHANNELS,
+    ROW_BYTES,
+    SIDE,
+    Rounded,
+    codes,
+    decode,
+    encode,
+    round_cells,
+    turn,
+    turn_back,
+)
+from floppynet_vpr.mapping.shifts import TOLERANT, UNSHIFTED, Shifts, make_shifts
+
+SHIFTS = {"unshifted": UNSHIFTED, "tolerant": TOLERANT, "many": make_shifts(3, 2)}
+WAYS: dict[str, Callable[[], CellProducts]] = {
+    "compiled": CompiledProducts,
+    "matrix": MatrixProducts,
+}
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 6))
+def test_turning_keeps_the_products_of_cells_and_can_be_undone(seed: int, count: int) -> None:
+    descriptors = random_maps(count, seed).reshape(count, -1)
+    turned = turn(descriptors)
+    assert turned.shape == (count, CELLS, CHANNELS)
+    assert turned.dtype == np.float32
+    cells = descriptors.reshape(count, CELLS, CHANNELS)
+    before = np.einsum("aic,bjc->abij", cells, cells, dtype=np.float64)
+    after = np.einsum("aic,bjc->abij", turned, turned, dtype=np.float64)
+    np.testing.assert_allclose(after, before, atol=1e-3)
+    np.testing.assert_allclose(turn_back(turned), descriptors, atol=1e-5)
+
+
+def test_turning_spreads_a_single_value_over_its_cell_alone() -> None:
+    descriptor = np.zeros((1, CELLS * CHANNELS), np.float32)
+    descriptor[0, 7 * CHANNELS + 3] = 1
+    turned = turn(descriptor)[0]
+    assert np.flatnonzero(turned.any(axis=1)).tolist() == [7]
+    # The values of a product of two rotations, like those of a Gaussian of variance 1 / 256.
+    assert np.abs(turned[7]).max() < 5 / 16
+    assert np.abs(turned[7]).sum() > 0.7 * 16 * np.sqrt(2 / np.pi)
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 5))
+def test_a_row_holds_signs_norms_and_factors(seed: int, count: int) -> None:
+    turned = random_maps(count, seed)
+    turned[0, 4] = 0
+    rows = encode(turned)
+    assert rows.shape == (count, ROW_BYTES)
+    known = codes(rows)
+    signs = np.unpackbits(known.signs, axis=-1).astype(bool)
+    np.testing.assert_array_equal(signs, turned >= 0)
+    np.testing.assert_allclose(known.norms, np.linalg.norm(turned, axis=-1), rtol=1e-3)
+    # A place's own product with its estimate is its squared norm.
+    own = (decode(rows) * turned).sum(axis=-1)
+    np.testing.assert_allclose(own, (turned**2).sum(axis=-1), rtol=1e-3)
+    assert not known.factors[0, 4]
+    assert not known.norms[0, 4]
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.3, 0.8, 0.99])
+def test_products_with_what_a_row_keeps_are_without_bias(likeness: float) -> None:
+    """Over many cells that have the same product with a query each, errors average out."""
+    rng = np.random.default_rng(0)
+    queries, others = rng.normal(size=(2, 200, CELLS, CHANNELS)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=-1, keepdims=True)
+    others -= (others * queries).sum(axis=-1, keepdims=True) * queries
+    others /= np.linalg.norm(others, axis=-1, keepdims=True)
+    places = likeness * queries + np.sqrt(1 - likeness**2) * others
+    kept = decode(encode(turn(places.astype(np.float32).reshape(200, -1))))
+    error = (kept * turn(queries.reshape(200, -1))).sum(axis=-1) - likeness
+    # RaBitQ's error of a product in 256 dimensions.
+    deviation = np.sqrt((1 - likeness**2) * (np.pi / 2 - 1) / CHANNELS)
+    assert 0.9 * deviation < error.std() < 1.1 * deviation
+    assert abs(error.mean()) < 5 * deviation / np.sqrt(error.size) + 1e-5
+
+
+@pytest.mark.parametrize(("bits", "error"), [(4, 0.125), (8, 0.02)])
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, scale=st.sampled_from([1e-4, 1.0, 1e4]))
+def test_rounded_values_are_odd_and_their_product_with_their_own_is_exact(
+    bits: int, error: float, seed: int, scale: float
+) -> None:
+    turned = random_maps(1, seed, scale)[0]
+    turned[11] = 0
+    rounded = round_cells(turned, bits)
+    values = rounded.values()
+    assert rounded.planes.shape == (CELLS, bits, CELL_BYTES)
+    assert values.dtype == np.float32
+    assert (values % 2 == 1).all()
+    assert np.abs(values).max() < 2**bits
+    exact = (turned.astype(np.float64) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(rounded.squares, exact, rtol=1e-5)
+    back = values.astype(np.float64) * rounded.steps[:, None]
+    np.testing.assert_allclose((back * turned).sum(axis=-1), exact, rtol=1e-5)
+    # On average 0.106 with 4 bits and 0.009 with 8; a single far value may be cut off.
+    lost = np.linalg.norm(back - turned, axis=-1).sum() / np.sqrt(exact).sum()
+    assert lost <= error
+    assert not rounded.steps[11]
+
+
+@settings(deadline=None)
+@given(seeds, st.sampled_from([4, 8]))
+def test_bits_of_a_rounded_map_weigh_twice_the_one_below(seed: int, bits: int) -> None:
+    rounded = random_rounded(bits, seed)
+    expected = np.zeros((CELLS, CHANNELS), np.int64)
+    for bit in range(bits):
+        plus = np.unpackbits(rounded.planes[:, bit], axis=-1).astype(np.int64)
+        expected += 2**bit * (2 * plus - 1)
+    np.testing.assert_array_equal(rounded.values(), expected)
+
+
+@pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, bits=st.sampled_from([4, 8]), count=st.integers(0, 40))
+def test_products_are_the_same_integers_in_every_way(
+    way: str, shifts: Shifts, seed: int, bits: int, count: int
+) -> None:
+    rounded, signs = random_rounded(bits, seed), random_signs(count, seed ^ 1)
+    found = WAYS[way]().products(rounded, signs, shifts)
+    values = rounded.values().astype(np.int64)
+    places = 2 * np.unpackbits(signs, axis=-1).astype(np.int64) - 1
+    expected = np.empty((count, len(shifts.query_cells)), np.int64)
+    for pair, (ours, theirs) in enumerate(zip(shifts.query_cells, shifts.place_cells, strict=True)):
+        expected[:, pair] = (places[:, theirs] * values[ours]).sum(axis=1)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, count=st.integers(0, 40))
+def test_differing_bits_of_sketches_are_the_same_in_every_way(
+    way: str, shifts: Shifts, seed: int, count: int
+) -> None:
+    query, *places = random_signs(count + 1, seed)[:, :, :SKETCH_BYTES]
+    sketches = np.array(places, np.uint8).reshape(count, CELLS, SKETCH_BYTES)
+    found = WAYS[way]().sketch_distances(query, sketches, shifts)
+    expected = np.zeros((count, len(shifts)), np.int64)
+    for shift, (right, down) in enumerate(shifts.steps.tolist()):
+        for ours, theirs in pairs_of(right, down):
+            different = np.unpackbits(sketches[:, theirs] ^ query[ours], axis=-1)
+            expected[:, shift] += different.sum(axis=-1, dtype=np.int64)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_largest_products_do_not_overflow(bits: int, way: str) -> None:
+    full = np.full((CELLS, bits, CELL_BYTES), 255, np.uint8)
+    rounded = Rounded(full, np.ones(CELLS, np.float32), np.ones(CELLS, np.float32))
+    signs = np.stack([np.full((CELLS, CELL_BYTES), value, np.uint8) for value in (255, 0)])
+    most = CHANNELS * (2**bits - 1)
+    found = WAYS[way]().products(rounded, signs, UNSHIFTED)
+    np.testing.assert_array_equal(found, np.repeat([[most], [-most]], CELLS, axis=1))
+
+
+def test_the_compiled_way_is_the_one_taken_here() -> None:
+    assert isinstance(best_products(), CompiledProducts)
+
+
+@pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
+def test_shifts_list_the_cells_that_meet_fewest_steps_first(shifts: Shifts) -> None:
+    steps = np.abs(shifts.steps).sum(axis=1)
+    assert not steps[0]
+    assert (np.diff(steps) >= 0).all()
+    assert len(np.unique(shifts.steps, axis=0)) == len(shifts)
+    np.testing.assert_allclose(shifts.costs, 1.05**steps, rtol=1e-6)
+    met = np.stack([shifts.query_cells, shifts.place_cells], axis=1)
+    for number, (right, down) in enumerate(shifts.steps.tolist()):
+        first, last = shifts.first[number : number + 2]
+        assert [tuple(pair) for pair in met[first:last].tolist()] == pairs_of(right, down)
+        assert shifts.overlaps[number] == (SIDE - abs(right)) * (SIDE - abs(down))
+
+
+def test_tolerant_shifts_are_two_cells_sideways_and_one_lengthwise() -> None:
+    assert {tuple(step) for step in TOLERANT.steps.tolist()} == {
+        (right, down) for right in range(-2, 3) for down in range(-1, 2)
+    }
+    assert UNSHIFTED.steps.tolist() == [[0, 0]]
