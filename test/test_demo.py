@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from floppynet_vpr.commands import demo, evaluate
+from floppynet_vpr.detection.limits import BELIEVED
 from floppynet_vpr.evaluation.recording import read_recording
 from floppynet_vpr.ros.processes import (
     ModuleProcess,
@@ -74,12 +75,12 @@ def test_the_demo_keeps_every_message_and_evaluate_says_the_same_of_them(
     recording = read_recording(output / "answers")
     assert len(recording.answers) == len({a.stamp_ns for a in recording.answers}) > 15
     for recorded in recording.answers:
-        distances = [match.distance for match in recorded.answer.matches]
-        assert distances == sorted(distances) and recorded.answer.threshold > 0
-        assert recorded.answer.detected == (distances[0] <= recorded.answer.threshold)
+        scores = [match.score for match in recorded.answer.matches]
+        assert scores == sorted(scores, reverse=True)
+        assert recorded.answer.detected == (scores[0] >= BELIEVED)
     arguments = ["--query", str(output / "lap_2"), "--reference", str(output / "lap_1")]
     arguments += ["--positions", str(output / "lap_2.csv"), str(output / "lap_1.csv")]
-    arguments += ["--tolerance", "2", "--storage", "pq", "--queries", "0"]
+    arguments += ["--tolerance", "2", "--storage", "binary", "--queries", "0"]
     assert evaluate.main([*arguments, "-o", str(tmp_path)]) == 0
     (without_ros,), (by_node,) = (
         json.loads((folder / "results.json").read_text()) for folder in (tmp_path, output)

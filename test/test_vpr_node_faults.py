@@ -35,7 +35,14 @@ def ask(client: Client, publisher: object, image: Image) -> None:
 def test_a_camera_may_start_anew_with_another_resolution_and_encoding(
     start_node: StartNode, client: Client
 ) -> None:
-    node = start_node(mode="both", threshold=0.9, exclude_images=0, exclude_seconds=50.0)
+    node = start_node(
+        mode="both",
+        matching="rigid",
+        sequence="none",
+        threshold=0.9,
+        exclude_images=0,
+        exclude_seconds=50.0,
+    )
     publisher = client.image_publisher()
     for number in range(5):
         ask(client, publisher, image_message(view(number), number))
@@ -64,7 +71,13 @@ def test_stamps_that_jump_back_and_bags_in_a_loop_are_taken_as_they_come(
     start_node: StartNode, client: Client
 ) -> None:
     node = start_node(
-        mode="both", threshold=0.5, exclude_images=3, exclude_seconds=3.0, keyframe_seconds=0.5
+        mode="both",
+        matching="rigid",
+        sequence="none",
+        threshold=0.5,
+        exclude_images=3,
+        exclude_seconds=3.0,
+        keyframe_seconds=0.5,
     )
     publisher = client.image_publisher()
     for _ in range(3):

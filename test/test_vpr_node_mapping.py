@@ -63,7 +63,12 @@ def test_a_second_lap_is_recognised_and_what_was_just_seen_is_not(
     start_node: StartNode, client: Client
 ) -> None:
     start_node(
-        mode="both", matching="rigid", sequence="none", threshold=0.5, exclude_images=5, exclude_seconds=3.0
+        mode="both",
+        matching="rigid",
+        sequence="none",
+        threshold=0.5,
+        exclude_images=5,
+        exclude_seconds=3.0,
     )
     drive = Drive(client)
     first, second = drive.past(*range(30)), drive.past(*range(30))
@@ -248,7 +253,12 @@ def test_places_are_forgotten_by_number_or_position_and_mapping_goes_on(
         reference.add(extractor.describe(view(number)), f"place {number}", 0, pose)
     reference.save(tmp_path / "way.fvm")
     start_node(
-        mode="both", map=tmp_path / "way.fvm", matching="rigid", sequence="none", threshold=0.5, exclude_images=10
+        mode="both",
+        map=tmp_path / "way.fvm",
+        matching="rigid",
+        sequence="none",
+        threshold=0.5,
+        exclude_images=10,
     )
     first = reference.places[0].id
     drive = Drive(client)
@@ -257,7 +267,9 @@ def test_places_are_forgotten_by_number_or_position_and_mapping_goes_on(
     nothing = client.call(ForgetPlaces, "/vpr/forget")
     assert not nothing.success
     assert "give first_id and end_id" in nothing.message
-    assert not client.call(ForgetPlaces, "/vpr/forget", first_id=first + 8, end_id=first + 11).success
+    assert not client.call(
+        ForgetPlaces, "/vpr/forget", first_id=first + 8, end_id=first + 11
+    ).success
     nowhere = client.call(ForgetPlaces, "/vpr/forget", position=Point(x=99.0), radius=1.0)
     assert not nowhere.success
     assert "radius" in nowhere.message

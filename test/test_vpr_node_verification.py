@@ -42,9 +42,16 @@ def test_candidates_are_verified_as_offline_and_name_their_session(
         features = ["--features", "200"] if path.stem == "day" else []
         assert build_map.main([source, "-o", str(path), "--every", str(EVERY), *features]) == 0
     both = f"{maps[0]}:{maps[1]}"
-    start_node(map=both, threshold=2.0, verify=True, verify_budget=10000.0, least_inliers=10)
+    start_node(
+        map=both,
+        sequence="none",
+        threshold=2.0,
+        verify=True,
+        verify_budget=10000.0,
+        least_inliers=10,
+    )
     publisher = client.image_publisher()
-    detector = LoopClosureDetector(load_maps(both), DetectorOptions(threshold=2.0))
+    detector = LoopClosureDetector(load_maps(both), DetectorOptions(sequence="none", threshold=2.0))
     verifier = Verifier(VerificationOptions(least_inliers=10, budget_ms=1e6))
     extractor = create_extractor()
     frames = traverse(data_dir, "day_left")
