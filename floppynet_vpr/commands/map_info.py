@@ -160,7 +160,7 @@ def _print_aliasing(reference: ReferenceMap) -> Aliasing:
     if aliasing.aliased:
         print(
             "  If these are one place seen twice, all is well. If not, single images may be taken "
-            "for the wrong one:\n  match sequences (sequence:=filter) or verify by geometry "
+            "for the wrong one:\n  follow the drive (sequence:=filter) or verify by geometry "
             "(build_map --features 300, verify:=true)."
         )
     return aliasing

@@ -25,8 +25,8 @@ def story(detection: Detection, added: Place | None = None) -> str:
     """One image's answer in a line: verdict, reason, candidates, and the place it became."""
     verdict = "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
     candidates = ", ".join(
-        f"{_named(candidate.place)} (distance {candidate.distance:.3f}, score {candidate.score:.3f})"
-        for candidate in detection.candidates
+        f"{_named(known.place)} (distance {known.distance:.3f}, score {known.score:.3f})"
+        for known in detection.candidates
     )
     new = f"; added as place {_named(added)}" if added is not None else ""
     return f"{verdict}; candidates: {candidates or 'none'}{new}"
