@@ -42,7 +42,8 @@ test-newest: ## Check the same with the newest versions
 # What numpy, OpenBLAS and faiss choose on lesser processors. Numpy warns of what this one lacks.
 AVX512 := X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR
 EXACT_TESTS := test/test_arithmetic.py $(wildcard test/test_mapping*.py test/test_detection*.py) \
-	test/test_sessions.py test/test_verification.py test/test_extraction.py
+	test/test_sessions.py test/test_verification.py test/test_extraction.py test/test_tolerant.py \
+	test/test_cells.py test/test_centred.py test/test_candidates.py
 
 test-processors: env ## Check what must be exact as on processors with AVX2, and with SSE only
 	@$(IN_ENV) OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="$(AVX512)" FAISS_OPT_LEVEL=generic \

@@ -56,7 +56,7 @@ def test_gardens_point_through_bag_and_node(
     try:
         node.wait_for_log("waiting for images")
         play = [sys.executable, "-m", "floppynet_vpr.commands.play_bag", str(bag)]
-        subprocess.run([*play, "--delay", "1"], check=True, timeout=2 * PATIENCE_S)
+        subprocess.run([*play, "--delay", "4"], check=True, timeout=2 * PATIENCE_S)
         answers = client.wait_for_answers(FRAMES)
     finally:
         assert node.stop() == 0
