@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.commands import build_map, calibrate, map_info
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
-from floppynet_vpr.detection.calibrating import calibrate as fit
+from floppynet_vpr.detection.calibration_fit import calibrate as fit
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import Calibration, ReferenceMap

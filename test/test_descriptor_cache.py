@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from floppynet_vpr.datasets.drives import open_drive
 from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.bags_reading import COMPRESSED
 from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.traverse import open_traverse
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import open_network
 from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("layers", [["pool5"], ["conv5", "pool5"]], ids="+".join)
 def test_threads_make_no_difference(folder: Path, tmp_path: Path, layers: list[str]) -> None:
-    drive = open_drive(folder)
+    drive = open_traverse(folder)
     found = {}
     for threads in (1, 3):
         network = open_network("shipped", layers, threads=threads)
@@ -60,7 +60,7 @@ def test_an_image_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> 
     (folder / "7.png").write_bytes(b"damaged")
     network = open_network("shipped", ["pool5"], threads=2)
     with pytest.raises(VprError, match=r"7\.png"):
-        DescriptorCache(tmp_path / "kept").describe(open_drive(folder), network, quietly)
+        DescriptorCache(tmp_path / "kept").describe(open_traverse(folder), network, quietly)
     assert list((tmp_path / "kept").iterdir()) == []
 
 
@@ -80,7 +80,7 @@ def test_frames_that_are_not_wanted_are_not_decoded(folder: Path, tmp_path: Path
         if index not in (3, 7):
             (folder / f"{index}.png").write_bytes(b"damaged")
     for source in (folder, bag):
-        drive = open_drive(source)
+        drive = open_traverse(source)
         assert [frame.name for frame in drive.only([3, 7]).frames()] == [
             drive.names[index] for index in (3, 7)
         ]
@@ -94,7 +94,7 @@ def test_a_drive_that_lacks_frames_says_how_many(tmp_path: Path) -> None:
     write_bag(frames, bag)
     metadata = bag / "metadata.yaml"
     metadata.write_text(metadata.read_text().replace("count: 12", "count: 15"))
-    drive = open_drive(bag)
+    drive = open_traverse(bag)
     assert len(list(drive.only([2, 11]).frames())) == 2
     with pytest.raises(VprError, match="gave 12 of the 15 messages"):
         list(drive.only([2, 14]).frames())

@@ -20,7 +20,6 @@ from rclpy.time import Time
 
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.ros import pose_sources
-from floppynet_vpr.ros.messages import nanoseconds
 from floppynet_vpr.ros.pose_sources import (
     Found,
     PoseSource,
@@ -28,6 +27,7 @@ from floppynet_vpr.ros.pose_sources import (
     TransformPoses,
     create_pose_source,
 )
+from floppynet_vpr.stamps import nanoseconds
 
 SECOND = 1_000_000_000
 PATIENCE_S = 60

@@ -211,7 +211,7 @@ def _learn(
 ) -> None:
     """Match all frames in one way, keep what is learned with the map, and say what it is."""
     from floppynet_vpr.detection import LoopClosureDetector
-    from floppynet_vpr.detection.calibrating import calibrate
+    from floppynet_vpr.detection.calibration_fit import calibrate
 
     detector = LoopClosureDetector(reference, options)
     found = [detector.detect(frame.descriptor, frame.stamp_ns) for frame in frames]

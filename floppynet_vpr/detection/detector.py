@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.background import Needs
 from floppynet_vpr.detection.commonness import Commonness
-from floppynet_vpr.detection.comparison import Compared, Comparer, RigidComparer
+from floppynet_vpr.detection.comparer import Compared, Comparer
 from floppynet_vpr.detection.limits import (
     AUTOMATIC,
     CALIBRATED,
@@ -33,6 +33,7 @@ from floppynet_vpr.detection.options import (
 )
 from floppynet_vpr.detection.order import is_in_order
 from floppynet_vpr.detection.recent import RecentPlaces
+from floppynet_vpr.detection.rigid import RigidComparer
 from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
 from floppynet_vpr.detection.tolerant import TolerantComparer
 from floppynet_vpr.mapping import Place, ReferenceMap

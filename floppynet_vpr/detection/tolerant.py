@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.background import LEAST_PLACES, Background, Needs, robust_spread
-from floppynet_vpr.detection.comparison import Compared
+from floppynet_vpr.detection.comparer import Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import turn

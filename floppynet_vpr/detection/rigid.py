@@ -1,17 +1,15 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compares an image with the places of a map, and says which of them stand out."""
+"""Compares an image with the places of a map as the FloppyNet paper does (eq. 5 and 6)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
 from floppynet_vpr.detection.background import LEAST_PLACES, Background, Needs, robust_spread
+from floppynet_vpr.detection.comparer import Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.reference_map import COMPARED
@@ -20,53 +18,8 @@ _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000
 
 
-@dataclass(frozen=True)
-class Compared:
-    """An image compared with n places: distances, 0 to 2, (n,) float32, and (n, 2) int64 shifts.
-
-    A shift is how many cells farther to the right and down the place shows what the image shows.
-    """
-
-    distances: NDArray[np.float32]
-    shifts: NDArray[np.int64]
-
-
-class Comparer(Protocol):
-    """A way to compare images with the places of a map."""
-
-    @property
-    def background(self) -> Background:
-        """What is usual in the map."""
-
-    def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
-        """Take a new image, (9216,) float32, into account for those that follow.
-
-        `needs` are those that the background has to be ready for when the map has grown.
-        """
-
-    def nearest(
-        self, descriptor: NDArray[np.float32], count: int, eligible: int
-    ) -> NDArray[np.int64]:
-        """Find the `count` places nearest to a (9216,) float32 descriptor, nearest first.
-
-        Only the first `eligible` places of the map count; if they are fewer, all are given.
-        """
-
-    def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
-        """By how many standard deviations each place is nearer than usual, (eligible,) float32.
-
-        What is usual for this image, and the deviation from it, are the median and the median
-        absolute deviation of its distances to all places or, in a large map, to a sample of them.
-        There, places beyond those that a search compares stand at 0. So do all in a map of fewer
-        than 20 places, which is too small to know what is usual.
-        """
-
-    def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
-        """Compare an image with the places `indices`."""
-
-
 class RigidComparer:
-    """Compares images with a map, cell upon cell: as they are, or less the mean of their drive.
+    """Compares images cell upon cell, as they are or less the mean of their drive; a `Comparer`.
 
     Season and light change all images of a drive alike. With `subtract_mean` the mean descriptor
     of the places is subtracted from them and the running mean of the queries from these, before
