@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from floppynet_vpr.detection.background import Background
 from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel, within_window
-from floppynet_vpr.mapping import MapError, ReferenceMap, join_maps, load_maps
+from floppynet_vpr.mapping import MapError, Pose, ReferenceMap, join_maps, load_maps
 from floppynet_vpr.mapping.sessions import span_of, spans
 
 
@@ -207,3 +208,26 @@ def test_a_drive_is_followed_in_the_session_that_it_resembles(sequence: str) -> 
             abs(answer.candidates[0].place.stamp_ns - 50 - index) <= 2
             for index, answer in enumerate(late)
         )
+
+
+def test_map_info_gives_the_sessions_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = ReferenceMap("floppynet", "0" * 64)
+    reference.begin_session("night", robot="r2", frame="odom")
+    reference.extend(street(3), ["a", "b", "c"], [7, 8, 9], [Pose(1.0, 0.0, 0.0), None, None])
+    reference.begin_session("day", frame="map", fixed=True)
+    reference.extend(street(2, seed=1), ["d", "e"])
+    reference.save(tmp_path / "two.fvm")
+    assert map_info.main([str(tmp_path / "two.fvm"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["places"], facts["storage"], facts["features_per_place"]) == (5, "binary", 0)
+    assert facts["bytes"] == (tmp_path / "two.fvm").stat().st_size
+    night, day = facts["sessions"]
+    assert (night["name"], night["robot"], night["frame"]) == ("night", "r2", "odom")
+    assert (night["places"], night["with_pose"], night["start_ns"]) == (3, 1, 7)
+    assert [night["first_id"], day["first_id"]] == [
+        reference.places[0].id,
+        reference.places[3].id,
+    ]
+    assert day["frame_uid"] != night["frame_uid"]

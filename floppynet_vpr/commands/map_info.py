@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.text import shown
 
 if TYPE_CHECKING:
     from floppynet_vpr.detection.aliasing import Aliasing
@@ -38,10 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
         "Check a map file and say what is in it.",
         "  ros2 run floppynet_vpr map_info office.fvm\n"
         "  ros2 run floppynet_vpr map_info office.fvm --places\n"
+        "  ros2 run floppynet_vpr map_info office.fvm --json | jq .sessions\n"
         "  ros2 run floppynet_vpr map_info office.fvm --plot office.png",
     )
     parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="a map made by build_map")
     parser.add_argument("--places", action="store_true", help="list every place")
+    parser.add_argument(
+        "--json", action="store_true", help="print the facts of the file as JSON, nothing else"
+    )
     parser.add_argument(
         "--plot",
         type=user_path,
@@ -69,6 +76,9 @@ def _describe(arguments: argparse.Namespace) -> int:
         require_new(plot, arguments.force)
     set_threads(1)
     reference = ReferenceMap.load(path)
+    if arguments.json:
+        print(json.dumps(_facts(reference, path), indent=1))
+        return 0
     places: Sequence[Place] = reference.places
     own = {load_weights(file).fingerprint: name for name, file in shipped_weights().items()}
     size = path.stat().st_size
@@ -113,6 +123,34 @@ def _describe(arguments: argparse.Namespace) -> int:
         draw_map(reference, aliasing, path.name, plot)
         print(f"wrote {plot}")
     return 0
+
+
+def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
+    """What the file holds, but for the places themselves."""
+    from floppynet_vpr.mapping.sessions import spans
+
+    return {
+        "file": shown(str(path)),
+        "bytes": path.stat().st_size,
+        "places": len(reference),
+        "storage": reference.storage,
+        "bytes_per_descriptor": reference.bytes_per_place,
+        "features_per_place": reference.features,
+        "network": reference.network,
+        "fingerprint": reference.fingerprint,
+        "sessions": [
+            {
+                **asdict(session),
+                "places": last - first,
+                "with_pose": sum(place.pose is not None for place in reference.places[first:last]),
+                "first_id": reference.places[first].id,
+            }
+            for session, (first, last) in zip(
+                reference.sessions, spans(reference.borders, len(reference)), strict=False
+            )
+        ],
+        "calibrations": [asdict(known) for known in reference.calibrations.values()],
+    }
 
 
 def _print_extras(reference: ReferenceMap) -> None:
