@@ -59,13 +59,9 @@ class Candidates:
         if end <= count:
             return np.arange(end)
         query = np.ascontiguousarray(signs[:, :SKETCH_BYTES])
-        chosen = np.arange(end)
         compared = max(SHIFTED, 2 * count)
-        if end > compared:
-            distances = self._unshifted(query, end, compared)
-            chosen = distances
+        chosen = self._unshifted(query, end, compared) if end > compared else np.arange(end)
         differing = self._products.sketch_distances(query, self._sketches(chosen), shifts)
-        # As if each bit were an angle: a share h of bits that differ is 1 - cos(pi h).
         shares = differing / (shifts.overlaps * np.float32(8 * SKETCH_BYTES))
         costs = (shares * shifts.costs).min(axis=1)
         return chosen[np.sort(smallest(costs, count))]
