@@ -55,7 +55,7 @@ def _merge(arguments: argparse.Namespace) -> int:
         joined.save(output)
     for first, last in spans(joined.borders, len(joined)):
         if first < last:
-            print(f"{joined.places[first].session.name}: places {first} to {last - 1}")
+            print(f"{joined.places[first].session.name}: {last - first} places")
     print(f"wrote {output}: {len(joined)} places, {output.stat().st_size / 2**20:.1f} MiB")
     return 0
 

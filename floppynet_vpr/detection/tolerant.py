@@ -49,7 +49,7 @@ class TolerantComparer:
         """Take a new image into the running mean; see `Comparer`."""
         self._follower.follow(needs)
         self._renew()
-        if len(self._reference):
+        if self._centred.knows_means:
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
             turned = turn(descriptor)[0]
             self._mean = self._mean + (turned - self._mean) / np.float32(self._weight)
@@ -57,12 +57,11 @@ class TolerantComparer:
 
     def _renew(self) -> None:
         """Take new means of the map's sessions where it has grown by a quarter."""
-        count, known = len(self._reference), self._centred.places
-        if count > max(1.25 * known, known + LEAST_PLACES) or (count and not known):
-            if not known:
-                self._mean = np.zeros_like(self._mean)
+        count, former = len(self._reference), self._centred
+        enough = count >= LEAST_PLACES and not former.knows_means
+        if enough or count > max(1.25 * former.places, former.places + LEAST_PLACES):
             self._centred = CentredMap(self._reference, TOLERANT)
-            if not known:
+            if not former.knows_means:
                 self._mean = self._centred.mean
 
     def nearest(

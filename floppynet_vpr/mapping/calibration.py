@@ -15,11 +15,12 @@ class Calibration:
     """Turns what a detector measures of its best match into the share of such matches right.
 
     `mode` names the way of detection that was calibrated (`DetectorOptions.mode`). The measure is
-    the belief (0 to 1) where sequences are matched; of single images the distinctness with tolerant
-    matching, the distance (eq. 6, 0 to 2) with rigid matching. `shares[i]` (0 to 1) belongs to the measure `levels[i]`, ascending; between
-    levels it is interpolated, beyond them it stays. `limit` is the measure up to which (distance)
-    or from which on (the others) matches are accepted, so that at least `precision` of those accepted
-    are right; of `queries` labelled queries `accepted` were and `right` of these rightly so.
+    the belief (0 to 1) where sequences are matched; of single images how distinct the match is with
+    tolerant matching, the distance (eq. 6, 0 to 2) with rigid matching. `shares[i]` (0 to 1) goes
+    with the measure `levels[i]`, ascending; between levels it is interpolated, beyond them it
+    stays. `limit` is the measure up to which (distance) or from which on (the others) matches are
+    accepted, so that at least `precision` of those accepted are right; of `queries` labelled
+    queries `accepted` were and `right` of these rightly so.
 
     Raises ValueError for values that make no such curve.
     """

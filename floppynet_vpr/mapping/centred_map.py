@@ -17,6 +17,7 @@ from floppynet_vpr.mapping.shifts import Shifts
 
 _QUERY_BITS = 4
 _PRIOR_PLACES = 10
+_LEAST_PLACES = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CentredMap:
 
     The means are those of the moment in which it was made. That of a session of few places is
     drawn to the mean of the whole map, with the weight of 10 places; a session that began later
-    has the mean of the whole map.
+    has the mean of the whole map. Of fewer than 20 places no mean is known, and none subtracted.
     """
 
     def __init__(self, reference: ReferenceMap, shifts: Shifts) -> None:
@@ -47,6 +48,10 @@ class CentredMap:
         """Places that the map had at that moment."""
         counts = [last - first for first, last in spans(reference.borders, self.places)]
         means, weights = reference.means(), np.array(counts, np.float32)[: len(reference.sessions)]
+        self.knows_means = self.places >= _LEAST_PLACES
+        """Whether there are places enough for means."""
+        if not self.knows_means:
+            means = np.zeros_like(means)
         whole = np.zeros((CELLS, CHANNELS), np.float32)
         for mean, weight in zip(means, weights.tolist(), strict=True):
             whole += mean * np.float32(weight / max(1, self.places))
