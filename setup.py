@@ -72,7 +72,7 @@ setup(
     extras_require={
         "fast": ["llvmlite>=0.44"],
         # Its wheel names a pytest that is not needed to run it: pip install --no-deps.
-        "graph": ["gtsam>=4.3"],
+        "graph": ["gtsam>=4.3; python_version >= '3.11'"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
         "dev": ["mypy>=1.8", "ruff>=0.6", "types-PyYAML", "types-tqdm"],
         "train": ["torch>=2.2"],

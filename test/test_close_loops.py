@@ -259,7 +259,11 @@ def drive(options: LoopCloserOptions) -> LoopCloser:
 
 
 def test_places_seen_again_are_linked_to_those_of_before() -> None:
-    closer = drive(LoopCloserOptions(detector=DetectorOptions(threshold=0.5)))
+    closer = drive(
+        LoopCloserOptions(
+            detector=DetectorOptions(matching="rigid", sequence="none", threshold=0.5)
+        )
+    )
     graph = closer.graph
     assert len(graph.nodes) == 120 and len(graph.edges) - len(graph.loops) == 119
     assert [(loop.start, loop.end) for loop in graph.loops] == [(i, i + 60) for i in range(60)]

@@ -170,7 +170,7 @@ def test_pipes_and_devices_are_no_maps_and_are_not_replaced(
 
 
 @pytest.mark.parametrize(
-    "storage, told", [("float32", "would take 0.7 MiB, but 0.1 MiB are free"), ("pq", "wrote ")]
+    "storage, told", [("float32", "would take 0.7 MiB, but 0.1 MiB are free"), ("binary", "wrote ")]
 )
 def test_a_map_that_does_not_fit_on_the_disk_is_refused_before_the_work(
     tmp_path: Path, storage: str, told: str
@@ -194,4 +194,4 @@ def test_a_map_that_does_not_fit_on_the_disk_is_refused_before_the_work(
     )
     assert told in ended.stdout + ended.stderr
     assert ended.returncode == (storage == "float32")
-    assert (" frames/s" in ended.stdout) == (storage == "pq")
+    assert (" frames/s" in ended.stdout) == (storage == "binary")

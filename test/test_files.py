@@ -82,7 +82,7 @@ def test_maps_and_weights_take_home_folders(
 COMMANDS = [
     importlib.import_module(f"floppynet_vpr.commands.{module.name}")
     for module in pkgutil.iter_modules(commands.__path__)
-    if module.name != "common"
+    if module.name != "common" and not module.name.endswith("_options")
 ]
 
 

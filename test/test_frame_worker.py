@@ -82,4 +82,4 @@ def test_a_saving_that_runs_out_of_memory_is_said_and_tried_again(tmp_path: Path
         saver.stop()
     saver.close()
     assert (tmp_path / "map.fvm").exists()
-    assert len(warnings) == 1 and "MemoryError" in warnings[0]
+    assert len(warnings) == 1 and "not enough memory" in warnings[0]

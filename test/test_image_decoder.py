@@ -165,7 +165,14 @@ def test_the_node_says_by_whom_images_are_unpacked_and_answers_alike(
     start_node: StartNode, client: Client, install: Install, source: str
 ) -> None:
     install(source)
-    node = start_node(mode="both", threshold=0.05, exclude_images=0, exclude_seconds=0.0)
+    node = start_node(
+        mode="both",
+        matching="rigid",
+        sequence="none",
+        threshold=0.05,
+        exclude_images=0,
+        exclude_seconds=0.0,
+    )
     told = "cv_bridge, uyvy" if source is STAND_IN else "this package (the installed cv_bridge"
     node.wait_for_log(f"raw images are unpacked by {told}")
     publisher = client.image_publisher()

@@ -217,7 +217,7 @@ def test_a_map_is_made_and_belongs_to_these_weights(
     with pytest.raises(VprError, match="built with other weights"):
         home.require_weights(load_weights())
     rgb = cv2.cvtColor(cv2.imread(str(lap / "image_3.png")), cv2.COLOR_BGR2RGB)
-    assert home.search(create_extractor(weights).describe(rgb), 1).ids[0, 0] == 3
+    assert home.search(create_extractor(weights).describe(rgb), 1).indices[0, 0] == 3
 
 
 def test_evaluate_measures_all_layers_of_such_a_file(

@@ -188,7 +188,9 @@ def test_a_file_with_whole_numbers_does_not_stop_the_node(
     from node_harness import image_message, picture
 
     params = tmp_path / "mine.yaml"
-    params.write_text("/**:\n  ros__parameters:\n    threshold: 1\n    no_image_warning: 60\n")
+    params.write_text(
+        "/**:\n  ros__parameters:\n    threshold: 1\n    sequence: none\n    no_image_warning: 60\n"
+    )
     start_node("--params-file", str(params))
     client.image_publisher().publish(image_message(picture(0)))
     assert client.wait_for_answers(1)[0].threshold == 1.0

@@ -25,7 +25,7 @@ from floppynet_vpr.commands.common import (
     run,
 )
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import user_path, write_atomically
 
 if TYPE_CHECKING:
     from floppynet_vpr.graph.loop_closer import LoopCloser
@@ -60,9 +60,16 @@ def build_parser() -> argparse.ArgumentParser:
         "-o straight/\n"
         "  ros2 run floppynet_vpr close_loops drive_bag --tf odom base_link -o straight/",
     )
-    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 with images and odometry")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for what is made"
+        "bag", type=user_path, metavar="BAG", help="rosbag2 with images and odometry"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for what is made",
     )
     add_force_option(parser)
     parser.add_argument(
