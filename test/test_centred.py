@@ -124,7 +124,7 @@ def test_a_shifted_place_is_found_at_that_shift(step: list[int]) -> None:
     centred = CentredMap(reference, TOLERANT)
     for seen in (0, 17, 299):
         # A place that is read farther to the right has moved to the right.
-        query = centred.query(turn_back(shifted(places[seen], -right, -down)[None]), centred.mean)
+        query = centred.query(shifted(places[seen], -right, -down) - centred.mean)
         indices, found = centred.nearest(query, 1, 300)
         best = found.squares.argmin()
         assert indices[best] == seen
@@ -148,7 +148,7 @@ def test_means_of_few_places_are_drawn_to_that_of_the_map_and_new_sessions_have_
     np.testing.assert_allclose(centred.mean, whole, atol=1e-6)
     drawn = [long + (whole - long) * 10 / 50, short + (whole - short) * 10 / 15, whole]
     means = Means(np.array(drawn, np.float32))
-    query = centred.query(descriptors[50], centred.mean)
+    query = centred.query(places[50] - centred.mean)
     found = centred.compare(query, np.arange(60))
     known = codes(encode(places))
     drives = np.repeat([0, 1, 2], [40, 5, 15])

@@ -8,6 +8,8 @@ another season changes all images of a drive alike. See `mapping.centred` for th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from floppynet_vpr.detection.comparer import Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import turn
+from floppynet_vpr.mapping.centred import Comparison
 from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
 from floppynet_vpr.mapping.reference_map import COMPARED
 from floppynet_vpr.mapping.shifts import TOLERANT
@@ -38,7 +41,7 @@ class TolerantComparer:
         self._centred = CentredMap(reference, TOLERANT)
         self._mean = self._centred.mean
         self._weight = _MAP_MEAN_WEIGHT
-        self._asked: tuple[NDArray[np.float32], CentredMap, CentredQuery] | None = None
+        self._image = _Image(np.empty(0, np.float32), np.empty(0, np.float32))
 
     @property
     def background(self) -> Background:
@@ -51,9 +54,9 @@ class TolerantComparer:
         self._renew()
         if self._centred.knows_means:
             self._weight = min(self._weight + 1, _MOST_WEIGHT)
-            turned = turn(descriptor)[0]
+            turned = self._looked_at(descriptor).turned
             self._mean = self._mean + (turned - self._mean) / np.float32(self._weight)
-            self._asked = None
+            self._image.query = self._image.found = None
 
     def _renew(self) -> None:
         """Take new means of the map's sessions where it has grown by a quarter."""
@@ -61,6 +64,7 @@ class TolerantComparer:
         enough = count >= LEAST_PLACES and not former.knows_means
         if enough or count > max(1.25 * former.places, former.places + LEAST_PLACES):
             self._centred = CentredMap(self._reference, TOLERANT)
+            self._image.query = self._image.found = None
             if not former.knows_means:
                 self._mean = self._centred.mean
 
@@ -68,7 +72,7 @@ class TolerantComparer:
         self, descriptor: NDArray[np.float32], count: int, eligible: int
     ) -> NDArray[np.int64]:
         """See `Comparer`."""
-        indices, found = self._centred.nearest(self._query(descriptor), count, eligible)
+        indices, found = self._search(descriptor, count, eligible)
         return indices[np.lexsort((indices, found.squares))[:count]]
 
     def standing(self, descriptor: NDArray[np.float32], eligible: int) -> NDArray[np.float32]:
@@ -76,13 +80,13 @@ class TolerantComparer:
         standing = np.zeros(eligible, np.float32)
         if eligible < LEAST_PLACES:
             return standing
-        query = self._query(descriptor)
-        indices, found = self._centred.nearest(query, COMPARED, eligible)
+        indices, found = self._search(descriptor, COMPARED, eligible)
         distances = np.sqrt(found.squares)
         usual = distances
         if len(indices) < eligible:
             sample = self.background.sample[::2]
-            usual = np.sqrt(self._centred.compare(query, sample[sample < eligible]).squares)
+            sample = sample[sample < eligible]
+            usual = np.sqrt(self._centred.compare(self._query(descriptor), sample).squares)
         median, deviation = robust_spread(usual)
         if deviation > 0:
             standing[indices] = (median - distances) / deviation
@@ -98,10 +102,36 @@ class TolerantComparer:
         shifts[order] = TOLERANT.steps[found.shifts]
         return Compared(distances, shifts)
 
+    def _search(
+        self, descriptor: NDArray[np.float32], count: int, eligible: int
+    ) -> tuple[NDArray[np.int64], Comparison]:
+        """Find the nearest of the eligible places, once for all that is asked of an image."""
+        image = self._looked_at(descriptor)
+        count = max(count, COMPARED)
+        asked = count, eligible, len(self._reference)
+        if image.found is None or image.found[0] != asked:
+            image.found = asked, *self._centred.nearest(self._query(descriptor), count, eligible)
+        return image.found[1:]
+
     def _query(self, descriptor: NDArray[np.float32]) -> CentredQuery:
         """Prepare an image, once for all that is asked of it."""
-        asked = self._asked
-        if asked is None or asked[0] is not descriptor or asked[1] is not self._centred:
-            query = self._centred.query(descriptor, self._mean)
-            self._asked = asked = descriptor, self._centred, query
-        return asked[2]
+        image = self._looked_at(descriptor)
+        if image.query is None:
+            image.query = self._centred.query(image.turned - self._mean)
+        return image.query
+
+    def _looked_at(self, descriptor: NDArray[np.float32]) -> _Image:
+        """What is known of the image with this descriptor."""
+        if self._image.descriptor is not descriptor:
+            self._image = _Image(descriptor, turn(descriptor)[0])
+        return self._image
+
+
+@dataclass
+class _Image:
+    """What was computed of the last image; `found` begins with what it was found for."""
+
+    descriptor: NDArray[np.float32]
+    turned: NDArray[np.float32]
+    query: CentredQuery | None = None
+    found: tuple[tuple[int, int, int], NDArray[np.int64], Comparison] | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded, round_cells, turn
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, compare
 from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
 from floppynet_vpr.mapping.sessions import spans
@@ -65,9 +65,8 @@ class CentredMap:
         self._means = Means(np.stack([*drawn, whole]))
         self._remainders = np.empty((0, CELLS), np.float32)
 
-    def query(self, descriptor: NDArray[np.float32], mean: NDArray[np.float32]) -> CentredQuery:
-        """Prepare a (9216,) float32 descriptor, less its drive's (36, 256) turned mean."""
-        turned = turn(descriptor)[0] - mean
+    def query(self, turned: NDArray[np.float32]) -> CentredQuery:
+        """Prepare an image's (36, 256) float32 turned feature map, less the mean of its drive."""
         rounded = round_cells(turned, _QUERY_BITS)
         signs = np.packbits(turned >= 0, axis=-1)
         return CentredQuery(rounded, signs, self._means.products(rounded, self._shifts))

@@ -21,7 +21,7 @@ from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 from floppynet_vpr.training.export import export_weights
 from floppynet_vpr.training.images import LabelledImages, PixelCache
-from floppynet_vpr.training.matching import recall_along_the_drive, tolerant_distances
+from floppynet_vpr.training.matching import recall_along_the_drive, tolerant_matches
 from floppynet_vpr.training.model import Features, Network
 from floppynet_vpr.training.quantise import FULL_PRECISION
 from floppynet_vpr.training.recipe import TrainingError, Views
@@ -149,14 +149,14 @@ def _inputs(path: Path, every: int, count: int | None) -> NDArray[np.uint8]:
 def pair_figures(features: Features, pair: TraversePair) -> dict[str, float]:
     """What a network finds on a pair, in percent, from exact pool5 at 227 x 227.
 
-    `RIGID` compares vectors (eq. 5 and 6), `TOLERANT` feature maps of which the drives' means are
-    taken away, shifted against each other; `ALONG` follows the drive, image by image.
+    `RIGID` compares vectors (eq. 5 and 6), `TOLERANT` takes the nearest by the node's
+    tolerant matching; `ALONG` follows the drive, image by image.
     """
     queries, references = describe(features, pair.queries), describe(features, pair.references)
     index = faiss.IndexFlatL2(references.shape[1])
     index.add(references)
     _, matches = index.search(queries, 1)
-    tolerant = tolerant_distances(queries, references).argmin(1)
+    tolerant = tolerant_matches(queries, references)
     return {
         RIGID: s_p100(matches, pair.truth),
         TOLERANT: s_p100(tolerant, pair.truth),
