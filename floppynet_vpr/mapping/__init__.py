@@ -4,7 +4,7 @@
 
 from floppynet_vpr.mapping.building import build_map
 from floppynet_vpr.mapping.calibration import Calibration
-from floppynet_vpr.mapping.map_file import MapError
+from floppynet_vpr.mapping.map_content import MapError
 from floppynet_vpr.mapping.places import Place, Pose, Session
 from floppynet_vpr.mapping.reference_map import ReferenceMap, SearchResult
 from floppynet_vpr.mapping.sessions import join_maps, load_maps

@@ -45,39 +45,37 @@ import os
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
-from itertools import groupby
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.mapping import version1
-from floppynet_vpr.mapping.calibration import Calibration
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, encode, turn
-from floppynet_vpr.mapping.places import (
-    MOST_PLACES,
-    MOST_SESSIONS,
-    Place,
-    Pose,
-    Session,
-    place_id,
-    session_uid,
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS
+from floppynet_vpr.mapping.map_content import (
+    FEATURES,
+    POSE_VALUES,
+    Facts,
+    MapContent,
+    MapError,
+    Table,
+    TableSource,
+    are_features,
+    calibrations_of,
+    first_places,
+    pose_of,
 )
-from floppynet_vpr.mapping.session_means import SessionContent, SessionMeans
-from floppynet_vpr.mapping.storages import CODES, STORAGES, VECTORS
+from floppynet_vpr.mapping.places import MOST_PLACES, MOST_SESSIONS, Place, Session, place_id
+from floppynet_vpr.mapping.session_means import SessionContent
+from floppynet_vpr.mapping.storages import STORAGES
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 2
-FEATURES = "features"
 _MEANS = "means"
-_POSE_VALUES = 7
-_PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * _POSE_VALUES}
+_PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * POSE_VALUES}
 _SESSION_FACTS = ("uid", "name", "robot", "start_ns", "frame", "frame_uid")
 _HEAD = struct.Struct("<8sH6xQQ")
 _DIGEST_BYTES = 32
@@ -87,44 +85,20 @@ _PIECE_BYTES = 1 << 20
 _PIECE_PLACES = 128
 _PAUSE_S = 0.0002
 
-Table = Sequence[NDArray[np.uint8]]
-"""Rows of equal length, (n, row_bytes) uint8 each, to be taken one array after the other."""
+_NO_POSE = (float("nan"),) * POSE_VALUES
 
 
-class MapError(VprError):
-    """A map that cannot be read, written or used."""
-
-
-@dataclass(frozen=True)
-class MapContent:
-    """Everything a map file holds.
-
-    `tables` are those of the places' bits, descriptors and local features, a row for each place;
-    `sessions` are in the order of their places.
-    """
-
-    network: str
-    fingerprint: str
-    storage: str
-    places: Sequence[Place]
-    sessions: Sequence[SessionContent]
-    tables: Mapping[str, Table]
-    calibrations: Sequence[Calibration] = ()
-
-    def all_tables(self) -> dict[str, Table]:
-        """The tables of the file, those of facts first."""
-        places = self.places
-        poses = [astuple(place.pose) if place.pose else _NO_POSE for place in places]
-        return {
-            _MEANS: _rows([one.mean for one in self.sessions], "<f4"),
-            "numbers": _rows([place.number for place in places], "<u4"),
-            "stamps": _rows([place.stamp_ns for place in places], "<i8"),
-            "poses": _rows(poses, "<f8"),
-            **self.tables,
-        }
-
-
-_NO_POSE = (float("nan"),) * _POSE_VALUES
+def _tables(content: MapContent) -> dict[str, Table]:
+    """The tables of the file, those of facts first."""
+    places = content.places
+    poses = [astuple(place.pose) if place.pose else _NO_POSE for place in places]
+    return {
+        _MEANS: _rows([one.mean for one in content.sessions], "<f4"),
+        "numbers": _rows([place.number for place in places], "<u4"),
+        "stamps": _rows([place.stamp_ns for place in places], "<i8"),
+        "poses": _rows(poses, "<f8"),
+        **content.tables,
+    }
 
 
 def _rows(values: Sequence[Any], kind: str) -> Table:
@@ -138,7 +112,7 @@ def _rows(values: Sequence[Any], kind: str) -> Table:
 
 def write_map(path: Path, content: MapContent) -> None:
     """Write a map file, atomically; raises VprError when the disk does not take it."""
-    tables = content.all_tables()
+    tables = _tables(content)
     text = _to_json(content, tables)
     size = sum(rows.nbytes for table in tables.values() for rows in table)
     head = _HEAD.pack(MAGIC, VERSION, len(text), size)
@@ -204,31 +178,11 @@ def _read(file: BinaryIO, path: Path) -> MapContent:
     if digest.digest() != header[_HEAD.size :]:
         raise MapError(f"{path} is damaged (its checksum does not match): copy or build it again")
     file.seek(_HEADER_BYTES + text_bytes)
-    return _content(text, _Tables(file, table_bytes), path, version)
-
-
-class _Tables:
-    """The bytes of the tables, taken one after the other."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def take(self, rows: int, row_bytes: int) -> NDArray[np.uint8]:
-        """Read the next table, (rows, row_bytes); ValueError where there is not so much."""
-        self._left -= rows * row_bytes
-        if self._left < 0:
-            raise ValueError("its tables do not fit")
-        return np.fromfile(self._file, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
-
-    def end(self) -> None:
-        """Check that nothing is left."""
-        if self._left:
-            raise ValueError("its tables do not fit")
+    return _content(text, TableSource(file, table_bytes), path, version)
 
 
 def _to_json(content: MapContent, tables: Mapping[str, Table]) -> bytes:
-    counts = [count for _, count in _firsts(content.places)]
+    counts = [count for _, count in first_places(content.places)]
     facts = {
         "network": content.network,
         "fingerprint": content.fingerprint,
@@ -269,10 +223,10 @@ def _value(value: Any) -> str:
     return f"[{', '.join(pieces)}]"
 
 
-def _content(text: bytes, tables: _Tables, path: Path, version: int) -> MapContent:
+def _content(text: bytes, tables: TableSource, path: Path, version: int) -> MapContent:
     """Take the checked bytes apart, as a map of this package."""
     try:
-        facts = _Facts(json.loads(text))
+        facts = Facts(json.loads(text))
         dimension, storage = facts.one("dimension", int), facts.one("storage", str)
         if dimension != DESCRIPTOR_SIZE:
             raise MapError(
@@ -285,17 +239,17 @@ def _content(text: bytes, tables: _Tables, path: Path, version: int) -> MapConte
                 f"{path} keeps descriptors as '{storage}', which this release does not know: "
                 "update floppynet_vpr or build the map again"
             )
-        content = (_current if version == VERSION else _former)(facts, storage, tables)
+        content = (_current if version == VERSION else version1.read_former)(facts, storage, tables)
         tables.end()
     except (ValueError, RecursionError) as error:
         raise MapError(f"{path} is not a sound map ({error}): build it again") from None
     return content
 
 
-def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
+def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
     """Read what a file of this version holds; ValueError where it is not sound."""
     names = facts.many("names", str)
-    described = [_Facts(one) for one in facts.many("sessions", dict)]
+    described = [Facts(one) for one in facts.many("sessions", dict)]
     sessions = [
         Session(*(one.one(fact, int if fact in _INTEGERS else str) for fact in _SESSION_FACTS))
         for one in described
@@ -318,7 +272,7 @@ def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
         session for session, count in zip(sessions, counts, strict=True) for _ in range(count)
     ]
     places = [
-        Place(place_id(session, number), name, stamp, session, _pose(values))
+        Place(place_id(session, number), name, stamp, session, pose_of(values))
         for session, number, name, stamp, values in zip(
             of_place,
             numbers[:, 0].tolist(),
@@ -342,7 +296,7 @@ def _current(facts: _Facts, storage: str, source: _Tables) -> MapContent:
             for session, one, mean in zip(sessions, described, means, strict=True)
         ],
         {name: [rows] for name, rows in found.items()},
-        _calibrations(facts.get("calibrations")),
+        calibrations_of(facts.get("calibrations")),
     )
 
 
@@ -350,7 +304,7 @@ _INTEGERS = ("uid", "start_ns", "frame_uid")
 _KINDS = ("<u4", "<i8", "<f8")
 
 
-def _layout(facts: _Facts, storage: str, sessions: int, places: int) -> list[tuple[str, int, int]]:
+def _layout(facts: Facts, storage: str, sessions: int, places: int) -> list[tuple[str, int, int]]:
     """The tables of the file in their order, checked against what they have to be."""
     given = [tuple(one) for one in facts.many("tables", list)]
     layout = [
@@ -364,123 +318,8 @@ def _layout(facts: _Facts, storage: str, sessions: int, places: int) -> list[tup
     if given[: len(layout)] != expected or len(more) > 1:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
-        if name != FEATURES or rows != places or (rows and not _are_features(size)):
+        if name != FEATURES or rows != places or (rows and not are_features(size)):
             raise ValueError("its tables do not fit")
         if rows:
             layout.append((FEATURES, size, places))
     return layout
-
-
-def _are_features(row_bytes: Any) -> bool:
-    try:
-        return type(row_bytes) is int and slots_of(row_bytes) > 0
-    except VprError:
-        return False
-
-
-def _former(facts: _Facts, storage: str, source: _Tables) -> MapContent:
-    """Read what a file of version 1 holds; ValueError where it is not sound."""
-    names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
-    poses = facts.one("poses", list)
-    texts = [""] * len(names) if facts.get("sessions") is None else facts.many("sessions", str)
-    if not len(names) == len(stamps) == len(poses) == len(texts):
-        raise ValueError("names, stamps, poses and sessions are not equally many")
-    layout = version1.tables(storage) or {}
-    given = facts.get("tables")
-    size = given.get(FEATURES) if isinstance(given, dict) else None
-    if names and size is not None and _are_features(size):
-        layout = {**layout, FEATURES: size}
-    if names and given != layout:
-        raise ValueError("its tables do not fit")
-    found = {name: source.take(len(names), size) for name, size in layout.items()}
-    rows = found["rows"]
-    fingerprint = facts.one("fingerprint", str)
-    places: list[Place] = []
-    means, codes = SessionMeans(), []
-    added: dict[int, int] = {}
-    for count, (name, stamp, values, text) in enumerate(
-        zip(names, stamps, poses, texts, strict=True)
-    ):
-        turned = turn(version1.descriptors(storage, rows[count : count + 1]))
-        code = encode(turned)
-        if not places or places[-1].session.name != text:
-            uid = session_uid(fingerprint, len(added), text, name, stamp, code.tobytes())
-            session = Session(uid, text, "", stamp, "", uid)
-        number = added.get(session.uid, 0)
-        added[session.uid] = number + 1
-        means.add(session.uid, turned[0])
-        codes.append(code)
-        pose = None if values is None else _pose(_typed(values, list, "poses"))
-        places.append(Place(place_id(session, number), name, stamp, session, pose))
-    tables: dict[str, Table] = {CODES: codes}
-    if codes:
-        tables[CODES] = [np.concatenate(codes)]
-    else:
-        tables[CODES] = [np.empty((0, STORAGES["binary"].tables[CODES]), np.uint8)]
-    if storage == "float32":
-        tables[VECTORS] = [rows]
-    if FEATURES in found:
-        tables[FEATURES] = [found[FEATURES]]
-    return MapContent(
-        facts.one("network", str),
-        fingerprint,
-        "float32" if storage == "float32" else "binary",
-        places,
-        means.content([first.session for first, _ in _firsts(places)], added),
-        tables,
-        _calibrations(facts.get("calibrations")),
-    )
-
-
-def _firsts(places: Sequence[Place]) -> Iterator[tuple[Place, int]]:
-    """The first place of each session, and how many it has."""
-    for _, group in groupby(places, lambda place: place.session.uid):
-        members = list(group)
-        yield members[0], len(members)
-
-
-class _Facts:
-    """The JSON object of a map, each value asked for with its type; ValueError otherwise."""
-
-    def __init__(self, facts: Any) -> None:
-        if not isinstance(facts, dict):
-            raise ValueError("no facts")
-        self._facts = facts
-
-    def get(self, key: str) -> Any:
-        """Look at a value of any type, None where there is none."""
-        return self._facts.get(key)
-
-    def one(self, key: str, kind: type) -> Any:
-        """Give the value of `key`."""
-        return _typed(self.get(key), kind, key)
-
-    def many(self, key: str, kind: type) -> list[Any]:
-        """Give the list of `key`, of values of one type."""
-        return [_typed(value, kind, key) for value in self.one(key, list)]
-
-
-def _typed(value: Any, kind: type, key: str) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"{key} is wrong")
-    return value
-
-
-def _pose(values: list[Any]) -> Pose | None:
-    if len(values) != _POSE_VALUES or not all(type(value) in (int, float) for value in values):
-        raise ValueError("poses is wrong")
-    if any(value != value for value in values):
-        return None
-    return Pose(*values)
-
-
-def _calibrations(values: Any) -> list[Calibration]:
-    try:
-        return [
-            Calibration(
-                **{**value, "levels": tuple(value["levels"]), "shares": tuple(value["shares"])}
-            )
-            for value in values or ()
-        ]
-    except (TypeError, KeyError):
-        raise ValueError("calibrations is wrong") from None

@@ -27,7 +27,8 @@ from floppynet_vpr.mapping.cells import (
     turn,
     turn_back,
 )
-from floppynet_vpr.mapping.map_file import FEATURES, MapContent, MapError, read_map, write_map
+from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
+from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
 from floppynet_vpr.mapping.places import (
     MOST_PLACES,

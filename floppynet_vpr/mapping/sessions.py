@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from floppynet_vpr.files import user_path
-from floppynet_vpr.mapping.map_file import MapError
+from floppynet_vpr.mapping.map_content import MapError
 from floppynet_vpr.mapping.reference_map import ReferenceMap
 from floppynet_vpr.text import utf_8
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the descriptors of map files of version 1, which kept them in one of five ways.
+"""Reads map files of version 1, which kept descriptors in one of five ways.
 
 | storage | bytes a place | what is kept |
 |---|---|---|
@@ -24,7 +24,22 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, hadamard
+from floppynet_vpr.mapping.cells import CELLS, CHANNELS, encode, hadamard, turn
+from floppynet_vpr.mapping.map_content import (
+    FEATURES,
+    Facts,
+    MapContent,
+    Table,
+    TableSource,
+    are_features,
+    calibrations_of,
+    first_places,
+    pose_of,
+    typed,
+)
+from floppynet_vpr.mapping.places import Place, Session, place_id, session_uid
+from floppynet_vpr.mapping.session_means import SessionMeans
+from floppynet_vpr.mapping.storages import CODES, STORAGES, VECTORS
 
 _REST = DESCRIPTOR_SIZE - CHANNELS
 _MEANS_BYTES = 2 * CHANNELS
@@ -42,6 +57,57 @@ def tables(storage: str) -> dict[str, int] | None:
         return None
     rows = {"rows": _ROW_BYTES[storage]}
     return rows if storage == "float32" else rows | {"sketches": _SKETCH_BYTES}
+
+
+def read_former(facts: Facts, storage: str, source: TableSource) -> MapContent:
+    """Read what a file of version 1 holds; ValueError where it is not sound."""
+    names, stamps = facts.many("names", str), facts.many("stamps_ns", int)
+    poses = facts.one("poses", list)
+    texts = [""] * len(names) if facts.get("sessions") is None else facts.many("sessions", str)
+    if not len(names) == len(stamps) == len(poses) == len(texts):
+        raise ValueError("names, stamps, poses and sessions are not equally many")
+    layout = tables(storage) or {}
+    given = facts.get("tables")
+    size = given.get(FEATURES) if isinstance(given, dict) else None
+    if names and size is not None and are_features(size):
+        layout = {**layout, FEATURES: size}
+    if names and given != layout:
+        raise ValueError("its tables do not fit")
+    found = {name: source.take(len(names), size) for name, size in layout.items()}
+    rows = found["rows"]
+    fingerprint = facts.one("fingerprint", str)
+    places: list[Place] = []
+    means, codes = SessionMeans(), []
+    added: dict[int, int] = {}
+    for count, (name, stamp, values, text) in enumerate(
+        zip(names, stamps, poses, texts, strict=True)
+    ):
+        turned = turn(descriptors(storage, rows[count : count + 1]))
+        code = encode(turned)
+        if not places or places[-1].session.name != text:
+            uid = session_uid(fingerprint, len(added), text, name, stamp, code.tobytes())
+            session = Session(uid, text, "", stamp, "", uid)
+        number = added.get(session.uid, 0)
+        added[session.uid] = number + 1
+        means.add(session.uid, turned[0])
+        codes.append(code)
+        pose = None if values is None else pose_of(typed(values, list, "poses"))
+        places.append(Place(place_id(session, number), name, stamp, session, pose))
+    none = np.empty((0, STORAGES["binary"].tables[CODES]), np.uint8)
+    kept: dict[str, Table] = {CODES: [np.concatenate([none, *codes])]}
+    if storage == "float32":
+        kept[VECTORS] = [rows]
+    if FEATURES in found:
+        kept[FEATURES] = [found[FEATURES]]
+    return MapContent(
+        facts.one("network", str),
+        fingerprint,
+        "float32" if storage == "float32" else "binary",
+        places,
+        means.content([first.session for first, _ in first_places(places)], added),
+        kept,
+        calibrations_of(facts.get("calibrations")),
+    )
 
 
 def descriptors(storage: str, rows: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,7 +17,8 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
 from floppynet_vpr.mapping.keyframes import metres_between
-from floppynet_vpr.mapping.map_file import MapContent, write_map
+from floppynet_vpr.mapping.map_content import MapContent
+from floppynet_vpr.mapping.map_file import write_map
 from floppynet_vpr.mapping.places import session_uid
 from floppynet_vpr.network.weights import NetworkWeights
 
