@@ -114,17 +114,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
-    from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
-    from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
     require_new(output, arguments.force)
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
-    weights = load_weights(arguments.weights)
+    weights = load_network(arguments.weights)
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "

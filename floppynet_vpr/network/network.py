@@ -10,6 +10,14 @@ Shape = tuple[int, int, int]
 """Rows, columns and channels of a feature map; (1, 1, d) for d values without positions."""
 
 
+def shape_text(shape: Shape) -> str:
+    """Say what a descriptor of a shape is: a map of cells, or values without positions."""
+    rows, columns, channels = shape
+    if rows * columns == 1:
+        return f"{channels:,} values, no map of cells that could be shifted"
+    return f"{rows} x {columns} cells of {channels:,} values"
+
+
 class Network(Protocol):
     """A network that turns an image into one descriptor."""
 
