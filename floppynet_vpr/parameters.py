@@ -202,14 +202,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "weights",
         "",
-        "Weights file (.fnet), or the name of a network whose weights the package carries; empty: "
-        "floppynet.",
+        "Weights file (.fnet), the name of a network whose weights the package carries, or any "
+        "other network as an ONNX model with its description beside it (docs/other_networks.md); "
+        "empty: floppynet.",
     ),
     Setting(
         "backend",
         "auto",
         "How the network is computed: auto takes the fastest that works here, packed the fastest "
-        "on packed bits. All give the same numbers.",
+        "on packed bits. All give the same numbers. Other networks (.onnx) take auto, a GPU if "
+        "onnxruntime has one, or onnxruntime.",
         choices=BACKENDS,
     ),
     Setting("threads", 1, "CPU threads of the network and the search.", 1, 64),

@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import sys
 
+from floppynet_vpr.libraries import told
+
 _MEMORY = "not enough memory ({}): free some, or raise the limit (ulimit -v)"
 _NO_MEMORY_SIGNS = (
     "bad_alloc",
@@ -44,5 +46,5 @@ def what_is_denied(error: BaseException) -> str | None:
     if isinstance(error, OSError) and (reason := error.strerror or text):
         return f"{error.filename}: {reason}" if error.filename else reason
     if isinstance(error, ImportError) and not (error.name or "").startswith(__package__):
-        return f"a library that this needs cannot be loaded: {text}"
+        return f"a library that this needs cannot be loaded: {told(error)}"
     return None

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from floppynet_vpr.arithmetic import exp, length, log, products
 from floppynet_vpr.mapping.cells import encode, turn, turn_back
+from floppynet_vpr.mapping.grid import POOL5
 
 PROCESSORS = {
     "as it is": {},
@@ -97,13 +98,13 @@ def test_a_row_has_the_same_product_among_any_others(count: int, seed: int) -> N
 def test_a_descriptor_is_turned_and_coded_alike_among_any_others(count: int, seed: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(count, 9216)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    turned = turn(rows)
-    code, back = encode(turned), turn_back(turned)
+    turned = turn(rows, POOL5)
+    code, back = encode(turned), turn_back(turned, POOL5)
     for index, row in enumerate(rows):
-        alone = turn(row[None])
+        alone = turn(row[None], POOL5)
         np.testing.assert_array_equal(alone[0], turned[index])
         np.testing.assert_array_equal(encode(alone)[0], code[index])
-        np.testing.assert_array_equal(turn_back(alone)[0], back[index])
+        np.testing.assert_array_equal(turn_back(alone, POOL5)[0], back[index])
 
 
 @given(st.floats(-80, 80, width=32))

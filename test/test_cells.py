@@ -8,23 +8,31 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from feature_maps import pairs_of, random_maps, random_rounded, random_signs
+from feature_maps import (
+    CELL_BYTES,
+    CELLS,
+    CHANNELS,
+    GRIDS,
+    SHIFTS,
+    SIDE,
+    TOLERANT,
+    UNSHIFTED,
+    pairs_of,
+    random_descriptors,
+    random_maps,
+    random_rounded,
+    random_signs,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from floppynet_vpr.mapping.cell_products import (
-    SKETCH_BYTES,
     CellProducts,
     CompiledProducts,
     MatrixProducts,
     best_products,
 )
 from floppynet_vpr.mapping.cells import (
-    CELL_BYTES,
-    CELLS,
-    CHANNELS,
-    ROW_BYTES,
-    SIDE,
     Rounded,
     codes,
     decode,
@@ -33,35 +41,51 @@ from floppynet_vpr.mapping.cells import (
     turn,
     turn_back,
 )
-from floppynet_vpr.mapping.shifts import TOLERANT, UNSHIFTED, Shifts, make_shifts
+from floppynet_vpr.mapping.grid import POOL5, Grid
+from floppynet_vpr.mapping.shifts import Shifts, shift_shares, tolerant, unshifted
 
-SHIFTS = {"unshifted": UNSHIFTED, "tolerant": TOLERANT, "many": make_shifts(3, 2)}
-WAYS: dict[str, Callable[[], CellProducts]] = {
+ALL_SHIFTS = {
+    **SHIFTS,
+    **{f"{name} unshifted": unshifted(grid) for name, grid in GRIDS.items()},
+    **{f"{name} tolerant": tolerant(grid) for name, grid in GRIDS.items()},
+}
+WAYS: dict[str, Callable[[Grid], CellProducts]] = {
     "compiled": CompiledProducts,
-    "matrix": MatrixProducts,
+    "matrix": lambda _: MatrixProducts(),
 }
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None)
-@given(seeds, st.integers(1, 6))
-def test_turning_keeps_the_products_of_cells_and_can_be_undone(seed: int, count: int) -> None:
-    descriptors = random_maps(count, seed).reshape(count, -1)
-    turned = turn(descriptors)
-    assert turned.shape == (count, CELLS, CHANNELS)
+@pytest.mark.parametrize(
+    ("grid", "bits"), zip(GRIDS.values(), (256, 2048, 512, 8192), strict=True), ids=GRIDS
+)
+def test_a_place_has_8192_bits_or_more_and_a_cell_a_power_of_two(grid: Grid, bits: int) -> None:
+    assert grid.bits == bits
+    assert grid.row_bytes == grid.cells * (bits // 8 + 4)
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@settings(deadline=None, max_examples=30)
+@given(seed=seeds, count=st.integers(1, 6))
+def test_turning_keeps_the_products_of_cells_and_can_be_undone(
+    grid: Grid, seed: int, count: int
+) -> None:
+    descriptors = random_descriptors(count, seed, grid)
+    turned = turn(descriptors, grid)
+    assert turned.shape == (count, grid.cells, grid.bits)
     assert turned.dtype == np.float32
-    cells = descriptors.reshape(count, CELLS, CHANNELS)
+    cells = descriptors.reshape(count, grid.cells, grid.channels)
     before = np.einsum("aic,bjc->abij", cells, cells, dtype=np.float64)
     after = np.einsum("aic,bjc->abij", turned, turned, dtype=np.float64)
-    np.testing.assert_allclose(after, before, atol=1e-3)
-    np.testing.assert_allclose(turn_back(turned), descriptors, atol=1e-5)
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    np.testing.assert_allclose(turn_back(turned, grid), descriptors, atol=1e-6)
 
 
 def test_turning_spreads_a_single_value_over_its_cell_alone() -> None:
     descriptor = np.zeros((1, CELLS * CHANNELS), np.float32)
     descriptor[0, 7 * CHANNELS + 3] = 1
-    turned = turn(descriptor)[0]
+    turned = turn(descriptor, POOL5)[0]
     assert np.flatnonzero(turned.any(axis=1)).tolist() == [7]
     # The values of a product of two rotations, like those of a Gaussian of variance 1 / 256.
     assert np.abs(turned[7]).max() < 5 / 16
@@ -74,31 +98,35 @@ def test_a_row_holds_signs_norms_and_factors(seed: int, count: int) -> None:
     turned = random_maps(count, seed)
     turned[0, 4] = 0
     rows = encode(turned)
-    assert rows.shape == (count, ROW_BYTES)
-    known = codes(rows)
+    assert rows.shape == (count, POOL5.row_bytes) == (count, 1296)
+    known = codes(rows, POOL5)
     signs = np.unpackbits(known.signs, axis=-1).astype(bool)
     np.testing.assert_array_equal(signs, turned >= 0)
     np.testing.assert_allclose(known.norms, np.linalg.norm(turned, axis=-1), rtol=1e-3)
     # A place's own product with its estimate is its squared norm.
-    own = (decode(rows) * turned).sum(axis=-1)
+    own = (decode(rows, POOL5) * turned).sum(axis=-1)
     np.testing.assert_allclose(own, (turned**2).sum(axis=-1), rtol=1e-3)
     assert not known.factors[0, 4]
     assert not known.norms[0, 4]
 
 
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize("likeness", [0.0, 0.3, 0.8, 0.99])
-def test_products_with_what_a_row_keeps_are_without_bias(likeness: float) -> None:
+def test_products_with_what_a_row_keeps_are_without_bias(likeness: float, grid: Grid) -> None:
     """Over many cells that have the same product with a query each, errors average out."""
     rng = np.random.default_rng(0)
-    queries, others = rng.normal(size=(2, 200, CELLS, CHANNELS)).astype(np.float32)
+    count = max(200, 2000 // grid.cells)
+    shape = 2, count, grid.cells, grid.channels
+    queries, others = rng.normal(size=shape).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=-1, keepdims=True)
     others -= (others * queries).sum(axis=-1, keepdims=True) * queries
     others /= np.linalg.norm(others, axis=-1, keepdims=True)
     places = likeness * queries + np.sqrt(1 - likeness**2) * others
-    kept = decode(encode(turn(places.astype(np.float32).reshape(200, -1))))
-    error = (kept * turn(queries.reshape(200, -1))).sum(axis=-1) - likeness
-    # RaBitQ's error of a product in 256 dimensions.
-    deviation = np.sqrt((1 - likeness**2) * (np.pi / 2 - 1) / CHANNELS)
+    rows = places.astype(np.float32).reshape(count, -1)
+    kept = decode(encode(turn(rows, grid)), grid)
+    error = (kept * turn(queries.reshape(count, -1), grid)).sum(axis=-1) - likeness
+    # RaBitQ's error of a product in so many dimensions.
+    deviation = np.sqrt((1 - likeness**2) * (np.pi / 2 - 1) / grid.bits)
     assert 0.9 * deviation < error.std() < 1.1 * deviation
     assert abs(error.mean()) < 5 * deviation / np.sqrt(error.size) + 1e-5
 
@@ -138,15 +166,16 @@ def test_bits_of_a_rounded_map_weigh_twice_the_one_below(seed: int, bits: int) -
     np.testing.assert_array_equal(rounded.values(), expected)
 
 
-@pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
+@pytest.mark.parametrize("shifts", ALL_SHIFTS.values(), ids=ALL_SHIFTS)
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=12, deadline=None)
 @given(seed=seeds, bits=st.sampled_from([4, 8]), count=st.integers(0, 40))
 def test_products_are_the_same_integers_in_every_way(
     way: str, shifts: Shifts, seed: int, bits: int, count: int
 ) -> None:
-    rounded, signs = random_rounded(bits, seed), random_signs(count, seed ^ 1)
-    found = WAYS[way]().products(rounded, signs, shifts)
+    grid = shifts.grid
+    rounded, signs = random_rounded(bits, seed, grid), random_signs(count, seed ^ 1, grid)
+    found = WAYS[way](grid).products(rounded, signs, shifts)
     values = rounded.values().astype(np.int64)
     places = 2 * np.unpackbits(signs, axis=-1).astype(np.int64) - 1
     expected = np.empty((count, len(shifts.query_cells)), np.int64)
@@ -156,19 +185,20 @@ def test_products_are_the_same_integers_in_every_way(
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
+@pytest.mark.parametrize("shifts", ALL_SHIFTS.values(), ids=ALL_SHIFTS)
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=12, deadline=None)
 @given(seed=seeds, count=st.integers(0, 40))
 def test_differing_bits_of_sketches_are_the_same_in_every_way(
     way: str, shifts: Shifts, seed: int, count: int
 ) -> None:
-    query, *places = random_signs(count + 1, seed)[:, :, :SKETCH_BYTES]
-    sketches = np.array(places, np.uint8).reshape(count, CELLS, SKETCH_BYTES)
-    found = WAYS[way]().sketch_distances(query, sketches, shifts)
+    grid = shifts.grid
+    query, *places = random_signs(count + 1, seed, grid)[:, :, : grid.sketch_bytes]
+    sketches = np.array(places, np.uint8).reshape(count, grid.cells, grid.sketch_bytes)
+    found = WAYS[way](grid).sketch_distances(query, sketches, shifts)
     expected = np.zeros((count, len(shifts)), np.int64)
     for shift, (right, down) in enumerate(shifts.steps.tolist()):
-        for ours, theirs in pairs_of(right, down):
+        for ours, theirs in pairs_of(right, down, grid):
             different = np.unpackbits(sketches[:, theirs] ^ query[ours], axis=-1)
             expected[:, shift] += different.sum(axis=-1, dtype=np.int64)
     assert found.dtype == np.int32
@@ -177,17 +207,19 @@ def test_differing_bits_of_sketches_are_the_same_in_every_way(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("bits", [4, 8])
-def test_the_largest_products_do_not_overflow(bits: int, way: str) -> None:
-    full = np.full((CELLS, bits, CELL_BYTES), 255, np.uint8)
-    rounded = Rounded(full, np.ones(CELLS, np.float32), np.ones(CELLS, np.float32))
-    signs = np.stack([np.full((CELLS, CELL_BYTES), value, np.uint8) for value in (255, 0)])
-    most = CHANNELS * (2**bits - 1)
-    found = WAYS[way]().products(rounded, signs, UNSHIFTED)
-    np.testing.assert_array_equal(found, np.repeat([[most], [-most]], CELLS, axis=1))
+@pytest.mark.parametrize("grid", [POOL5, Grid(1, 1, 1 << 16)], ids=["pool5", "longest"])
+def test_the_largest_products_do_not_overflow(grid: Grid, bits: int, way: str) -> None:
+    cells, cell_bytes = grid.cells, grid.cell_bytes
+    full = np.full((cells, bits, cell_bytes), 255, np.uint8)
+    rounded = Rounded(full, np.ones(cells, np.float32), np.ones(cells, np.float32))
+    signs = np.stack([np.full((cells, cell_bytes), value, np.uint8) for value in (255, 0)])
+    most = grid.bits * (2**bits - 1)
+    found = WAYS[way](grid).products(rounded, signs, unshifted(grid))
+    np.testing.assert_array_equal(found, np.repeat([[most], [-most]], cells, axis=1))
 
 
 def test_the_compiled_way_is_the_one_taken_here() -> None:
-    assert isinstance(best_products(), CompiledProducts)
+    assert isinstance(best_products(POOL5), CompiledProducts)
 
 
 @pytest.mark.parametrize("shifts", SHIFTS.values(), ids=SHIFTS)
@@ -209,3 +241,17 @@ def test_tolerant_shifts_are_two_cells_sideways_and_one_lengthwise() -> None:
         (right, down) for right in range(-2, 3) for down in range(-1, 2)
     }
     assert UNSHIFTED.steps.tolist() == [[0, 0]]
+
+
+def test_tolerant_shifts_are_a_third_of_the_map_sideways_and_a_sixth_lengthwise() -> None:
+    larger = tolerant(Grid(12, 18, 64))
+    assert np.abs(larger.steps).max(axis=0).tolist() == [6, 2]
+    # The same share of the map costs the same, however many cells it is.
+    (sideways,) = np.flatnonzero((larger.steps == [6, 0]).all(axis=1))
+    assert larger.costs[sideways] == pytest.approx(1.05**2)
+    assert tolerant(Grid(1, 1, 512)).steps.tolist() == [[0, 0]]
+
+
+def test_shifts_are_told_in_shares_of_the_image() -> None:
+    assert shift_shares((1, -2), POOL5) == (32 / 227, -64 / 227)
+    assert shift_shares((1, -2), Grid(8, 4, 64)) == (0.25, -0.25)

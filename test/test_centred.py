@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from feature_maps import pairs_of, random_maps, shifted
+from feature_maps import CELLS, CHANNELS, SHIFTS, TOLERANT, pairs_of, random_maps, shifted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import (
-    CELLS,
-    CHANNELS,
     Codes,
     Rounded,
     codes,
@@ -24,9 +22,9 @@ from floppynet_vpr.mapping.cells import (
 )
 from floppynet_vpr.mapping.centred import Means, compare
 from floppynet_vpr.mapping.centred_map import CentredMap
-from floppynet_vpr.mapping.shifts import TOLERANT, UNSHIFTED, Shifts, make_shifts
+from floppynet_vpr.mapping.grid import POOL5
+from floppynet_vpr.mapping.shifts import Shifts
 
-SHIFTS = {"unshifted": UNSHIFTED, "tolerant": TOLERANT, "many": make_shifts(3, 2)}
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -66,7 +64,7 @@ def test_comparisons_are_those_of_the_formula(
     drive = np.random.default_rng(seed).integers(0, 3, count)
     places = random_maps(count, seed) + drives[drive]
     query = round_cells(random_maps(1, seed ^ 2)[0], 4)
-    known, means = codes(encode(places)), Means(drives)
+    known, means = codes(encode(places), POOL5), Means(drives, POOL5)
     remainders = np.empty((count, CELLS), np.float32)
     for number in range(3):
         chosen = np.flatnonzero(drive == number)
@@ -89,8 +87,8 @@ def test_comparisons_are_those_of_the_formula(
 @given(seeds)
 def test_a_place_with_a_mean_of_nothing_is_at_distance_0_of_itself(seed: int) -> None:
     places = random_maps(10, seed)
-    means = Means(np.zeros((1, CELLS, CHANNELS), np.float32))
-    known = codes(encode(places))
+    means = Means(np.zeros((1, CELLS, CHANNELS), np.float32), POOL5)
+    known = codes(encode(places), POOL5)
     for index, place in enumerate(places):
         query = round_cells(place, 8)
         found = compare(
@@ -104,8 +102,8 @@ def test_a_place_with_a_mean_of_nothing_is_at_distance_0_of_itself(seed: int) ->
 def test_places_and_queries_without_any_value_are_as_far_as_unrelated_ones() -> None:
     maps = random_maps(2, seed=0)
     maps[0] = 0
-    means = Means(np.zeros((1, CELLS, CHANNELS), np.float32))
-    known = codes(encode(maps))
+    means = Means(np.zeros((1, CELLS, CHANNELS), np.float32), POOL5)
+    known = codes(encode(maps), POOL5)
     for query, nothing in ((round_cells(maps[0], 4), [0, 1]), (round_cells(maps[1], 4), [0])):
         found = compare(
             query, known, means.remainders(known, 0), means.products(query, TOLERANT)[0], TOLERANT
@@ -120,7 +118,7 @@ def test_a_shifted_place_is_found_at_that_shift(step: list[int]) -> None:
     places = random_maps(300, seed=0)
     places /= np.sqrt((places**2).sum(axis=(1, 2), keepdims=True))
     reference = ReferenceMap("floppynet", "0" * 64)
-    reference.extend(turn_back(places), [f"place {index}" for index in range(300)])
+    reference.extend(turn_back(places, POOL5), [f"place {index}" for index in range(300)])
     centred = CentredMap(reference, TOLERANT)
     for seen in (0, 17, 299):
         # A place that is read farther to the right has moved to the right.
@@ -134,7 +132,7 @@ def test_a_shifted_place_is_found_at_that_shift(step: list[int]) -> None:
 def test_means_of_few_places_are_drawn_to_that_of_the_map_and_new_sessions_have_it() -> None:
     places = random_maps(60, seed=0) + 0.5 * random_maps(1, seed=1)
     places /= np.sqrt((places**2).sum(axis=(1, 2), keepdims=True))
-    descriptors = turn_back(places)
+    descriptors = turn_back(places, POOL5)
     reference = ReferenceMap("floppynet", "0" * 64)
     for session, part in (("long", slice(40)), ("short", slice(40, 45))):
         reference.begin_session(session)
@@ -147,10 +145,10 @@ def test_means_of_few_places_are_drawn_to_that_of_the_map_and_new_sessions_have_
     whole = places[:45].mean(axis=0)
     np.testing.assert_allclose(centred.mean, whole, atol=1e-6)
     drawn = [long + (whole - long) * 10 / 50, short + (whole - short) * 10 / 15, whole]
-    means = Means(np.array(drawn, np.float32))
+    means = Means(np.array(drawn, np.float32), POOL5)
     query = centred.query(places[50] - centred.mean)
     found = centred.compare(query, np.arange(60))
-    known = codes(encode(places))
+    known = codes(encode(places), POOL5)
     drives = np.repeat([0, 1, 2], [40, 5, 15])
     remainders = np.concatenate(
         [

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.evaluation.describers import open_network
-from floppynet_vpr.evaluation.external_network import ExternalNetwork, Preprocessing
+from floppynet_vpr.evaluation.describers import OtherNetwork, open_network
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.imaging.network_input import network_input
+from floppynet_vpr.imaging.preprocessing import Preprocessing
 from floppynet_vpr.network.onnx_graph import onnx_model
 from floppynet_vpr.network.weights import load_weights
 
@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_it_gives_what_the_model_gives(model: Path) -> None:
-    network = ExternalNetwork(model, None)
+    network = OtherNetwork(model, None)
     maps = network.describe(IMAGE)
     assert network.layers == ("last", "middle") and network.title == "Other"
     assert np.array_equal(maps["last"], create_extractor().pool5(network_input(IMAGE)).ravel())
@@ -39,9 +39,9 @@ def test_it_gives_what_the_model_gives(model: Path) -> None:
 
 
 def test_the_colour_order_matters_and_is_part_of_the_fingerprint(model: Path) -> None:
-    rgb = ExternalNetwork(model, ["last"])
+    rgb = OtherNetwork(model, ["last"])
     model.with_suffix(".yaml").write_text(INPUT.replace("order", "colour: BGR, order") + OUTPUTS)
-    bgr = ExternalNetwork(model, ["last"])
+    bgr = OtherNetwork(model, ["last"])
     assert bgr.fingerprint != rgb.fingerprint and bgr.title == "other"
     assert np.array_equal(bgr.describe(IMAGE)["last"], rgb.describe(IMAGE[:, :, ::-1])["last"])
 
@@ -56,7 +56,7 @@ def test_layers_that_it_does_not_have_are_passed_over(model: Path) -> None:
 def test_the_example_in_config_is_a_valid_description(model: Path) -> None:
     example = Path(__file__).resolve().parents[1] / "config" / "external_network.yaml"
     model.with_suffix(".yaml").write_text(example.read_text())
-    network = ExternalNetwork(model, None)
+    network = OtherNetwork(model, None)
     with pytest.raises(VprError, match=r"does not take an input of shape \(1, 3, 224, 224\)"):
         network.describe(IMAGE)
 
@@ -65,7 +65,7 @@ def test_the_example_in_config_is_a_valid_description(model: Path) -> None:
     ("text", "said"),
     [
         (OUTPUTS, "input is missing"),
-        (INPUT, "none of the layers"),
+        (INPUT, "no outputs"),
         (INPUT + "outputs: [{layer: a, output: b}]\n", "no output b: it has conv2, pool5"),
         (INPUT.replace("uint8", "float64") + OUTPUTS, "dtype should be one of float32, uint8"),
         (INPUT.replace("dtype", "std: 2, dtype") + OUTPUTS, "belong to float32"),
@@ -77,18 +77,18 @@ def test_the_example_in_config_is_a_valid_description(model: Path) -> None:
 def test_a_wrong_description_is_refused(text: str, said: str, model: Path) -> None:
     model.with_suffix(".yaml").write_text(text)
     with pytest.raises(VprError, match=said):
-        ExternalNetwork(model, None)
+        OtherNetwork(model, None)
 
 
 def test_missing_files_are_named(model: Path) -> None:
     with pytest.raises(VprError, match=r"there is no network .*nothing\.onnx"):
-        ExternalNetwork(model.with_name("nothing.onnx"), None)
+        OtherNetwork(model.with_name("nothing.onnx"), None)
     model.write_bytes(b"no model")
     with pytest.raises(VprError, match="onnxruntime cannot load"):
-        ExternalNetwork(model, None)
+        OtherNetwork(model, None)
     model.with_suffix(".yaml").unlink()
     with pytest.raises(VprError, match=r"needs other\.yaml beside it"):
-        ExternalNetwork(model, None)
+        OtherNetwork(model, None)
 
 
 def test_values_are_scaled_and_normalised_channel_by_channel() -> None:

@@ -19,6 +19,7 @@ from floppynet_vpr.commands import map_info
 from floppynet_vpr.extraction.local_features import pack_features, row_bytes
 from floppynet_vpr.mapping import MapError, Pose, ReferenceMap
 from floppynet_vpr.mapping.cells import turn
+from floppynet_vpr.mapping.grid import POOL5
 
 SKETCH_BYTES = 128
 LEAST_COSINE = {
@@ -160,7 +161,7 @@ def test_a_map_of_version_1_is_read(storage: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.indices[:, 0], np.arange(30))
     assert not loaded.features
     # The mean turned map tells how well the descriptors themselves were read.
-    kept, exact = loaded.means()[0].ravel(), turn(descriptors).mean(axis=0).ravel()
+    kept, exact = loaded.means()[0].ravel(), turn(descriptors, POOL5).mean(axis=0).ravel()
     assert kept @ exact / np.linalg.norm(kept) / np.linalg.norm(exact) > LEAST_COSINE[storage]
     if storage == "float32":
         np.testing.assert_array_equal(loaded.descriptors(), descriptors)

@@ -19,7 +19,8 @@ from floppynet_vpr.detection.order import is_in_order
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.mapping import ReferenceMap
-from floppynet_vpr.mapping.shifts import CELL_SHARE
+from floppynet_vpr.mapping.grid import POOL5
+from floppynet_vpr.mapping.shifts import shift_shares
 
 SECOND = 1_000_000_000
 SINGLE = DetectorOptions(sequence="none")
@@ -124,8 +125,8 @@ def test_shifts_say_where_the_place_shows_what_the_image_shows(
         descriptor = extractor.describe(np.asarray(moved, np.uint8))
         (candidate, *_) = detector.detect(descriptor).candidates
         assert candidate.index == index
-        shares = [step * CELL_SHARE for step in candidate.shift]
-        assert shares == pytest.approx([-right / 227, -down / 227])
+        shares = shift_shares(candidate.shift, POOL5)
+        assert shares == pytest.approx((-right / 227, -down / 227))
 
 
 def test_from_the_left_things_are_farther_right_than_from_the_right(drives: Drives) -> None:

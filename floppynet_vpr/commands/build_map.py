@@ -24,12 +24,14 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.network.network import Network
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
+    from floppynet_vpr.mapping.grid import POOL5
 
     parser = make_parser(
         "build_map",
@@ -50,8 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
         choices=tuple(STORAGES),
         default=DEFAULT_STORAGE,
         help="how descriptors are kept: float32 is exact, the others are lossy and smaller "
-        f"({', '.join(f'{name} {kind.row_bytes:,}' for name, kind in STORAGES.items())} bytes a "
-        "place); distances stay on one scale",
+        f"({', '.join(f'{name} {kind.row_bytes(POOL5):,}' for name, kind in STORAGES.items())} "
+        "bytes a place, of FloppyNet); distances stay on one scale",
     )
     parser.add_argument(
         "--features",
@@ -112,24 +114,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
-    from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
-    from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
     require_new(output, arguments.force)
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
-    weights = load_weights(arguments.weights)
+    weights = load_network(arguments.weights)
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "
         f"{arguments.threads} at once"
     )
     if not arguments.min_distance:
-        _require_room(output, len(source), arguments.storage, arguments.features)
+        _require_room(output, len(source), arguments.storage, arguments.features, weights)
     with FileLock(output):  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
@@ -155,12 +156,14 @@ def _build(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _require_room(output: Path, places: int, storage: str, features: int) -> None:
+def _require_room(output: Path, places: int, storage: str, features: int, weights: Network) -> None:
     """Raise VprError where a map of so many places does not fit on the disk."""
     from floppynet_vpr.extraction.local_features import row_bytes
     from floppynet_vpr.mapping import STORAGES
+    from floppynet_vpr.mapping.grid import Grid
 
-    needed = places * (STORAGES[storage].row_bytes + (row_bytes(features) if features else 0))
+    described = STORAGES[storage].row_bytes(Grid(*weights.shape))
+    needed = places * (described + (row_bytes(features) if features else 0))
     free = shutil.disk_usage(output.parent).free
     if needed > free:
         raise VprError(

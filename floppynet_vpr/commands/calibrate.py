@@ -146,10 +146,9 @@ def _describe(
     arguments: argparse.Namespace, source: FrameSource, reference: ReferenceMap
 ) -> tuple[list[DescribedFrame], list[int]]:
     """Describe the frames that can be used; returns them and which of the source's they are."""
-    from floppynet_vpr.extraction import create_extractor, describe_frames
-    from floppynet_vpr.network.weights import load_weights
+    from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
 
-    weights = load_weights(arguments.weights)
+    weights = load_network(arguments.weights)
     reference.require_weights(weights, str(arguments.map))
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")

@@ -207,13 +207,12 @@ def _odometry(arguments: argparse.Namespace) -> Trajectory:
 def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
     """Take all images that there are poses for."""
     from floppynet_vpr.datasets.sources import open_source
-    from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
     from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
     from floppynet_vpr.mapping.keyframes import KeyframeLimits
-    from floppynet_vpr.network.weights import load_weights
 
     source = open_source(arguments.bag, topic=arguments.topic, every=arguments.every)
-    weights = load_weights(arguments.weights)
+    weights = load_network(arguments.weights)
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} images; {extractors[0].description}")
     options = LoopCloserOptions(

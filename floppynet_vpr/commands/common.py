@@ -193,16 +193,20 @@ def require_new(output: Path, force: bool) -> None:
         raise VprError(f"cannot write {output}: no permission to write to {output.parent}")
 
 
-def add_weights_option(parser: argparse._ActionsContainer) -> None:
-    """Add --weights: a Path, or None for the default network that the package carries."""
+def add_weights_option(parser: argparse._ActionsContainer, others: bool = True) -> None:
+    """Add --weights: a Path, or None for the default network that the package carries.
+
+    `others`: networks of other kinds are taken as well.
+    """
     from floppynet_vpr.network.weights import shipped_weights, weights_path
 
+    more = ", or the .onnx of another network with its description beside it" if others else ""
     parser.add_argument(
         "--weights",
         type=weights_path,
-        metavar="FILE.fnet",
-        help=f"weights file, or one that the package carries: {', '.join(shipped_weights())} "
-        "(default: floppynet)",
+        metavar="FILE",
+        help=f"weights file (.fnet{more}), or one that the package carries: "
+        f"{', '.join(shipped_weights())} (default: floppynet)",
     )
 
 

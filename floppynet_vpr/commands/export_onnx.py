@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("output", type=user_path, metavar="OUT.onnx", help="the model to write")
     add_force_option(parser)
-    add_weights_option(parser)
+    add_weights_option(parser, others=False)
     return parser
 
 

@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 def _describe(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place, ReferenceMap
+    from floppynet_vpr.network.network import shape_text
     from floppynet_vpr.network.weights import load_weights, shipped_weights
 
     path: Path = arguments.map
@@ -85,6 +86,7 @@ def _describe(arguments: argparse.Namespace) -> int:
     print(f"{path}: sound, {len(places)} places, {size / 2**20:.1f} MiB", end="")
     print(f" ({size / len(places) / 1024:.1f} KiB a place)" if places else "")
     print(f"storage      {reference.storage}, {reference.bytes_per_place:,} bytes a descriptor")
+    print(f"descriptors  {shape_text(reference.grid.shape)}")
     print(f"weights      {reference.network} {reference.fingerprint[:12]}", end="")
     if reference.fingerprint in own:
         print(f" (this package's {own[reference.fingerprint]})")
@@ -133,6 +135,7 @@ def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
         "file": shown(str(path)),
         "bytes": path.stat().st_size,
         "places": len(reference),
+        "descriptor": reference.grid.shape,
         "storage": reference.storage,
         "bytes_per_descriptor": reference.bytes_per_place,
         "features_per_place": reference.features,

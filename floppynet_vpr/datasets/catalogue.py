@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from floppynet_vpr.datasets.yaml_facts import Facts, read_facts
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.yaml_facts import Facts, read_facts
 
 RULES: Final = ("frames", "metres", "file")
 NUMBERINGS: Final = ("index", "name")

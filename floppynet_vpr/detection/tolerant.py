@@ -3,7 +3,8 @@
 """Compares an image with the places of a map with shifts, less the means of both drives.
 
 A camera in another lane, or tilted, shows the same things a cell or two away; other light or
-another season changes all images of a drive alike. See `mapping.centred` for the distance.
+another season changes all images of a drive alike. Of a global descriptor, which has no cells, only
+the means are subtracted. See `mapping.centred` for the distance.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.centred import Comparison
 from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
 from floppynet_vpr.mapping.reference_map import COMPARED
-from floppynet_vpr.mapping.shifts import TOLERANT
+from floppynet_vpr.mapping.shifts import tolerant
 
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000
@@ -38,7 +39,8 @@ class TolerantComparer:
         """Compare with `reference`."""
         self._reference = reference
         self._follower = MapFollower(reference)
-        self._centred = CentredMap(reference, TOLERANT)
+        self._shifts = tolerant(reference.grid)
+        self._centred = CentredMap(reference, self._shifts)
         self._mean = self._centred.mean
         self._weight = _MAP_MEAN_WEIGHT
         self._image = _Image(np.empty(0, np.float32), np.empty(0, np.float32))
@@ -63,7 +65,7 @@ class TolerantComparer:
         count, former = len(self._reference), self._centred
         enough = count >= LEAST_PLACES and not former.knows_means
         if enough or count > max(1.25 * former.places, former.places + LEAST_PLACES):
-            self._centred = CentredMap(self._reference, TOLERANT)
+            self._centred = CentredMap(self._reference, self._shifts)
             self._image.query = self._image.found = None
             if not former.knows_means:
                 self._mean = self._centred.mean
@@ -99,7 +101,7 @@ class TolerantComparer:
         distances = np.empty(len(indices), np.float32)
         distances[order] = np.sqrt(found.squares)
         shifts = np.empty((len(indices), 2), np.int64)
-        shifts[order] = TOLERANT.steps[found.shifts]
+        shifts[order] = self._shifts.steps[found.shifts]
         return Compared(distances, shifts)
 
     def _search(
@@ -123,7 +125,7 @@ class TolerantComparer:
     def _looked_at(self, descriptor: NDArray[np.float32]) -> _Image:
         """What is known of the image with this descriptor."""
         if self._image.descriptor is not descriptor:
-            self._image = _Image(descriptor, turn(descriptor)[0])
+            self._image = _Image(descriptor, turn(descriptor, self._reference.grid)[0])
         return self._image
 
 

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction import Extractor, create_extractor
-from floppynet_vpr.extraction.onnx_session import cpu_session, runtime_name
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.extraction.external_network import SUFFIX, ExternalModel, ExternalNetwork
+from floppynet_vpr.extraction.extractor import FamilyExtractor
+from floppynet_vpr.extraction.onnx_session import onnx_session, runtime_name
 from floppynet_vpr.files import user_path
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.accounting import network_cost, size_up_to
 from floppynet_vpr.network.layers import NETWORKS
+from floppynet_vpr.network.network import Network
 from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_model
 from floppynet_vpr.network.weights import (
     NetworkWeights,
@@ -37,7 +40,7 @@ class Describer(Protocol):
         how: by what it is computed, and with which weights.
         fingerprint: changes with everything that changes its descriptors.
         layers: those that `describe` gives.
-        weights: what the family's networks are made of, None for others.
+        networks: of the layers that a map takes, what it has to know.
         at_once: how many threads may call `describe` at once; each image takes one core.
     """
 
@@ -46,7 +49,7 @@ class Describer(Protocol):
     how: str
     fingerprint: str
     layers: tuple[str, ...]
-    weights: NetworkWeights | None
+    networks: Mapping[str, Network]
     at_once: int
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
@@ -79,10 +82,12 @@ class FamilyNetwork:
         self.title = weights.spec.title
         self.fingerprint = weights.fingerprint
         self.layers = tuple(layers)
-        self.weights: NetworkWeights | None = weights
+        self.networks: Mapping[str, Network] = {
+            name: weights for name in self.layers if name == OUTPUT_NAME
+        }
         self.at_once = threads
         self._spec = weights.spec
-        self._extractors: SimpleQueue[Extractor] | None = None
+        self._extractors: SimpleQueue[FamilyExtractor] | None = None
         if self.layers == (OUTPUT_NAME,):
             self._extractors = SimpleQueue()
             for _ in range(threads):
@@ -90,7 +95,7 @@ class FamilyNetwork:
                 self._extractors.put(extractor)
             self.how = extractor.description
             return
-        self._session = cpu_session(onnx_model(weights, self.layers), threads=1)
+        self._session = onnx_session(onnx_model(weights, self.layers), threads=1)
         self.how = f"{runtime_name()}, float32"
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
@@ -108,6 +113,45 @@ class FamilyNetwork:
     def size_kib(self, layer: str) -> float:
         """The size of the layers up to this one, in KiB (Table III)."""
         return size_up_to(self._spec, layer) / 1024
+
+
+class OtherNetwork:
+    """A network of another kind: an ONNX model whose outputs are descriptors."""
+
+    def __init__(
+        self, path: Path, layers: Sequence[str] | None, *, label: str = "", threads: int = 1
+    ) -> None:
+        """Load the model and its description.
+
+        `layers` that the description does not have are passed over, so that one list can serve
+        networks of several kinds; None takes all. Raises VprError where the model or its
+        description cannot be used, or none of `layers` is there.
+        """
+        self._model = model = ExternalModel(path)
+        self.layers = tuple(name for name in model.layers if layers is None or name in layers)
+        if not self.layers:
+            raise VprError(
+                f"{path.with_suffix('.yaml')} has none of the layers {', '.join(layers or ())}: "
+                f"it has {', '.join(model.layers)}"
+            )
+        model.session()
+        self.networks: Mapping[str, Network] = {
+            layer: ExternalNetwork(model, layer) for layer in self.layers
+        }
+        self.title = model.description.title
+        self.label = label or path.stem
+        self.fingerprint = " ".join(map(model.fingerprint, self.layers))
+        self.how = f"{path.name}; {runtime_name()}"
+        self.at_once = threads
+
+    def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
+        """Each layer of an (H, W, 3) uint8 RGB image, flat; raises VprError."""
+        found = self._model.run(rgb, self.layers)
+        return {name: values.reshape(-1) for name, values in zip(self.layers, found, strict=True)}
+
+    def size_kib(self, layer: str) -> float:
+        """The size of the model in KiB: of its file, or what the description says."""
+        return self._model.size_kib
 
 
 def layer_names(weights: NetworkWeights) -> tuple[str, ...]:
@@ -138,10 +182,8 @@ def open_network(
         VprError: there is no such network, file or layer.
     """
     label, _, named = text.rpartition("=")
-    if named.endswith(".onnx"):
-        from floppynet_vpr.evaluation.external_network import ExternalNetwork
-
-        return ExternalNetwork(user_path(named), layers, label=label, threads=threads)
+    if named.endswith(SUFFIX):
+        return OtherNetwork(user_path(named), layers, label=label, threads=threads)
     weights, origin = _find_weights(named, folder)
     network = FamilyNetwork(
         label or (Path(named).stem if Path(named).suffix else named),

@@ -36,7 +36,7 @@ from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, extract_fe
 from floppynet_vpr.extraction.pipeline import DescribedFrame
 from floppynet_vpr.mapping import DEFAULT_STORAGE, ReferenceMap, build_map
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
-from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def detect(
     pair: TraversePair,
     queries: NDArray[np.generic],
     references: NDArray[np.generic],
-    weights: NetworkWeights,
+    weights: Network,
     setup: DetectorSetup,
     progress: Progress,
 ) -> DetectorRun:
@@ -85,7 +85,7 @@ def detect(
 
     Args:
         pair: whose queries are asked about.
-        queries: pool5 of each, (queries, 9216), not normalised.
+        queries: feature map of each, (queries, d), not normalised.
         references: the same of the references; of a loop they are the queries.
         weights: what the descriptors were made with.
         setup: as the node's.

@@ -21,7 +21,6 @@ from floppynet_vpr.evaluation.measures import memory_efficiency
 from floppynet_vpr.evaluation.recording import Recording, in_order
 from floppynet_vpr.evaluation.retrieval import retrieve, search_ms, thinned_distances
 from floppynet_vpr.mapping import STORAGES
-from floppynet_vpr.network.onnx_graph import OUTPUT_NAME
 
 EXACT = "exact"
 """A map that loses nothing of the descriptors, in place of one of its storages."""
@@ -82,8 +81,9 @@ def evaluate(
 ) -> Iterator[Result]:
     """Evaluate every layer of a network on a pair, one result each.
 
-    pool5 of the family is answered by the node's detector; of other layers, which no map takes, the
-    nearest are searched exactly, and nothing is detected. Raises VprError when an image cannot be
+    Layers that a map takes, pool5 of the family and those of other networks, are answered by the
+    node's detector; of the family's other layers the nearest are searched exactly, and nothing is
+    detected. Raises VprError when an image cannot be
     read.
     """
     references = cache.describe(pair.reference, network, progress)
@@ -92,13 +92,13 @@ def evaluate(
         asked, known = queries[layer].values, references[layer].values
         dimension = known.shape[1]
         took_ms: float | None
-        if network.weights is not None and layer == OUTPUT_NAME:
+        if layer in network.networks:
             exact = replace(setup, storage=next(iter(STORAGES)))
             run = detect(
                 pair,
                 asked,
                 known,
-                network.weights,
+                network.networks[layer],
                 exact if setup.storage == EXACT else setup,
                 progress,
             )
@@ -106,8 +106,8 @@ def evaluate(
             per_place, took_ms = run.bytes_per_place, run.answer_ms
         elif pair.loop:
             raise VprError(
-                f"{network.label} {layer}: only pool5 of the family's networks can be looked for "
-                "among the images before, for no map takes anything else"
+                f"{network.label} {layer}: of the family's networks only pool5 can be looked for "
+                "among the images before, for no map takes another layer"
             )
         else:
             answers, storage = from_search(*retrieve(asked, known, _NEAREST)), EXACT

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.timing import Contender
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, ExtractionError, create_extractor
-from floppynet_vpr.extraction.extractor import Extractor, normalise
+from floppynet_vpr.extraction.extractor import FamilyExtractor, normalise
 from floppynet_vpr.extraction.factory import backends_for
-from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.extraction.onnx_session import onnx_session
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.layers import INPUT_SHAPE, NETWORKS, filter_shapes
@@ -66,7 +66,7 @@ def backend_contenders(weights: NetworkWeights, threads: Sequence[int]) -> list[
 
 def baseline_contender() -> Contender:
     """Give the full-precision Baseline in onnxruntime, on one thread, with random weights."""
-    session = cpu_session(random_baseline(), 1)
+    session = onnx_session(random_baseline(), 1)
     image = random_image(INPUT_SHAPE)[np.newaxis]
     return Contender("Baseline onnxruntime", 1, lambda: session.run(None, {"image": image}))
 
@@ -93,7 +93,7 @@ def larq_contenders(tflite: Path) -> list[Contender]:
     return contenders
 
 
-def stage_contenders(extractor: Extractor, backend: str) -> list[Contender]:
+def stage_contenders(extractor: FamilyExtractor, backend: str) -> list[Contender]:
     """Give the convolutions of one extractor alone, each with the pool and sign behind it."""
     calls = extractor.stage_calls(random_image(INPUT_SHAPE))
     return [Contender(f"{backend} {name}", 1, call) for name, call in calls.items()]

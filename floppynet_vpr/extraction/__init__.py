@@ -3,7 +3,7 @@
 """From the network's input to pool5 integers and L2-normalised descriptors."""
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE, ExtractionError, Extractor
-from floppynet_vpr.extraction.factory import BACKENDS, create_extractor
+from floppynet_vpr.extraction.factory import BACKENDS, create_extractor, load_network
 from floppynet_vpr.extraction.pipeline import DescribedFrame, describe_frames
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Extractor",
     "create_extractor",
     "describe_frames",
+    "load_network",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.compiled_plan import STATE_SIZE, Blocking, make_plan
-from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check_input
+from floppynet_vpr.extraction.extractor import ExtractionError, FamilyExtractor, check_input
 from floppynet_vpr.extraction.helpers import Helpers
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.extraction.products import FloatProduct
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HELP, _LEAD = 0, 1
 
 
-class CompiledExtractor(Extractor):
+class CompiledExtractor(FamilyExtractor):
     """Extracts with xnor and popcount on packed bits, compiled for this CPU, on 1 to n threads."""
 
     def __init__(

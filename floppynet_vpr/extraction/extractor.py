@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every extractor offers: pool5 integers and the descriptor made from them."""
+"""What every extractor offers: descriptors, and those of the family the integers behind them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from floppynet_vpr.arithmetic import length
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.network_input import network_input
 from floppynet_vpr.network.layers import INPUT_SHAPE
+from floppynet_vpr.network.network import Network
 from floppynet_vpr.network.weights import NetworkWeights
 
 DESCRIPTOR_SIZE = 9216
@@ -26,16 +27,33 @@ class ExtractionError(VprError):
 
 
 class Extractor(ABC):
-    """Turns images into descriptors with one network.
+    """Turns images into descriptors with one network; an instance serves one thread at a time."""
+
+    def __init__(self, network: Network, description: str) -> None:
+        """Keep the network; `description` names the backend for logs and diagnostics."""
+        self.network = network
+        self.description = description
+
+    @abstractmethod
+    def describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Extract the descriptor of any (H, W, 3) uint8 RGB image.
+
+        Gives (d,) float32 of norm 1, d being the product of the network's `shape`; where the
+        network gives zeros alone they stay zeros.
+        """
+
+
+class FamilyExtractor(Extractor):
+    """Computes a network of the family.
 
     All extractors give the same pool5 integers, value for value, for the same input. An instance
-    keeps working buffers, so it serves one thread at a time.
+    keeps working buffers.
     """
 
     def __init__(self, weights: NetworkWeights, description: str) -> None:
         """Keep the network; `description` names the backend for logs and diagnostics."""
+        super().__init__(weights, description)
         self.weights = weights
-        self.description = description
 
     @abstractmethod
     def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
@@ -54,19 +72,19 @@ class Extractor(ABC):
         return {}
 
     def describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Extract the descriptor of any (H, W, 3) uint8 RGB image: (9216,) float32 of norm 1."""
+        """Extract the descriptor, (9216,) float32; see `Extractor`."""
         return normalise(self.pool5(network_input(rgb)))
 
 
 def normalise(pool5: NDArray[Any]) -> NDArray[np.float32]:
-    """L2-normalise a feature map (eq. 5): (6, 6, 256) integers -> (9216,) float32.
+    """L2-normalise a feature map (eq. 5), such as (6, 6, 256) integers -> (9216,) float32.
 
     The norm is that of the integers, exact before its square root for up to 4 bits. A map of
     zeros stays zeros.
     """
-    integers = pool5.reshape(-1).astype(np.float64)
-    norm = length(integers)
-    return (integers / norm if norm else integers).astype(np.float32)
+    values = pool5.reshape(-1).astype(np.float64)
+    norm = length(values)
+    return (values / norm if norm else values).astype(np.float32)
 
 
 def check_input(image: NDArray[np.uint8]) -> None:

@@ -9,13 +9,14 @@ integers; they differ in speed only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.libraries import optional, require
+
 WORD_BYTES = 8
-_FIRST_SOUND_FAISS = (1, 11)
+_ROWS_AT_ONCE = 256
 _HAS_BITWISE_COUNT = hasattr(np, "bitwise_count")
 
 
@@ -81,15 +82,8 @@ class FaissKernel(HammingKernel):
 
     def __init__(self, filters: NDArray[np.uint8]) -> None:
         """Keep the filters; raises ImportError where faiss is absent or too old."""
-        import faiss
-
-        version = tuple(int(part) for part in faiss.__version__.split(".")[:2])
-        if version < _FIRST_SOUND_FAISS:
-            raise ImportError(
-                f"faiss {faiss.__version__} crashes on codes of this length: install 1.11 or later"
-            )
+        self._faiss = require("faiss")
         super().__init__(filters)
-        self._faiss: Any = faiss  # its stubs know neither hammings nor swig_ptr
 
     def distances(self, patches: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
         """Fill `out` with the distances; see `HammingKernel`."""
@@ -104,6 +98,31 @@ KERNELS: dict[str, type[HammingKernel]] = {
     kernel.name: kernel for kernel in (FaissKernel, NumpyKernel)
 }
 """The kernels by name, fastest first."""
+
+
+def differing_bits(row: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Count the bits in which (bytes,) `row` differs from each of (n, bytes) `rows`: (n,) int32.
+
+    `bytes` is a multiple of 8 and both are uint8, C-contiguous. By faiss where it is there, else by
+    numpy; the counts are the same.
+    """
+    out = np.empty(len(rows), np.int32)
+    if optional("faiss") is not None:
+        FaissKernel(rows).distances(row[np.newaxis], out[np.newaxis])
+    else:
+        _differing_bits(row, rows, out)
+    return out
+
+
+def _differing_bits(
+    row: NDArray[np.uint8], rows: NDArray[np.uint8], out: NDArray[np.int32]
+) -> None:
+    words, others = row.view(np.uint64), rows.view(np.uint64)
+    for start in range(0, len(others), _ROWS_AT_ONCE):
+        different = others[start : start + _ROWS_AT_ONCE] ^ words
+        ones = np.empty(different.shape, np.uint8)
+        popcount(different, ones)
+        np.sum(ones, axis=1, dtype=np.int32, out=out[start : start + len(ones)])
 
 
 def popcount(words: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:

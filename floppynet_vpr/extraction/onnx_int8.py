@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import PatchConvolution, filter_matrix, padded_map
-from floppynet_vpr.extraction.extractor import Extractor, check_input
+from floppynet_vpr.extraction.extractor import FamilyExtractor, check_input
 from floppynet_vpr.extraction.onnx_session import runtime_name
 from floppynet_vpr.extraction.products import FixedProduct, IntegerProduct, WideProduct
 from floppynet_vpr.extraction.stages import Stage, network_stages
@@ -28,7 +28,7 @@ from floppynet_vpr.network.weights import NetworkWeights
 _ZERO = 1
 
 
-class OnnxIntegerExtractor(Extractor):
+class OnnxIntegerExtractor(FamilyExtractor):
     """Extracts with onnxruntime's integer matrix product on the CPU; exact."""
 
     def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import BitConvolution, PatchConvolution, filter_matrix
-from floppynet_vpr.extraction.extractor import ExtractionError, Extractor, check_input
+from floppynet_vpr.extraction.extractor import ExtractionError, FamilyExtractor, check_input
 from floppynet_vpr.extraction.hamming import KERNELS
 from floppynet_vpr.extraction.products import FixedProduct, fastest_product
 from floppynet_vpr.extraction.stages import Stage, network_stages
@@ -22,7 +22,7 @@ from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, p
 from floppynet_vpr.network.weights import NetworkWeights
 
 
-class PackedExtractor(Extractor):
+class PackedExtractor(FamilyExtractor):
     """Extracts with xnor and popcount on packed bits; exact, on any CPU."""
 
     def __init__(

@@ -38,7 +38,7 @@ class NamedImage(Protocol):
 
 @dataclass(frozen=True)
 class DescribedFrame:
-    """A frame's name, stamp, (9216,) float32 descriptor and, if wanted, its local features."""
+    """A frame's name, stamp, (d,) float32 descriptor and, if wanted, its local features."""
 
     name: str
     stamp_ns: int

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.extraction.onnx_session import cpu_session
+from floppynet_vpr.extraction.onnx_session import onnx_session
+from floppynet_vpr.libraries import require
 from floppynet_vpr.network.onnx_file import OnnxGraph
 
 _SIGN = 128
@@ -75,8 +76,6 @@ class IntegerProduct(FixedProduct):
     def _prepare(
         self, right: NDArray[np.int8], zero_point: int, threads: int, unsigned: bool
     ) -> None:
-        import onnxruntime
-
         graph = OnnxGraph("integer_product")
         inputs = [
             graph.add_input("left", "uint8", self.left.shape),
@@ -89,10 +88,10 @@ class IntegerProduct(FixedProduct):
             inputs.append(graph.add_constant("right_zero_point", np.array(_SIGN, np.uint8)))
         graph.add_node("MatMulInteger", inputs, "result")
         graph.add_output("result", "int32", self.result.shape)
-        self._session = cpu_session(graph.to_bytes(), threads)
+        self._session = onnx_session(graph.to_bytes(), threads)
         # Bound to the arrays themselves, a run neither copies nor allocates.
         self._binding = self._session.io_binding()
-        wrap = onnxruntime.OrtValue.ortvalue_from_numpy
+        wrap = require("onnxruntime").OrtValue.ortvalue_from_numpy
         self._binding.bind_ortvalue_input("left", wrap(self.left))
         self._binding.bind_ortvalue_output("result", wrap(self.result))
 

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
+from floppynet_vpr.libraries import optional
 
 
 def set_threads(count: int) -> None:
@@ -21,6 +20,6 @@ def set_threads(count: int) -> None:
     from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(count)
-    with contextlib.suppress(ImportError):
-        importlib.import_module("faiss").omp_set_num_threads(count)
+    if (faiss := optional("faiss")) is not None:
+        faiss.omp_set_num_threads(count)
     threadpool_limits(count)

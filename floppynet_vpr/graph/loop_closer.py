@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction import Extractor, create_extractor
+from floppynet_vpr.extraction import Extractor, create_extractor, load_network
+from floppynet_vpr.extraction.external_network import ExternalNetwork
 from floppynet_vpr.graph.optimisation import Optimised, optimise
 from floppynet_vpr.graph.places import DEFAULT_OPTIONS, Match, Places
 from floppynet_vpr.graph.pose_graph import (
@@ -26,7 +27,7 @@ from floppynet_vpr.graph.pose_graph import (
 )
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
-from floppynet_vpr.network.weights import NetworkWeights, load_weights
+from floppynet_vpr.network.weights import NetworkWeights
 
 _STEP_M: Final = 0.01
 _STEP_RAD: Final = 0.001
@@ -76,12 +77,17 @@ class LoopCloser:
     """
 
     def __init__(
-        self, weights: NetworkWeights | None = None, options: LoopCloserOptions | None = None
+        self,
+        weights: NetworkWeights | ExternalNetwork | None = None,
+        options: LoopCloserOptions | None = None,
     ) -> None:
-        """Start a drive, with the network that the package carries unless told otherwise."""
+        """Start a drive, with the network that the package carries unless told otherwise.
+
+        Other networks come from `extraction.load_network`.
+        """
         self.options = options or LoopCloserOptions()
         self.graph = PoseGraph()
-        self._weights = weights or load_weights(None)
+        self._weights = weights or load_network()
         self._places = Places(self._weights, self.options.detector, self.options.places)
         self._extractor: Extractor | None = None
 
@@ -99,7 +105,7 @@ class LoopCloser:
     def add_described(
         self, descriptor: NDArray[np.float32], stamp_ns: int, odometry: Transform, name: str = ""
     ) -> Step:
-        """Take an image as `add`, by its (9216,) float32 descriptor of norm 1."""
+        """Take an image as `add`, by its (d,) float32 descriptor of norm 1."""
         nodes = self.graph.nodes
         if nodes and stamp_ns < nodes[-1].stamp_ns:
             raise VprError(

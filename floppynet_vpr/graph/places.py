@@ -13,7 +13,7 @@ from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping import Pose, ReferenceMap
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
-from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.network.network import Network
 
 DEFAULT_OPTIONS = DetectorOptions()
 """How loop closures are detected here: as the node does by default."""
@@ -42,9 +42,7 @@ class Answer(NamedTuple):
 class Places:
     """The places of a drive, in a map that grows and is searched: the mode `both` of the node."""
 
-    def __init__(
-        self, weights: NetworkWeights, options: DetectorOptions, limits: KeyframeLimits
-    ) -> None:
+    def __init__(self, weights: Network, options: DetectorOptions, limits: KeyframeLimits) -> None:
         """Start with no place, for descriptors made with `weights`."""
         self._map = ReferenceMap.for_weights(weights)
         self._detector = LoopClosureDetector(self._map, options)

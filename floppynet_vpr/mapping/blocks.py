@@ -46,10 +46,12 @@ class Blocks:
             self._filled += len(target)
             rows = rows[len(target) :]
 
-    def filled(self) -> Iterator[NDArray[np.uint8]]:
-        """Look at all rows, block by block, in order."""
+    def filled(self, end: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Look at all rows, or those before `end`, block by block, in order."""
+        end = self._filled if end is None else min(end, self._filled)
         for start, block in zip(self._starts, self._blocks, strict=True):
-            yield block[: self._filled - start]
+            if start < end:
+                yield block[: end - start]
 
     def chunks(self, ids: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
         """Give the rows `ids`, ascending, or all rows, in pieces that stay in the cache."""

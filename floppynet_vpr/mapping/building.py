@@ -10,12 +10,12 @@ from floppynet_vpr.extraction.pipeline import DescribedFrame
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.mapping.reference_map import ReferenceMap
 from floppynet_vpr.mapping.storages import DEFAULT_STORAGE
-from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.network.network import Network
 
 
 def build_map(
     frames: Iterable[DescribedFrame],
-    weights: NetworkWeights,
+    weights: Network,
     min_distance: float = 0.0,
     storage: str = DEFAULT_STORAGE,
     features: int = 0,

@@ -11,11 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded
+from floppynet_vpr.mapping.cells import Rounded
+from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.shifts import Shifts
-
-SKETCH_BYTES = 8
-"""Of each cell's signs, those of the first 64 values make a sketch of the place."""
 
 _PLACES_AT_ONCE = 16
 
@@ -23,7 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class CellProducts(Protocol):
-    """A way to compute them; all ways give the same integers."""
+    """A way to compute them; all ways give the same integers.
+
+    Sizes are those of a grid of 6 x 6 cells of 256 bits.
+    """
 
     def products(
         self, rounded: Rounded, signs: NDArray[np.uint8], shifts: Shifts
@@ -44,10 +45,10 @@ class CellProducts(Protocol):
 
 
 @cache
-def best_products() -> CellProducts:
-    """The fastest way that works here, chosen once a process."""
+def best_products(grid: Grid) -> CellProducts:
+    """The fastest way that works here, chosen once a process for each grid."""
     try:
-        return CompiledProducts()
+        return CompiledProducts(grid)
     except Exception as error:  # of a compiler anything may come
         reason = str(error).partition("\n")[0] or type(error).__name__
         _log.info("places are compared by numpy, more slowly: %s", reason)
@@ -57,11 +58,11 @@ def best_products() -> CellProducts:
 class CompiledProducts:
     """By code that LLVM compiles for this CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
         """Compile; raises ImportError where llvmlite is absent."""
         from floppynet_vpr.mapping.native_products import native_products
 
-        self._code = native_products()
+        self._code = native_products(grid)
 
     def products(
         self, rounded: Rounded, signs: NDArray[np.uint8], shifts: Shifts
@@ -113,7 +114,7 @@ class MatrixProducts:
         out = np.empty((len(signs), len(shifts.query_cells)), np.int32)
         for first in range(0, len(signs), _PLACES_AT_ONCE):
             places = plus_minus_one(signs[first : first + _PLACES_AT_ONCE])
-            all_pairs = (places.reshape(-1, CHANNELS) @ values.T).reshape(-1, CELLS, CELLS)
+            all_pairs = _all_pairs(places, values)
             met = all_pairs[:, shifts.place_cells, shifts.query_cells]
             out[first : first + len(places)] = met
         return out
@@ -123,13 +124,20 @@ class MatrixProducts:
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         values = plus_minus_one(query)
+        bits = values.shape[1]
         out = np.empty((len(sketches), len(shifts)), np.int32)
         for first in range(0, len(sketches), _PLACES_AT_ONCE):
             places = plus_minus_one(sketches[first : first + _PLACES_AT_ONCE])
-            likeness = (places.reshape(-1, values.shape[1]) @ values.T).reshape(-1, CELLS, CELLS)
-            met = (SKETCH_BYTES * 8 - likeness[:, shifts.place_cells, shifts.query_cells]) / 2
+            likeness = _all_pairs(places, values)
+            met = (bits - likeness[:, shifts.place_cells, shifts.query_cells]) / 2
             out[first : first + len(places)] = np.add.reduceat(met, shifts.first[:-1], axis=1)
         return out
+
+
+def _all_pairs(places: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply the cells of n places with those of a query: (n, place's cells, query's cells)."""
+    cells, bits = values.shape
+    return (places.reshape(-1, bits) @ values.T).reshape(-1, cells, cells)
 
 
 def plus_minus_one(bits: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -23,10 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.mapping.cell_products import best_products
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Codes, Rounded, round_cells
-from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
+from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
+from floppynet_vpr.mapping.grid import Grid
+from floppynet_vpr.mapping.shifts import Shifts, unshifted
 
 _LEAST_SHARE = 0.05
+_EXACT_IN_FLOAT32 = 1 << 24
+_LARGEST_PRODUCT = 255 * 15
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,22 @@ class Comparison:
 class Means:
     """Means of drives, to be subtracted, rounded to 8 bits a value."""
 
-    def __init__(self, turned: NDArray[np.float32]) -> None:
-        """Take (drives, 36, 256) float32 turned feature maps."""
+    def __init__(self, turned: NDArray[np.float32], grid: Grid) -> None:
+        """Take (drives, cells, bits) float32 turned feature maps."""
+        self._grid = grid
         self._rounded = [round_cells(mean, 8) for mean in turned]
-        values = [mean.values() for mean in self._rounded]
-        self._whole = np.concatenate([np.empty((0, CHANNELS), np.float32), *values])
-        self._steps = np.array([mean.steps for mean in self._rounded]).reshape(-1, CELLS)
+        # A product of matrices may add up in any order: all sums must be exact.
+        exact = grid.bits * _LARGEST_PRODUCT < _EXACT_IN_FLOAT32
+        self._kind = np.float32 if exact else np.float64
+        values = [mean.values().astype(self._kind) for mean in self._rounded]
+        self._whole = np.concatenate([np.empty((0, grid.bits), self._kind), *values])
+        self._steps = np.array([mean.steps for mean in self._rounded]).reshape(-1, grid.cells)
 
     def remainders(self, codes: Codes, drive: int) -> NDArray[np.float32]:
-        """Estimate the squared norms of n places' cells less the mean of their drive, (n, 36)."""
+        """Estimate the squared norms of n places' cells less their drive's mean, (n, cells)."""
         mean = self._rounded[drive]
-        met = best_products().products(mean, codes.signs, UNSHIFTED).astype(np.float32)
+        products = best_products(self._grid).products(mean, codes.signs, unshifted(self._grid))
+        met = products.astype(np.float32)
         met *= mean.steps
         met *= codes.factors
         squares = np.square(codes.norms)
@@ -64,9 +72,10 @@ class Means:
 
         Returns (drives, shifts) float32.
         """
-        # Integers below 2^24: exact, however a product of matrices adds them up.
-        whole = (self._whole @ query.values().T).reshape(-1, CELLS, CELLS)
-        met = whole[:, shifts.place_cells, shifts.query_cells]
+        cells = self._grid.cells
+        whole = self._whole @ query.values().astype(self._kind).T
+        every = whole.reshape(-1, cells, cells).astype(np.float32)
+        met = every[:, shifts.place_cells, shifts.query_cells]
         met *= self._steps[:, shifts.place_cells]
         met *= query.steps[shifts.query_cells]
         return np.add.reduceat(met, shifts.first[:-1], axis=1)
@@ -84,7 +93,7 @@ def compare(
     `remainders` are the places' `Means.remainders`; `mean_products` (n, shifts) or (shifts,)
     `Means.products` of the query with the means of their drives.
     """
-    products = best_products().products(query, codes.signs, shifts).astype(np.float32)
+    products = best_products(shifts.grid).products(query, codes.signs, shifts).astype(np.float32)
     products *= query.steps[shifts.query_cells]
     products *= codes.factors[:, shifts.place_cells]
     starts = shifts.first[:-1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded, round_cells
+from floppynet_vpr.mapping.cells import Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, compare
 from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
 from floppynet_vpr.mapping.sessions import spans
@@ -22,8 +22,9 @@ _LEAST_PLACES = 20
 
 @dataclass(frozen=True)
 class CentredQuery:
-    """An image less the mean of its drive: rounded, its signs, (36, 32) uint8, and products.
+    """An image less the mean of its drive: rounded, its signs, and products.
 
+    `signs` is (cells, cell_bytes) uint8.
     `mean_products` (sessions + 1, shifts) float32 are those with the means of the map's sessions.
     """
 
@@ -52,21 +53,22 @@ class CentredMap:
         """Whether there are places enough for means."""
         if not self.knows_means:
             means = np.zeros_like(means)
-        whole = np.zeros((CELLS, CHANNELS), np.float32)
+        grid = reference.grid
+        whole = np.zeros((grid.cells, grid.bits), np.float32)
         for mean, weight in zip(means, weights.tolist(), strict=True):
             whole += mean * np.float32(weight / max(1, self.places))
         self.mean = whole
-        """The mean turned feature map of the whole map, (36, 256) float32."""
+        """The mean turned feature map of the whole map, (cells, bits) float32."""
         drawn = [
             mean + (whole - mean) * np.float32(_PRIOR_PLACES / (_PRIOR_PLACES + weight))
             for mean, weight in zip(means, weights.tolist(), strict=True)
         ]
         self._known = len(drawn)
-        self._means = Means(np.stack([*drawn, whole]))
-        self._remainders = np.empty((0, CELLS), np.float32)
+        self._means = Means(np.stack([*drawn, whole]), grid)
+        self._remainders = np.empty((0, grid.cells), np.float32)
 
     def query(self, turned: NDArray[np.float32]) -> CentredQuery:
-        """Prepare an image's (36, 256) float32 turned feature map, less the mean of its drive."""
+        """Prepare an image's turned feature map, (cells, bits) float32, less its drive's mean."""
         rounded = round_cells(turned, _QUERY_BITS)
         signs = np.packbits(turned >= 0, axis=-1)
         return CentredQuery(rounded, signs, self._means.products(rounded, self._shifts))

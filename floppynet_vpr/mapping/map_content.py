@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.mapping.calibration import Calibration
+from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.places import Place, Pose
 from floppynet_vpr.mapping.session_means import SessionContent
 
@@ -41,6 +42,7 @@ class MapContent:
 
     network: str
     fingerprint: str
+    grid: Grid
     storage: str
     places: Sequence[Place]
     sessions: Sequence[SessionContent]

@@ -15,6 +15,8 @@ The `.fvm` file, all values little-endian:
                      network, fingerprint  the weights that made the descriptors
                      storage               how they are kept, a name in `storages.STORAGES`
                      dimension             values in a descriptor
+                     grid                  its rows, columns and channels (`grid`); where there
+                                           is none they are 6, 6 and 256
                      tables                in their order: [name, bytes of a row, rows]
                      sessions              in the order of their places, of each uid, name, robot,
                                            start_ns, frame, frame_uid (`places.Session`), places
@@ -23,7 +25,7 @@ The `.fvm` file, all values little-endian:
                      names                 of the places
                      calibrations          see `calibration`
                    the tables:
-                     means     a row for each session: float32 (36, 256), its mean turned map
+                     means     a row for each session: float32 (cells, bits), its mean turned map
                    and with a row for each place:
                      numbers   uint32, its number in its session
                      stamps    int64, nanoseconds
@@ -51,10 +53,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.mapping import version1
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS
+from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
     POSE_VALUES,
@@ -187,7 +189,8 @@ def _to_json(content: MapContent, tables: Mapping[str, Table]) -> bytes:
         "network": content.network,
         "fingerprint": content.fingerprint,
         "storage": content.storage,
-        "dimension": DESCRIPTOR_SIZE,
+        "dimension": content.grid.dimension,
+        **({} if content.grid == POOL5 else {"grid": content.grid.shape}),
         "tables": [
             [name, rows[0].shape[1] if rows else 0, sum(len(part) for part in rows)]
             for name, rows in tables.items()
@@ -228,9 +231,10 @@ def _content(text: bytes, tables: TableSource, path: Path, version: int) -> MapC
     try:
         facts = Facts(json.loads(text))
         dimension, storage = facts.one("dimension", int), facts.one("storage", str)
-        if dimension != DESCRIPTOR_SIZE:
+        grid = _grid(facts)
+        if dimension != grid.dimension:
             raise MapError(
-                f"{path} holds descriptors of {dimension} values, not {DESCRIPTOR_SIZE}: "
+                f"{path} holds descriptors of {dimension} values, not {grid.dimension}: "
                 "build the map again"
             )
         known = storage in STORAGES if version == VERSION else version1.tables(storage)
@@ -239,14 +243,29 @@ def _content(text: bytes, tables: TableSource, path: Path, version: int) -> MapC
                 f"{path} keeps descriptors as '{storage}', which this release does not know: "
                 "update floppynet_vpr or build the map again"
             )
-        content = (_current if version == VERSION else version1.read_former)(facts, storage, tables)
+        content = (
+            _current(facts, grid, storage, tables)
+            if version == VERSION
+            else version1.read_former(facts, storage, tables)
+        )
         tables.end()
     except (ValueError, RecursionError) as error:
         raise MapError(f"{path} is not a sound map ({error}): build it again") from None
     return content
 
 
-def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
+def _grid(facts: Facts) -> Grid:
+    """The shape of the descriptors; ValueError where it is none."""
+    if facts.get("grid") is None:
+        return POOL5
+    try:
+        rows, columns, channels = facts.many("grid", int)
+        return Grid(rows, columns, channels)
+    except VprError:
+        raise ValueError("grid is wrong") from None
+
+
+def _current(facts: Facts, grid: Grid, storage: str, source: TableSource) -> MapContent:
     """Read what a file of this version holds; ValueError where it is not sound."""
     names = facts.many("names", str)
     described = [Facts(one) for one in facts.many("sessions", dict)]
@@ -260,9 +279,9 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
     uids = {session.uid for session in sessions}
     if len(uids) < len(sessions) or not all(0 <= uid < MOST_SESSIONS for uid in uids):
         raise ValueError("sessions is wrong")
-    layout = _layout(facts, storage, len(sessions), len(names))
+    layout = _layout(facts, grid, storage, len(sessions), len(names))
     found = {name: source.take(rows, row_bytes) for name, row_bytes, rows in layout}
-    means = found.pop(_MEANS).view("<f4").reshape(-1, CELLS, CHANNELS)
+    means = found.pop(_MEANS).view("<f4").reshape(-1, grid.cells, grid.bits)
     numbers, stamps, poses = (
         found.pop(name).view(kind) for name, kind in zip(_PLACE_TABLES, _KINDS, strict=True)
     )
@@ -289,6 +308,7 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
     return MapContent(
         facts.one("network", str),
         facts.one("fingerprint", str),
+        grid,
         storage,
         places,
         [
@@ -304,13 +324,15 @@ _INTEGERS = ("uid", "start_ns", "frame_uid")
 _KINDS = ("<u4", "<i8", "<f8")
 
 
-def _layout(facts: Facts, storage: str, sessions: int, places: int) -> list[tuple[str, int, int]]:
+def _layout(
+    facts: Facts, grid: Grid, storage: str, sessions: int, places: int
+) -> list[tuple[str, int, int]]:
     """The tables of the file in their order, checked against what they have to be."""
     given = [tuple(one) for one in facts.many("tables", list)]
     layout = [
-        (_MEANS, 4 * DESCRIPTOR_SIZE, sessions),
+        (_MEANS, 4 * grid.cells * grid.bits, sessions),
         *((name, size, places) for name, size in _PLACE_TABLES.items()),
-        *((name, size, places) for name, size in STORAGES[storage].tables.items()),
+        *((name, size, places) for name, size in STORAGES[storage].tables(grid).items()),
     ]
     more = given[len(layout) :]
     # An empty table has no row to tell its size by.

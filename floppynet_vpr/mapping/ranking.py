@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def smallest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+def smallest(values: NDArray[np.float32] | NDArray[np.int32], count: int) -> NDArray[np.int64]:
     """Find the indices of the `count` smallest values, ascending, ties by the lower index."""
     if count < len(values):
         limit = np.partition(values, count - 1)[count - 1]

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.calibration import Calibration
@@ -27,6 +26,7 @@ from floppynet_vpr.mapping.cells import (
     turn,
     turn_back,
 )
+from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
 from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
@@ -40,9 +40,9 @@ from floppynet_vpr.mapping.places import (
 )
 from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.session_means import SessionMeans
-from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
+from floppynet_vpr.mapping.shifts import Shifts, unshifted
 from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
-from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.network.network import Network
 
 COMPARED = 256
 """Places that are compared with a query; larger maps choose them by sketch."""
@@ -65,7 +65,7 @@ class SearchResult:
 class ReferenceMap:
     """Places and their L2-normalised descriptors, searched for the nearest.
 
-    A map belongs to the weights that made its descriptors and says so in its file. `storage` names
+    A map belongs to the network that made its descriptors and says so in its file. `storage` names
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
     is compared with every place. In larger maps it is compared with the 256 places whose sketches
     are nearest (`candidates`), so the time of a search hardly grows; a place beyond them would be
@@ -73,36 +73,44 @@ class ReferenceMap:
     """
 
     def __init__(
-        self, network: str, fingerprint: str, storage: str = DEFAULT_STORAGE, features: int = 0
+        self,
+        network: str,
+        fingerprint: str,
+        storage: str = DEFAULT_STORAGE,
+        features: int = 0,
+        grid: Grid = POOL5,
     ) -> None:
-        """Start an empty map for the weights with this network name and fingerprint.
+        """Start an empty map for the network with this name and fingerprint.
 
-        Raises MapError for an unknown storage.
+        `grid` is the shape of its descriptors. Raises MapError for an unknown storage.
         """
         if storage not in STORAGES:
             raise MapError(f"unknown storage '{storage}': choose one of {', '.join(STORAGES)}")
         self.network = network
         self.fingerprint = fingerprint
+        self.grid = grid
+        """The shape of the descriptors."""
         self.calibrations: dict[str, Calibration] = {}
         """What was learned of this map's answers (`calibrate`), by `Calibration.mode`."""
         self._storage = STORAGES[storage]
         self._places: list[Place] = []
-        self._tables = {name: Blocks(size) for name, size in self._storage.tables.items()}
-        self._candidates = Candidates()
+        self._tables = {name: Blocks(size) for name, size in self._storage.tables(grid).items()}
+        self._candidates = Candidates(grid)
         self._features = PlaceFeatures(features)
         self._borders: list[int] = []
         self._index: dict[int, int] = {}
-        self._means = SessionMeans()
+        self._means = SessionMeans(grid)
         self._next: Session | None = None
         self._current: Session | None = None
         self._numbers: dict[int, int] = {}
 
     @classmethod
     def for_weights(
-        cls, weights: NetworkWeights, storage: str = DEFAULT_STORAGE, features: int = 0
+        cls, weights: Network, storage: str = DEFAULT_STORAGE, features: int = 0
     ) -> ReferenceMap:
-        """Start an empty map for descriptors made with `weights`."""
-        return cls(weights.spec.name, weights.fingerprint, storage, features)
+        """Start an empty map for descriptors made with `weights`, of whatever network."""
+        grid = Grid(*weights.shape)
+        return cls(weights.name, weights.fingerprint, storage, features, grid)
 
     @property
     def storage(self) -> str:
@@ -112,7 +120,7 @@ class ReferenceMap:
     @property
     def bytes_per_place(self) -> int:
         """What a place's descriptor takes, in memory as in the file."""
-        return self._storage.row_bytes
+        return self._storage.row_bytes(self.grid)
 
     @property
     def features(self) -> int:
@@ -147,12 +155,12 @@ class ReferenceMap:
         """Count the places."""
         return len(self._places)
 
-    def require_weights(self, weights: NetworkWeights, origin: str = "the map") -> None:
+    def require_weights(self, weights: Network, origin: str = "the map") -> None:
         """Raise MapError unless this map was made with `weights`; `origin` is for the message."""
         if weights.fingerprint != self.fingerprint:
             raise MapError(
                 f"{origin} was built with other weights ({self.network} {self.fingerprint[:12]}) "
-                f"than those in use ({weights.spec.name} {weights.fingerprint[:12]}): "
+                f"than those in use ({weights.name} {weights.fingerprint[:12]}): "
                 "use the same weights file or build the map again"
             )
 
@@ -179,12 +187,12 @@ class ReferenceMap:
         pose: Pose | None = None,
         features: LocalFeatures | None = None,
     ) -> Place:
-        """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
+        """Add a place by its (d,) float32 descriptor of norm 1 and return it, d as `grid` says.
 
         It is of the session last begun. Of its local features a map keeps as many as it has room
         for. Raises MapError for a descriptor of another size or that is not normalised.
         """
-        row = _as_rows(descriptor)
+        row = self._as_rows(descriptor)
         if len(row) != 1:
             raise MapError(f"a place takes one descriptor, not {len(row)}")
         return self.extend(row, [name], [stamp_ns], [pose], [features])[0]
@@ -197,11 +205,11 @@ class ReferenceMap:
         poses: Sequence[Pose | None] = (),
         features: Sequence[LocalFeatures | None] = (),
     ) -> Sequence[Place]:
-        """Add many places of one session at once, by (n, 9216) float32 descriptors of norm 1.
+        """Add many places of one session at once, by (n, d) float32 descriptors of norm 1.
 
         What is not given is as in `add`. Returns the places; raises MapError as `add`.
         """
-        rows = _as_rows(descriptors)
+        rows = self._as_rows(descriptors)
         count = len(rows)
         stamps_ns, poses = stamps_ns or [0] * count, poses or [None] * count
         features = features or [None] * count
@@ -212,7 +220,7 @@ class ReferenceMap:
             raise MapError("a place takes an L2-normalised descriptor: see Extractor.describe")
         for first in range(0, count, _AT_ONCE):
             piece = slice(first, first + _AT_ONCE)
-            turned = turn(rows[piece])
+            turned = turn(rows[piece], self.grid)
             code = encode(turned)
             session = self._session(names[first], stamps_ns[first], code[0])
             number = self._numbers.get(session.uid, 0)
@@ -244,7 +252,7 @@ class ReferenceMap:
     def _add_rows(self, rows: dict[str, NDArray[np.uint8]]) -> None:
         for name, table in self._tables.items():
             table.add(rows[name])
-        self._candidates.add(codes(rows[CODES]).signs)
+        self._candidates.add(codes(rows[CODES], self.grid).signs)
 
     def _add_place(self, place: Place) -> None:
         if self._places and self._places[-1].session.uid != place.session.uid:
@@ -253,22 +261,22 @@ class ReferenceMap:
         self._places.append(place)
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
-        """Find the `k` nearest places of (queries, 9216) or (9216,) float32 descriptors.
+        """Find the `k` nearest places of (queries, d) or (d,) float32 descriptors.
 
         With fewer than `k` places in the map, all of them are returned. Every query gives the
         same answer alone as among others.
         """
         if k < 1:
             raise MapError(f"k is {k}: ask for at least one neighbour")
-        queries = _as_rows(descriptors)
+        queries = self._as_rows(descriptors)
         k = min(k, len(self))
         indices = np.empty((len(queries), k), np.int64)
         distances = np.empty((len(queries), k), np.float32)
         for row, descriptor in enumerate(queries if k else ()):
             compared = np.arange(len(self))
             if not self._storage.exact:
-                signs = np.packbits(turn(descriptor)[0] >= 0, axis=-1)
-                compared = self.candidates(signs, max(k, COMPARED), UNSHIFTED)
+                signs = np.packbits(turn(descriptor, self.grid)[0] >= 0, axis=-1)
+                compared = self.candidates(signs, max(k, COMPARED), unshifted(self.grid))
             found = self.distances(descriptor, compared)
             nearest = smallest(found, k)
             indices[row], distances[row] = compared[nearest], found[nearest]
@@ -277,11 +285,11 @@ class ReferenceMap:
     def distances(
         self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Compute the distances (eq. 6) of a (9216,) float32 descriptor to places, ascending.
+        """Compute the distances (eq. 6) of a (d,) float32 descriptor to places, ascending.
 
         Returns (len(indices),) float32. Neither here nor in `search` must a query be of norm 1.
         """
-        query = _as_rows(descriptor)[0]
+        query = self._as_rows(descriptor)[0]
         parts = [np.empty(0, np.float32)]
         if self._storage.exact:
             for rows in self._tables[VECTORS].chunks(indices):
@@ -289,10 +297,10 @@ class ReferenceMap:
                 parts.append(products(difference, difference))
         else:
             square = products(query, query)
-            rounded = round_cells(turn(query)[0], 8)
+            rounded = round_cells(turn(query, self.grid)[0], 8)
             known = self.codes(indices)
-            met = best_products().products(rounded, known.signs, UNSHIFTED).astype(np.float32)
-            likeness = products(met * rounded.steps, known.factors)
+            met = best_products(self.grid).products(rounded, known.signs, unshifted(self.grid))
+            likeness = products(met.astype(np.float32) * rounded.steps, known.factors)
             parts.append(np.maximum(square + 1 - 2 * likeness, 0))
         return np.sqrt(np.concatenate(parts))
 
@@ -305,27 +313,27 @@ class ReferenceMap:
     def codes(self, indices: NDArray[np.int64]) -> Codes:
         """Copy out the bits of places, ascending."""
         rows = [np.empty((0, self._tables[CODES].row_bytes), np.uint8)]
-        return codes(np.concatenate([*rows, *self._tables[CODES].chunks(indices)]))
+        return codes(np.concatenate([*rows, *self._tables[CODES].chunks(indices)]), self.grid)
 
     def means(self) -> NDArray[np.float32]:
-        """The mean turned feature map of each of `sessions`, (sessions, 36, 256) float32.
+        """The mean turned feature map of each of `sessions`, (sessions, cells, bits) float32.
 
         It is that of all images that became places of a session, also of those since forgotten.
         """
         return self._means.of([session.uid for session in self.sessions])
 
     def descriptors(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
-        """Copy out the descriptors of places `first` to before `last`, (n, 9216) float32.
+        """Copy out the descriptors of places `first` to before `last`, (n, d) float32.
 
         A lossy storage gives them back as well as it kept them, of norm 1.
         """
         indices = np.arange(len(self), dtype=np.int64)[first:last]
-        found = np.empty((len(indices), DESCRIPTOR_SIZE), np.float32)
+        found = np.empty((len(indices), self.grid.dimension), np.float32)
         done = 0
         table = self._tables[VECTORS if self._storage.exact else CODES]
         for rows in table.chunks(indices):
             found[done : done + len(rows)] = (
-                rows.view("<f4") if self._storage.exact else _as_kept(rows)
+                rows.view("<f4") if self._storage.exact else self._as_kept(rows)
             )
             done += len(rows)
         return found
@@ -340,7 +348,9 @@ class ReferenceMap:
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
-        selected = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
+        selected = ReferenceMap(
+            self.network, self.fingerprint, self.storage, self.features, self.grid
+        )
         selected.adopt(self, kept)
         selected._next, selected._current = self._next, self._current
         return selected
@@ -354,7 +364,7 @@ class ReferenceMap:
             for rows in other._tables[name].chunks(indices):
                 table.add(rows)
         for rows in other._tables[CODES].chunks(indices):
-            self._candidates.add(codes(rows).signs)
+            self._candidates.add(codes(rows, self.grid).signs)
         self._features.adopt(other._features, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
@@ -373,6 +383,7 @@ class ReferenceMap:
         return MapContent(
             self.network,
             self.fingerprint,
+            self.grid,
             self.storage,
             list(self._places),
             self._means.content(self.sessions, self._numbers),
@@ -391,35 +402,34 @@ class ReferenceMap:
         Places added to it later are of a new session.
         """
         content = read_map(path)
-        loaded = cls(content.network, content.fingerprint, content.storage)
+        loaded = cls(content.network, content.fingerprint, content.storage, grid=content.grid)
         for name, table in loaded._tables.items():
             loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
         for first in range(0, len(content.places), _AT_ONCE * COMPARED):
             rows = content.tables[CODES][0][first : first + _AT_ONCE * COMPARED]
-            loaded._candidates.add(codes(rows).signs)
+            loaded._candidates.add(codes(rows, loaded.grid).signs)
         if FEATURES in content.tables:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
         for place in content.places:
             loaded._add_place(place)
-        loaded._means = SessionMeans.of_content(content.sessions)
+        loaded._means = SessionMeans.of_content(content.grid, content.sessions)
         loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}
         return loaded
 
-
-def _as_kept(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-    descriptors = turn_back(decode(rows))
-    return np.asarray(
-        descriptors / np.sqrt(products(descriptors, descriptors))[:, None], np.float32
-    )
-
-
-def _as_rows(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows = np.ascontiguousarray(np.atleast_2d(descriptors), np.float32)
-    if rows.ndim != 2 or rows.shape[1] != DESCRIPTOR_SIZE:
-        raise MapError(
-            f"descriptors have {DESCRIPTOR_SIZE} values, not shape {np.shape(descriptors)}"
+    def _as_kept(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        descriptors = turn_back(decode(rows, self.grid), self.grid)
+        return np.asarray(
+            descriptors / np.sqrt(products(descriptors, descriptors))[:, None], np.float32
         )
-    if not np.isfinite(rows).all():
-        raise MapError("descriptors are numbers: this one has values that are not finite")
-    return rows
+
+    def _as_rows(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = np.ascontiguousarray(np.atleast_2d(descriptors), np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.grid.dimension:
+            raise MapError(
+                f"descriptors of {self.network} have {self.grid.dimension} values, not shape "
+                f"{np.shape(descriptors)}"
+            )
+        if not np.isfinite(rows).all():
+            raise MapError("descriptors are numbers: this one has values that are not finite")
+        return rows

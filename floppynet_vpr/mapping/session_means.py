@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS
+from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.places import Session
 
 
@@ -18,8 +18,8 @@ from floppynet_vpr.mapping.places import Session
 class SessionContent:
     """What a map file holds of a session beside its places.
 
-    `added` counts all places that it ever had; `mean` is their mean turned feature map, (36, 256)
-    float32, of `weight` images.
+    `added` counts all places that it ever had; `mean` is their mean turned feature map, (cells,
+    bits) float32, of `weight` images.
     """
 
     session: Session
@@ -29,25 +29,26 @@ class SessionContent:
 
 
 class SessionMeans:
-    """The running mean of each session's turned feature maps, (36, 256) float32."""
+    """The running mean of each session's turned feature maps, (cells, bits) float32."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
         """Start without sessions."""
+        self._shape = grid.cells, grid.bits
         self._means: dict[int, NDArray[np.float32]] = {}
         self._weights: dict[int, int] = {}
 
     @classmethod
-    def of_content(cls, sessions: Iterable[SessionContent]) -> SessionMeans:
+    def of_content(cls, grid: Grid, sessions: Iterable[SessionContent]) -> SessionMeans:
         """Take the means of a map file."""
-        means = cls()
+        means = cls(grid)
         means._means = {one.session.uid: one.mean for one in sessions}
         means._weights = {one.session.uid: one.weight for one in sessions}
         return means
 
     def add(self, uid: int, turned: NDArray[np.float32]) -> None:
-        """Take a place of a session into its mean, by its (36, 256) float32 turned feature map."""
+        """Take a place of a session into its mean, by its turned feature map."""
         weight = self._weights.get(uid, 0) + 1
-        mean = self._means.get(uid, np.zeros((CELLS, CHANNELS), np.float32))
+        mean = self._means.get(uid, np.zeros(self._shape, np.float32))
         # A new array: the former may be being written to a file.
         self._means[uid] = mean + (turned - mean) / np.float32(weight)
         self._weights[uid] = weight
@@ -58,9 +59,9 @@ class SessionMeans:
         self._weights.update(other._weights)
 
     def of(self, uids: Sequence[int]) -> NDArray[np.float32]:
-        """The means of sessions, (n, 36, 256) float32."""
+        """The means of sessions, (n, cells, bits) float32."""
         means = [self._means[uid] for uid in uids]
-        return np.array(means, np.float32).reshape(-1, CELLS, CHANNELS)
+        return np.array(means, np.float32).reshape(-1, *self._shape)
 
     def content(
         self, sessions: Sequence[Session], added: Mapping[int, int]

@@ -8,15 +8,14 @@
 | binary | 1,296 | signs of turned cells, two numbers for each cell (`cells`) | 0.016 |
 
 The error, of distances of eq. 6, is a standard deviation, without bias. Tolerant matching compares
-bits, whatever the storage.
+bits, whatever the storage. Bytes are those of pool5; other networks' are in proportion (`grid`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.mapping.cells import ROW_BYTES
+from floppynet_vpr.mapping.grid import Grid
 
 DEFAULT_STORAGE = "binary"
 
@@ -26,30 +25,27 @@ CODES, VECTORS = "codes", "vectors"
 
 @dataclass(frozen=True)
 class Storage:
-    """A way to keep descriptors: `tables` are the bytes of a place in each table.
+    """A way to keep descriptors.
 
-    `exact` says that distances are those of the descriptors themselves, by comparison with all.
+    `exact` says that the descriptors themselves are kept, beside their bits: distances are theirs,
+    by comparison with all.
     """
 
     name: str
-    tables: dict[str, int]
+    exact: bool
 
-    @property
-    def exact(self) -> bool:
-        """Whether the descriptors themselves are kept."""
-        return VECTORS in self.tables
+    def tables(self, grid: Grid) -> dict[str, int]:
+        """The bytes of a place in each table."""
+        vectors = {VECTORS: 4 * grid.dimension} if self.exact else {}
+        return {CODES: grid.row_bytes} | vectors
 
-    @property
-    def row_bytes(self) -> int:
+    def row_bytes(self, grid: Grid) -> int:
         """What a place's descriptor takes, in memory as in the file."""
-        return sum(self.tables.values())
+        return sum(self.tables(grid).values())
 
 
 STORAGES: dict[str, Storage] = {
     storage.name: storage
-    for storage in (
-        Storage("float32", {CODES: ROW_BYTES, VECTORS: 4 * DESCRIPTOR_SIZE}),
-        Storage("binary", {CODES: ROW_BYTES}),
-    )
+    for storage in (Storage("float32", exact=True), Storage("binary", exact=False))
 }
 """The storages by name, largest first."""

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
-from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
-from floppynet_vpr.mapping.cells import CELLS, CHANNELS, encode, hadamard, turn
+from floppynet_vpr.mapping.cells import encode, hadamard, turn
+from floppynet_vpr.mapping.grid import POOL5
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
     Facts,
@@ -41,8 +41,9 @@ from floppynet_vpr.mapping.places import Place, Session, place_id, session_uid
 from floppynet_vpr.mapping.session_means import SessionMeans
 from floppynet_vpr.mapping.storages import CODES, STORAGES, VECTORS
 
-_REST = DESCRIPTOR_SIZE - CHANNELS
-_MEANS_BYTES = 2 * CHANNELS
+_CELLS, _CHANNELS = POOL5.cells, POOL5.channels
+_REST = POOL5.dimension - _CHANNELS
+_MEANS_BYTES = 2 * _CHANNELS
 _FACTOR_BYTES = 4
 _SKETCH_BYTES = 128
 _ROUNDS = 2
@@ -77,12 +78,12 @@ def read_former(facts: Facts, storage: str, source: TableSource) -> MapContent:
     rows = found["rows"]
     fingerprint = facts.one("fingerprint", str)
     places: list[Place] = []
-    means, codes = SessionMeans(), []
+    means, codes = SessionMeans(POOL5), []
     added: dict[int, int] = {}
     for count, (name, stamp, values, text) in enumerate(
         zip(names, stamps, poses, texts, strict=True)
     ):
-        turned = turn(descriptors(storage, rows[count : count + 1]))
+        turned = turn(descriptors(storage, rows[count : count + 1]), POOL5)
         code = encode(turned)
         if not places or places[-1].session.name != text:
             uid = session_uid(fingerprint, len(added), text, name, stamp, code.tobytes())
@@ -93,7 +94,7 @@ def read_former(facts: Facts, storage: str, source: TableSource) -> MapContent:
         codes.append(code)
         pose = None if values is None else pose_of(typed(values, list, "poses"))
         places.append(Place(place_id(session, number), name, stamp, session, pose))
-    none = np.empty((0, STORAGES["binary"].tables[CODES]), np.uint8)
+    none = np.empty((0, STORAGES["binary"].tables(POOL5)[CODES]), np.uint8)
     kept: dict[str, Table] = {CODES: [np.concatenate([none, *codes])]}
     if storage == "float32":
         kept[VECTORS] = [rows]
@@ -102,6 +103,7 @@ def read_former(facts: Facts, storage: str, source: TableSource) -> MapContent:
     return MapContent(
         facts.one("network", str),
         fingerprint,
+        POOL5,
         "float32" if storage == "float32" else "binary",
         places,
         means.content([first.session for first, _ in first_places(places)], added),
@@ -136,14 +138,14 @@ def _from_rest(rows: NDArray[np.uint8], rest: NDArray[np.float32]) -> NDArray[np
     rest = rest.reshape(-1, _REST)
     rest = rest * np.sqrt(np.maximum(1 - products(means, means), 0) / products(rest, rest))[:, None]
     for order, signs in reversed(_shuffles()):
-        turned = hadamard(rest.reshape(-1, CHANNELS).T).T.reshape(-1, _REST) * signs
+        turned = hadamard(rest.reshape(-1, _CHANNELS).T).T.reshape(-1, _REST) * signs
         rest = np.empty_like(turned)
         rest[:, order] = turned
-    root = np.float32(CELLS**0.5)
-    others = rest.reshape(-1, CELLS - 1, CHANNELS)
+    root = np.float32(_CELLS**0.5)
+    others = rest.reshape(-1, _CELLS - 1, _CHANNELS)
     mirrored = others.sum(1) / root + means / root
     first = ((means - mirrored) / (root - 1))[:, None]
-    return np.concatenate([mirrored[:, None], others + first], axis=1).reshape(-1, DESCRIPTOR_SIZE)
+    return np.concatenate([mirrored[:, None], others + first], axis=1).reshape(-1, POOL5.dimension)
 
 
 @cache
@@ -163,9 +165,9 @@ _DECODERS: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]] = {
     "binary": _binary,
 }
 _ROW_BYTES = {
-    "float32": 4 * DESCRIPTOR_SIZE,
-    "float16": 2 * DESCRIPTOR_SIZE,
-    "int8": _FACTOR_BYTES + DESCRIPTOR_SIZE,
+    "float32": 4 * POOL5.dimension,
+    "float16": 2 * POOL5.dimension,
+    "int8": _FACTOR_BYTES + POOL5.dimension,
     "pq": _MEANS_BYTES + _FACTOR_BYTES + _REST // 2,
     "binary": _MEANS_BYTES + _FACTOR_BYTES + _REST // 8,
 }

@@ -47,7 +47,8 @@ from floppynet_vpr.network.bits import (
     unpack_weights,
     weight_dtype,
 )
-from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, filter_shapes
+from floppynet_vpr.network.layers import NETWORKS, NetworkSpec, filter_shapes, output_shape
+from floppynet_vpr.network.network import Shape
 
 MAGIC = b"\x89FNET\r\n\x1a"
 VERSION = 1
@@ -121,6 +122,21 @@ class NetworkWeights:
                     raise WeightsError(f"{name}: BatchNorm needs {shape[3]} finite values")
                 if values is not None and self.bits > 1 and np.abs(values).max() > LARGEST_NORM:
                     raise WeightsError(f"{name}: BatchNorm values lie within +-{LARGEST_NORM:.0f}")
+
+    @property
+    def name(self) -> str:
+        """The network's name, a key of `layers.NETWORKS`."""
+        return self.spec.name
+
+    @property
+    def title(self) -> str:
+        """What people call the network."""
+        return self.spec.title
+
+    @property
+    def shape(self) -> Shape:
+        """The feature map that a descriptor is: (6, 6, 256)."""
+        return output_shape(self.spec)
 
     @property
     def bits(self) -> int:

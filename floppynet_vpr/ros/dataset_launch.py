@@ -69,7 +69,7 @@ def declared_arguments(dataset: str) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "weights",
             default_value="",
-            description="Weights file, or a network whose weights the package carries: "
+            description="Weights file (.fnet or .onnx), or a network whose weights are here: "
             f"{', '.join(shipped_weights())}. Empty: floppynet. A map of its own is made for each.",
         ),
         DeclareLaunchArgument(

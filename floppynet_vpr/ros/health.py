@@ -91,7 +91,7 @@ def facts(
         **detection_facts(parts.settings.detector_options, last),
         "raw images unpacked by": parts.images.description,
         "backend": parts.extractor.description,
-        "weights": parts.extractor.weights.fingerprint[:12],
+        "weights": parts.extractor.network.fingerprint[:12],
     }
     if images is not None:
         facts["image topic"] = images.topic

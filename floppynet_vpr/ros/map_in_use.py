@@ -16,11 +16,12 @@ from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
+from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.keyframes import metres_between
 from floppynet_vpr.mapping.map_content import MapContent
 from floppynet_vpr.mapping.map_file import write_map
 from floppynet_vpr.mapping.places import session_uid
-from floppynet_vpr.network.weights import NetworkWeights
+from floppynet_vpr.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class MapInUse:
 
     def __init__(
         self,
-        weights: NetworkWeights,
+        weights: Network,
         options: Callable[[], DetectorOptions],
         features: int = 0,
         robot: str = "",
@@ -61,6 +62,11 @@ class MapInUse:
         self.origin = ""
         """The file the map was loaded from; empty: none."""
         self.detector = LoopClosureDetector(self._new_map(), options())
+
+    @property
+    def grid(self) -> Grid:
+        """The shape of the map's descriptors, the same whatever map is loaded."""
+        return self.detector.reference.grid
 
     @property
     def places(self) -> Sequence[Place]:

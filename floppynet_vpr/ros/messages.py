@@ -13,20 +13,23 @@ from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.mapping import Pose as MapPose
-from floppynet_vpr.mapping.shifts import CELL_SHARE
+from floppynet_vpr.mapping.grid import Grid
+from floppynet_vpr.mapping.shifts import shift_shares
 from floppynet_vpr.stamps import SECOND_NS
 from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.msg import LoopClosure, LoopClosureCandidate
 
 
-def loop_closure_message(header: Header, query_id: int, detection: Detection) -> LoopClosure:
-    """Make the answer to one image, whose header it keeps."""
+def loop_closure_message(
+    header: Header, query_id: int, detection: Detection, grid: Grid
+) -> LoopClosure:
+    """Make the answer to one image, whose header it keeps; `grid` is that of the map."""
     return LoopClosure(
         header=header,
         query_id=query_id,
         detected=detection.detected,
         threshold=detection.limits.distance,
-        candidates=[_candidate(candidate) for candidate in detection.candidates],
+        candidates=[_candidate(candidate, grid) for candidate in detection.candidates],
     )
 
 
@@ -35,8 +38,9 @@ def matched_pose_message(stamp: Time, frame: str, pose: MapPose) -> PoseStamped:
     return PoseStamped(header=Header(stamp=stamp, frame_id=frame), pose=_pose(pose))
 
 
-def _candidate(candidate: Candidate) -> LoopClosureCandidate:
+def _candidate(candidate: Candidate, grid: Grid) -> LoopClosureCandidate:
     place = candidate.place
+    right, down = shift_shares(candidate.shift, grid)
     seconds, nanoseconds = divmod(place.stamp_ns, SECOND_NS)
     message = LoopClosureCandidate(
         place_id=place.id,
@@ -46,8 +50,8 @@ def _candidate(candidate: Candidate) -> LoopClosureCandidate:
         score=candidate.score,
         session=shown(place.session.name),
         frame=shown(place.session.frame),
-        shift_right=candidate.shift[0] * CELL_SHARE,
-        shift_down=candidate.shift[1] * CELL_SHARE,
+        shift_right=right,
+        shift_down=down,
         verified=candidate.verified,
         inliers=candidate.inliers,
         has_pose=place.pose is not None,

@@ -16,6 +16,7 @@ from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.network.network import shape_text
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
@@ -101,8 +102,11 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
         settings["backend"],
         settings["threads"],
     )
-    weights = extractor.weights
-    log.info(f"{weights.spec.title} {weights.fingerprint[:12]}, {extractor.description}")
+    weights = extractor.network
+    log.info(
+        f"{weights.title} {weights.fingerprint[:12]}, {extractor.description}, descriptors of "
+        f"{shape_text(weights.shape)}"
+    )
     features = DEFAULT_FEATURES if settings["verify"] else 0
     robot = node.get_namespace().strip("/")
     map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
