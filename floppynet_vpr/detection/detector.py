@@ -136,6 +136,9 @@ class LoopClosureDetector:
         options = self.options
         if options.mode != self._asked:
             self._restart()
+        elif self._undecided and is_in_order(self.reference, self.known):
+            self._undecided = False
+            self._match(FILTER)
         eligible = self._recent.eligible(
             self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
@@ -168,15 +171,23 @@ class LoopClosureDetector:
         """Forget what was seen."""
         options = self.options
         self._asked = options.mode
-        self._chosen = options.sequence
-        if options.sequence == AUTO:
-            self._chosen = FILTER if is_in_order(self.reference) else SINGLE
+        self._undecided = False
+        sequence = options.sequence
+        if sequence == AUTO:
+            in_order = is_in_order(self.reference, self.known)
+            sequence = FILTER if in_order else SINGLE
+            self._undecided = in_order is None
+        self._match(sequence)
         self._comparer = _comparer(self.reference, options)
-        self._sequence = None if self._chosen == SINGLE else SEQUENCES[self._chosen]()
         self._commonness = Commonness()
         self._gate = MotionGate()
         self._here = self._followed = 0
         self._believed = 0.0
+
+    def _match(self, sequence: str) -> None:
+        """Match single images or a sequence from now on."""
+        self._chosen = sequence
+        self._sequence = None if sequence == SINGLE else SEQUENCES[sequence]()
 
     @property
     def _needs(self) -> Needs:
