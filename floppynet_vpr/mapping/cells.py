@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import cos, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.hamming import popcount
 
 SIDE = 6
 """Cells of a feature map in a row, and rows."""
@@ -36,6 +38,8 @@ ROW_BYTES = CODE_BYTES + 2 * CELLS * 2
 
 _RANGES = {4: 2.68, 8: 3.92}
 """Standard deviations up to which values are told apart, so that rounding them errs least."""
+
+_COSINES = np.array([cos(pi * differing / CHANNELS) for differing in range(CHANNELS + 1)])
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,19 @@ def decode(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
     known = codes(rows)
     signs = np.unpackbits(known.signs, axis=-1).astype(np.float32) * 2 - 1
     return signs * known.factors[..., None]
+
+
+def code_products(one: Codes, others: Codes) -> NDArray[np.float32]:
+    """Estimate the products of a place's cells with those of n places, all known by their signs.
+
+    Of two turned cells a share of signs differs that is their angle over pi (Goemans and
+    Williamson, 1995). Returns (n, 36) float32.
+    """
+    words = (one.signs ^ others.signs).view(np.uint64)
+    ones = np.empty(words.shape, np.uint8)
+    popcount(words, ones)
+    cosines = _COSINES[ones.sum(axis=-1, dtype=np.int64)]
+    return np.asarray(one.norms * others.norms * cosines, np.float32)
 
 
 def round_cells(turned: NDArray[np.float32], bits: int) -> Rounded:
