@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from floppynet_vpr.detection import (
     MATCHING_CHOICES,
     SEQUENCE_CHOICES,
+    VERIFICATION_CHOICES,
     DetectorOptions,
     VerificationOptions,
 )
@@ -286,19 +287,21 @@ SETTINGS: tuple[Setting, ...] = (
         live=True,
     ),
     Setting(
-        "verify",
-        False,
-        "Verify candidates by geometry: a detection whose place fails is none. Local features of "
-        "image and place must agree on how the camera has moved. The map must keep them (build_map "
-        "--features 300); a new map does, if this is true when the node is configured. By night it "
-        "finds little.",
+        "verification",
+        DetectorOptions.verification,
+        "How a detection is verified: one that fails is none. cells: of the 36 cells of the feature "
+        "maps 14.5 must agree, on average of the last 16 images, where a sequence is matched "
+        "tolerantly. features: local features of image and place must agree as well on how the "
+        "camera has moved. The map must keep them (build_map --features 300); a new map does, if "
+        "this is set when the node is configured. By night that finds little. none: nothing.",
+        choices=VERIFICATION_CHOICES,
         live=True,
     ),
     Setting(
         "verify_budget",
         VerificationOptions.budget_ms,
-        "Time that the verification of an image may take. Candidates that it does not suffice for "
-        "stay unchecked.",
+        "Time that the local features of an image may take. Candidates that it does not suffice "
+        "for stay unchecked.",
         1.0,
         10000.0,
         "ms",

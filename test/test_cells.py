@@ -34,6 +34,7 @@ from floppynet_vpr.mapping.cell_products import (
 )
 from floppynet_vpr.mapping.cells import (
     Rounded,
+    code_products,
     codes,
     decode,
     encode,
@@ -129,6 +130,32 @@ def test_products_with_what_a_row_keeps_are_without_bias(likeness: float, grid: 
     deviation = np.sqrt((1 - likeness**2) * (np.pi / 2 - 1) / grid.bits)
     assert 0.9 * deviation < error.std() < 1.1 * deviation
     assert abs(error.mean()) < 5 * deviation / np.sqrt(error.size) + 1e-5
+
+
+@pytest.mark.parametrize("likeness", [-0.5, 0.0, 0.3, 0.8, 0.99])
+def test_products_of_two_places_known_by_their_signs_are_without_bias(likeness: float) -> None:
+    rng = np.random.default_rng(0)
+    one, others = rng.normal(size=(2, 200, CELLS, CHANNELS)).astype(np.float32)
+    one /= np.linalg.norm(one, axis=-1, keepdims=True)
+    others -= (others * one).sum(axis=-1, keepdims=True) * one
+    others /= np.linalg.norm(others, axis=-1, keepdims=True)
+    others = np.float32(3) * (likeness * one + np.sqrt(1 - likeness**2) * others)
+    rows = [encode(turn(cells.astype(np.float32).reshape(200, -1))) for cells in (one, others)]
+    products = np.concatenate(
+        [code_products(codes(rows[0][i : i + 1]), codes(rows[1][i : i + 1])) for i in range(200)]
+    )
+    error = products / 3 - likeness
+    differing = np.arccos(likeness) / np.pi
+    deviation = np.pi * np.sqrt((1 - likeness**2) * differing * (1 - differing) / CHANNELS)
+    assert error.std() < 1.1 * deviation + 1e-3
+    assert abs(error.mean()) < 5 * deviation / np.sqrt(error.size) + 1e-3
+
+
+def test_a_place_is_as_like_itself_as_it_is_long() -> None:
+    rows = np.random.default_rng(1).normal(size=(3, CELLS * CHANNELS)).astype(np.float32)
+    known = codes(encode(turn(rows)))
+    one = codes(encode(turn(rows[1:2])))
+    np.testing.assert_allclose(code_products(one, known)[1], known.norms[1] ** 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("bits", "error"), [(4, 0.125), (8, 0.02)])

@@ -12,7 +12,7 @@ import pytest
 from synthetic_drives import WAYS, Descriptors, street, unit
 
 from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
-from floppynet_vpr.detection.background import Background, Needs
+from floppynet_vpr.detection.background import Background, Needs, robust_spread
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.mapping import Calibration, Place, ReferenceMap, Session
 from floppynet_vpr.mapping.reference_map import COMPARED
@@ -130,6 +130,16 @@ def test_a_threshold_sets_itself_between_places_again_and_places_alike() -> None
     strangers = np.sqrt(np.maximum(2 - 2 * others @ rows.T, 0)).min(1)
     assert again.max() < threshold < np.quantile(strangers, 0.05)
     assert detector.limits.origin == "automatic"
+
+
+def test_a_threshold_is_the_same_whether_the_map_keeps_bits_or_all() -> None:
+    """Of streets all of whose images are alike, as those of one town are."""
+    rows = unit(street(200) + 1.5 * unit(WAYS[2]))
+    bits, everything = (Background(map_of(rows, storage)) for storage in ("binary", "float32"))
+    spread = robust_spread(everything.distances(0, np.arange(1, 200)))[1]
+    assert bits.threshold == pytest.approx(everything.threshold, abs=0.3 * spread)
+    assert bits.usual == pytest.approx(everything.usual, abs=0.1 * spread)
+    assert bits.step == pytest.approx(everything.step, abs=0.1 * spread)
 
 
 @pytest.mark.parametrize("sequence", ["none", "filter", "line"])

@@ -30,6 +30,7 @@ from floppynet_vpr.network.weights import load_weights
 from floppynet_vpr.parameters import SETTINGS
 
 PLACES = 12
+FEATURES = ("--verification", "features")
 RIGID = ("--matching", "rigid", "--sequence", "none")
 
 
@@ -393,10 +394,12 @@ def test_the_detector_is_set_as_the_node_is_unless_told_otherwise() -> None:
     for name in (option.name for option in fields(DetectorOptions) if option.name != "top_k"):
         default = next(setting.default for setting in SETTINGS if setting.name == name)
         assert getattr(setup_of().options, name) == default
-    assert (setup_of().options.top_k, setup_of("--verify").options.top_k) == (25, 5)
-    assert setup_of("--verify", "--top-k", "3").options.top_k == 3
-    assert setup_of().verification is None and setup_of("--verify", "false").verification is None
-    assert setup_of("--verify", "--verify_budget", "7").verification == VerificationOptions(
+    assert (setup_of().options.top_k, setup_of(*FEATURES).options.top_k) == (25, 5)
+    assert setup_of(*FEATURES, "--top-k", "3").options.top_k == 3
+    assert (
+        setup_of().verification is None and setup_of("--verification", "none").verification is None
+    )
+    assert setup_of(*FEATURES, "--verify_budget", "7").verification == VerificationOptions(
         budget_ms=7.0
     )
     assert setup_of("--keyframe-distance", "0.5").keyframes == KeyframeLimits(0.5, 0.0)
@@ -439,7 +442,7 @@ def test_geometry_removes_detections_of_places_that_do_not_fit(
             if (name, place) == ("second", 3):
                 image[:] = 90  # nothing to hold on to
             assert cv2.imwrite(str(tmp_path / name / f"{place}.png"), image)
-    options = ["--tolerance", "9", "--threshold", "2", "--verify", "--verify-budget", "10000"]
+    options = ["--tolerance", "9", "--threshold", "2", *FEATURES, "--verify-budget", "10000"]
     _, out = run_evaluate(tmp_path, *options)
     (result,) = read_json(out)
     assert [query["detected"] for query in result["by_query"]] == [True, True, True, False]

@@ -112,7 +112,7 @@ def test_an_unknown_choice_is_refused_before_anything_starts(name: str, value: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top_k", "many"), ("threshold", "nan"), ("verify", "yes"), ("params_file", "/no")],
+    [("top_k", "many"), ("threshold", "nan"), ("verification", "yes"), ("params_file", "/no")],
 )
 def test_a_value_of_the_wrong_kind_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises((RuntimeError, VprError), match=f"{name}.* must be"):
@@ -123,9 +123,14 @@ def test_only_given_arguments_override_the_parameter_file() -> None:
     module = launch_module()
     none_given = {setting.name: "" for setting in module.PARAMETERS}
     assert module.overrides(none_given) == {}
-    some = none_given | {"top_k": "3", "threshold": "1", "autostart": "false", "verify": "True"}
+    some = none_given | {
+        "top_k": "3",
+        "threshold": "1",
+        "autostart": "false",
+        "subtract_mean": "True",
+    }
     values = module.overrides(some)
-    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False, "verify": True}
+    assert values == {"top_k": 3, "threshold": 1.0, "autostart": False, "subtract_mean": True}
     assert isinstance(values["threshold"], float)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synthetic_drives import Descriptors, street, unit
 
 from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetector
+from floppynet_vpr.detection.agreement import AGREEING, Agreement
 from floppynet_vpr.detection.commonness import Commonness
 from floppynet_vpr.detection.limits import BELIEVED, BELIEVED_OF_THIS_DRIVE
 from floppynet_vpr.detection.order import is_in_order
@@ -192,7 +193,78 @@ def test_one_session_of_photos_is_enough_to_match_single_images(drives: Drives) 
 
 def test_a_map_still_to_be_made_will_be_of_a_drive_and_a_few_photos_are_none() -> None:
     assert is_in_order(map_of(street(0)))
-    assert not is_in_order(map_of(street(5)))
+    assert is_in_order(map_of(street(5))) is None
+
+
+def test_a_map_of_few_photos_is_followed_once_a_drive_has_added_to_it(drives: Drives) -> None:
+    reference = map_of(drives["train"][:19:2])
+    detector = LoopClosureDetector(reference)
+    assert detector.in_force.sequence == "none"
+    reference.begin_session("drive")
+    found = []
+    for index, row in enumerate(np.concatenate([drives["day_right"], drives["day_left"]])):
+        found.append(detector.detect(row, index * SECOND))
+        assert detector.in_force.sequence == ("none" if index < 20 else "filter")
+        reference.add(row, "", index * SECOND)
+    closed = np.flatnonzero(detected(found))
+    assert len(closed) >= 180
+    assert all(abs(found[i].candidates[0].index - 10 - (i - 200)) <= 3 for i in closed)
+
+
+def test_a_heap_of_photos_stays_one_when_a_drive_adds_to_it(drives: Drives) -> None:
+    reference = map_of(drives["day_right"][np.random.default_rng(0).permutation(200)])
+    detector = LoopClosureDetector(reference)
+    reference.begin_session("drive")
+    for index, row in enumerate(drives["train"][:30]):
+        detector.detect(row, index * SECOND)
+        reference.add(row, "", index * SECOND)
+    assert detector.in_force.sequence == "none"
+
+
+@pytest.mark.parametrize("again", ["night_right", "day_left"])
+def test_cells_of_the_same_places_agree_by_night_and_from_the_other_side(
+    drives: Drives, again: str
+) -> None:
+    found = run(map_of(drives["day_right"]), drives[again])
+    verified = np.array([detection.candidates[0].verified for detection in found])
+    assert verified.mean() >= 0.99
+    assert np.mean([detection.candidates[0].agreeing for detection in found]) > AGREEING + 1
+    assert not any(c.verified for detection in found for c in detection.candidates[1:])
+
+
+def test_a_drive_elsewhere_that_shares_part_of_every_view_is_believed_but_not_verified(
+    drives: Drives,
+) -> None:
+    """Houses of the same makers: two columns of cells are those of the map, in order."""
+    town, elsewhere = drives["day_right"], drives["train"][:200].copy()
+    cells, others = elsewhere.reshape(-1, 6, 6, 256), town.reshape(-1, 6, 6, 256)
+    cells[:, :, :2] = others[:, :, :2]
+    queries = unit(elsewhere)
+    believed = run(map_of(town), queries, DetectorOptions(verification="none"))
+    assert detected(believed).mean() > 0.5
+    assert {detection.candidates[0].agreeing for detection in believed} == {-1.0}
+    found = run(map_of(town), queries)
+    assert not detected(found)[16:].any()
+    for belief, detection in zip(believed[16:], found[16:], strict=True):
+        assert belief.measure == detection.measure
+        if belief.detected:
+            assert "cells agree on average" in detection.reason
+
+
+def test_single_images_and_rigid_matching_are_not_verified_by_cells(drives: Drives) -> None:
+    for options in (SINGLE, DetectorOptions(matching="rigid")):
+        for detection in run(map_of(drives["day_right"]), drives["day_left"][:30], options):
+            assert detection.candidates[0].agreeing == -1.0
+
+
+def test_agreement_is_that_of_the_last_16_images_and_standing_still_is_one() -> None:
+    agreement = Agreement()
+    assert agreement.take(10, True) == 10
+    assert agreement.take(20, True) == 15
+    assert [agreement.take(30, False), agreement.take(14, False)] == [20, 12]
+    assert agreement.take(None, True) == -1
+    means = [agreement.take(count, True) for count in range(16)]
+    assert means[-2:] == [(14 + sum(range(15))) / 16, sum(range(16)) / 16]
 
 
 def test_a_heap_of_photos_answers_as_well_as_it_did_in_order(drives: Drives) -> None:

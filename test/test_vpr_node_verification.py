@@ -46,7 +46,7 @@ def test_candidates_are_verified_as_offline_and_name_their_session(
         map=both,
         sequence="none",
         threshold=2.0,
-        verify=True,
+        verification="features",
         verify_budget=10000.0,
         least_inliers=10,
     )
@@ -72,7 +72,7 @@ def test_candidates_are_verified_as_offline_and_name_their_session(
     detected = sum(answer.detected for answer in client.answers)
     assert 0 < detected < len(frames)
     assert unchecked
-    assert set_parameter(client, "verify", False)[0]
+    assert set_parameter(client, "verification", "none")[0]
     publisher.publish(image_message(frames[0].rgb, 99))
     last = client.wait_for_answers(len(frames) + 1)[-1]
     assert last.detected
@@ -83,7 +83,9 @@ def test_a_map_made_while_driving_keeps_local_features_for_verification(
     data_dir: Path, tmp_path: Path, start_node: StartNode, client: Client
 ) -> None:
     path = tmp_path / "new.fvm"
-    node = start_node(mode="mapping", verify=True, save_map_to=path, keyframe_distance=0.0)
+    node = start_node(
+        mode="mapping", verification="features", save_map_to=path, keyframe_distance=0.0
+    )
     publisher = client.image_publisher()
     frames = traverse(data_dir, "day_right")[:5]
     for number, frame in enumerate(frames):
@@ -103,11 +105,11 @@ def test_a_map_without_features_is_told_where_verification_is_wanted(
     reference = ReferenceMap.for_weights(extractor.weights)
     reference.add(extractor.describe(picture(0)), "")
     reference.save(tmp_path / "plain.fvm")
-    node = start_node(map=tmp_path / "plain.fvm", threshold=0.5, verify=True)
+    node = start_node(map=tmp_path / "plain.fvm", threshold=0.5, verification="features")
     client.image_publisher().publish(image_message(picture(0), 1))
     assert client.wait_for_answers(1)[0].candidates[0].inliers == -1
-    told = "verify is set, but the map keeps no local features"
+    told = "verification is features, but the map keeps no local features"
     node.wait_for_log(told)
     client.wait_for_diagnostics(lambda values: told in values["summary"])
-    assert set_parameter(client, "verify", False)[0]
+    assert set_parameter(client, "verification", "none")[0]
     client.wait_for_diagnostics(lambda values: values["summary"] == "running")

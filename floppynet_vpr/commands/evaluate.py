@@ -125,7 +125,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _facts(arguments: argparse.Namespace, setup: DetectorSetup) -> dict[str, str]:
     facts = {"Made on": time.strftime("%Y-%m-%d %H:%M")}
     if arguments.answers is None:
-        options = asdict(setup.options) | ({"verify": True} if setup.verification else {})
+        options = asdict(setup.options)
         facts["Detector"] = ", ".join(f"{name} {value}" for name, value in options.items())
         facts["Images at once"] = f"{arguments.threads}, each by one core"
     return facts

@@ -11,7 +11,7 @@ from typing import Any
 
 from floppynet_vpr.commands.common import at_least
 from floppynet_vpr.datasets.traverse_pairs import ALL
-from floppynet_vpr.detection import DetectorOptions, VerificationOptions
+from floppynet_vpr.detection import BY_FEATURES, DetectorOptions, VerificationOptions
 from floppynet_vpr.detection.options import RIGID_MATCHING, SINGLE
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
@@ -156,7 +156,6 @@ _PAPER: dict[str, str] = {"matching": RIGID_MATCHING, "sequence": SINGLE}
 
 _PARAMETERS = (
     *(option.name for option in fields(DetectorOptions)),
-    "verify",
     "verify_budget",
     "least_inliers",
     "keyframe_distance",
@@ -193,7 +192,7 @@ def _add_parameter(group: argparse._ArgumentGroup, setting: Setting) -> None:
     told = setting.summary
     # What a default depends on is known only when all options are read: see `detector_setup`.
     if setting.name == "top_k":
-        told += f" (default: {_TOP_K}; with --verify {default})"
+        told += f" (default: {_TOP_K}; with --verification features {default})"
         default = None
     elif setting.name in _PAPER:
         told += f" (default: {default}; with --paper {_PAPER[setting.name]})"
@@ -249,7 +248,8 @@ def detector_setup(arguments: argparse.Namespace) -> DetectorSetup:
     """What the command line sets the detector to."""
     given = {option.name: getattr(arguments, option.name) for option in fields(DetectorOptions)}
     defaults: dict[str, Any] = _PAPER if arguments.paper else {}
-    if not arguments.verify:
+    by_features = arguments.verification == BY_FEATURES
+    if not by_features:
         defaults = {"top_k": _TOP_K, **defaults}
     chosen = {name: value for name, value in given.items() if value is not None}
     verification = VerificationOptions(
@@ -257,7 +257,7 @@ def detector_setup(arguments: argparse.Namespace) -> DetectorSetup:
     )
     return DetectorSetup(
         DetectorOptions(**{**defaults, **chosen}),
-        verification if arguments.verify else None,
+        verification if by_features else None,
         arguments.storage,
         KeyframeLimits(arguments.keyframe_distance, arguments.keyframe_seconds),
     )

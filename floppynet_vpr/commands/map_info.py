@@ -202,7 +202,7 @@ def _print_aliasing(reference: ReferenceMap) -> Aliasing:
         print(
             "  If these are one place seen twice, all is well. If not, single images may be taken "
             "for the wrong one:\n  follow the drive (sequence:=filter) or verify by geometry "
-            "(build_map --features 300, verify:=true)."
+            "(build_map --features 300, verification:=features)."
         )
     return aliasing
 

@@ -114,25 +114,7 @@ class Background:
 
     def distances(self, place: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Estimate the distances of a place to the places `ids`, ascending, (n,) float32."""
-        _, products = self._as_query(place, ids)
-        return _apart(products)
-
-    def _as_query(
-        self, place: int, ids: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give a place's descriptor and the estimated products with it of the places `ids`.
-
-        A lossy storage gives back another descriptor than it was given: r with r.p = c < 1 instead
-        of p. It knows its own exactly, and tells 1 / c as the product of r with its own place; with
-        another place p' the product is c p.p' on average. So r.p' times 1 / c estimates p.p'. Half
-        of r is asked for, because a squared distance is never told to be below 0.
-        """
-        descriptor = self._reference.descriptors(place, place + 1)[0]
-        asked = np.union1d(ids, [place])
-        squares = self._reference.distances(descriptor / 2, asked) ** 2
-        products = 1.25 - squares
-        own = products[np.searchsorted(asked, place)]
-        return descriptor, products[np.searchsorted(asked, ids)] * own
+        return self._reference.distances_between(place, ids)
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:
@@ -204,7 +186,7 @@ class Background:
         Returns their ids, (n,) int64 ascending, and distances, (n,) float32; see `threshold` for
         what neighbours are. There may be none.
         """
-        descriptor, _ = self._as_query(place, np.empty(0, np.int64))
+        descriptor = self._reference.descriptors(place, place + 1)[0]
         near = np.sort(self._reference.search(descriptor, _NEIGHBOURS).indices[0])
         near = near[near < self.places]
         distances = np.full(self.places, np.inf, np.float32)
@@ -233,8 +215,3 @@ class Background:
             place = int(self.sample[index])
             self._rows[index] = self.distances(place, self.sample[:index])
         return self._rows[index]
-
-
-def _apart(products: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distances (eq. 6) of descriptors with these products."""
-    return np.sqrt(np.maximum(2 - 2 * products, 0)).astype(np.float32)

@@ -54,5 +54,11 @@ class Comparer(Protocol):
         than 20 places, which is too small to know what is usual.
         """
 
+    def agreeing(self, descriptor: NDArray[np.float32], place: int, eligible: int) -> int | None:
+        """How many cells of image and place agree; None where that is not known.
+
+        The first `eligible` places of the map say what is usual.
+        """
+
     def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """Compare an image with the places `indices`."""

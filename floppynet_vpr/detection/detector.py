@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.detection.agreement import AGREEING, NOT_CHECKED, Agreement
 from floppynet_vpr.detection.automatic_threshold import AutomaticThreshold
 from floppynet_vpr.detection.background import Needs
 from floppynet_vpr.detection.commonness import Commonness
@@ -29,6 +30,7 @@ from floppynet_vpr.detection.options import (
     SEQUENCES,
     SINGLE,
     TOLERANT_MATCHING,
+    UNVERIFIED,
     DetectorOptions,
 )
 from floppynet_vpr.detection.order import is_in_order
@@ -50,8 +52,10 @@ class Candidate:
     (0 to 1) is the confidence of a calibrated map. Without calibration it is the belief that the
     camera is within four places of this one where sequences are matched, else the cosine,
     1 - distance^2 / 2 cut off at 0. `shift` is by how many cells of 32 pixels the place shows
-    farther to the right, and farther down, what the query shows. `inliers` and `verified` are what
-    geometry says (`verification`); -1 inliers: not checked.
+    farther to the right, and farther down, what the query shows. `agreeing` is
+    how many cells (0 to 36) agreed with the best candidates of the last images on average
+    (`agreement`), `inliers` how many local features agree (`verification`), -1: not checked.
+    `verified` is whether all that was checked is enough.
     """
 
     place: Place
@@ -59,6 +63,7 @@ class Candidate:
     distance: float
     score: float
     shift: tuple[int, int] = (0, 0)
+    agreeing: float = NOT_CHECKED
     inliers: int = -1
     verified: bool = False
 
@@ -111,6 +116,30 @@ class LoopClosureDetector:
         self._restart()
         _ = self.limits
 
+    def _restart(self) -> None:
+        """Forget what was seen."""
+        options = self.options
+        self._asked = options.mode
+        self._undecided = False
+        sequence = options.sequence
+        if sequence == AUTO:
+            in_order = is_in_order(self.reference, self.known)
+            sequence = FILTER if in_order else SINGLE
+            self._undecided = in_order is None
+        self._match(sequence)
+        self._comparer = _comparer(self.reference, options)
+        self._commonness = Commonness()
+        self._agreement = Agreement()
+        self._gate = MotionGate()
+        self._moved = True
+        self._here = self._followed = 0
+        self._believed = 0.0
+
+    def _match(self, sequence: str) -> None:
+        """Match single images or a sequence from now on."""
+        self._chosen = sequence
+        self._sequence = None if sequence == SINGLE else SEQUENCES[sequence]()
+
     @property
     def limits(self) -> Limits:
         """What a candidate from an earlier drive must fulfil now to be a loop closure."""
@@ -136,6 +165,9 @@ class LoopClosureDetector:
         options = self.options
         if options.mode != self._asked:
             self._restart()
+        elif self._undecided and is_in_order(self.reference, self.known):
+            self._undecided = False
+            self._match(FILTER)
         eligible = self._recent.eligible(
             self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
@@ -157,26 +189,16 @@ class LoopClosureDetector:
             ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief, self.reference.borders)[ids]
         compared = self._comparer.compare(descriptor, ids)
-        return self._verdict(ids, compared, beliefs, distinctness)
+        detection = self._verdict(ids, compared, beliefs, distinctness)
+        if self._sequence is None or options.verification == UNVERIFIED or not len(ids):
+            return detection
+        count = self._comparer.agreeing(descriptor, int(ids[0]), eligible)
+        return _verified(detection, self._agreement.take(count, self._moved))
 
     @property
     def in_force(self) -> DetectorOptions:
         """The options, with `sequence` as it was chosen where it is "auto"."""
         return replace(self.options, sequence=self._chosen)
-
-    def _restart(self) -> None:
-        """Forget what was seen."""
-        options = self.options
-        self._asked = options.mode
-        self._chosen = options.sequence
-        if options.sequence == AUTO:
-            self._chosen = FILTER if is_in_order(self.reference) else SINGLE
-        self._comparer = _comparer(self.reference, options)
-        self._sequence = None if self._chosen == SINGLE else SEQUENCES[self._chosen]()
-        self._commonness = Commonness()
-        self._gate = MotionGate()
-        self._here = self._followed = 0
-        self._believed = 0.0
 
     @property
     def _needs(self) -> Needs:
@@ -197,6 +219,7 @@ class LoopClosureDetector:
         moved = self._gate.passes(
             descriptor, background.step, lambda: background.step_after(here), self._believed
         )
+        self._moved = moved
         if moved:
             self._comparer.seen(descriptor, self._needs)
         standing = self._comparer.standing(descriptor, eligible)
@@ -244,6 +267,19 @@ class LoopClosureDetector:
         reason = limits.objection(best.distance, belief, best.score, distinctness)
         measures = {"belief": belief, "distinctness": distinctness, "distance": best.distance}
         return Detection(limits, tuple(candidates), measures[options.measure], reason)
+
+
+def _verified(detection: Detection, agreeing: float) -> Detection:
+    """Take into account how many cells agree on average."""
+    if agreeing == NOT_CHECKED:
+        return detection
+    best, *others = detection.candidates
+    enough = agreeing >= AGREEING
+    best = replace(best, agreeing=agreeing, verified=enough)
+    reason = detection.reason
+    if not enough and not reason:
+        reason = f"{agreeing:.1f} cells agree on average, {AGREEING:g} are needed"
+    return replace(detection, candidates=(best, *others), reason=reason)
 
 
 def _distinctness(standing: NDArray[np.float32]) -> float:

@@ -21,6 +21,10 @@ TOLERANT_MATCHING, RIGID_MATCHING = "tolerant", "rigid"
 MATCHING_CHOICES = (TOLERANT_MATCHING, RIGID_MATCHING)
 """Ways of comparing an image with a place."""
 
+UNVERIFIED, BY_CELLS, BY_FEATURES = "none", "cells", "features"
+VERIFICATION_CHOICES = (BY_CELLS, BY_FEATURES, UNVERIFIED)
+"""Ways of verifying what was detected."""
+
 
 @dataclass(frozen=True)
 class DetectorOptions:
@@ -31,9 +35,11 @@ class DetectorOptions:
     "tolerant" compares images with shifts, less the means of their drives, "rigid" cell upon cell
     (eq. 5 and 6). `sequence`: "none" compares single images, "filter" and "line" match sequences,
     "auto" is "filter" where the map is in the order of a drive and "none" where it is not.
-    `subtract_mean`: with rigid matching, compare images less the mean of their drive.
-    `exclude_images` and `exclude_seconds`: places added to the map so short a time ago are not
-    matched.
+    `verification`: "cells" asks that feature maps agree cell by cell where a sequence is matched
+    tolerantly, "none" asks nothing; "features" is "cells" for the detector, and local features are
+    for a `Verifier`. `subtract_mean`: with rigid matching, compare images less the mean of their
+    drive. `exclude_images` and `exclude_seconds`: places added to the map so short a time ago are
+    not matched.
     """
 
     threshold: float = 0.0
@@ -41,6 +47,7 @@ class DetectorOptions:
     top_k: int = 5
     matching: str = TOLERANT_MATCHING
     sequence: str = AUTO
+    verification: str = BY_CELLS
     subtract_mean: bool = False
     exclude_images: int = 20
     exclude_seconds: float = 10.0

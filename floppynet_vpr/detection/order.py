@@ -15,21 +15,26 @@ _SAMPLE = 64
 _SHARE = 0.42
 
 
-def is_in_order(reference: ReferenceMap) -> bool:
+def is_in_order(reference: ReferenceMap, known: int | None = None) -> bool | None:
     """Whether the places of each session follow each other as a camera saw them that moved.
 
     Then a place is more like the next one than like those a quarter, a half and three quarters of
     the session away: of 64 places, spread evenly, one in four by chance, and 42 % or more where
-    there is an order. Sessions of fewer than 20 places do not count. A map without any that does
-    has yet to be made, by driving, if it is empty; else it is not in order.
+    there is an order. Sessions of fewer than 20 places do not count. Of the places the first
+    `known`, all if not given, were there before this drive; those after them were added by driving,
+    in order, and count when they are 20. Where nothing counts, an empty map is in order, for it has
+    yet to be made by driving; of another that is not known yet, which is None.
     """
+    known = len(reference) if known is None else known
     background = Background(reference)
     judged = [
-        _follows(background, first, last)
+        _follows(background, first, min(last, known))
         for first, last in spans(reference.borders, len(reference))
-        if last - first >= _LEAST_PLACES
+        if min(last, known) - first >= _LEAST_PLACES
     ]
-    return all(judged) if judged else not len(reference)
+    if judged:
+        return all(judged)
+    return True if not known or len(reference) - known >= _LEAST_PLACES else None
 
 
 def _follows(background: Background, first: int, last: int) -> bool:

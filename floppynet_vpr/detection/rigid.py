@@ -72,6 +72,9 @@ class RigidComparer:
             standing[ids] = (median - fits) / deviation
         return standing
 
+    def agreeing(self, descriptor: NDArray[np.float32], place: int, eligible: int) -> None:
+        """Nothing is known of cells; see `Comparer`."""
+
     def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """Eq. 5 and 6, whatever is subtracted elsewhere; see `Comparer`."""
         order = np.argsort(indices)

@@ -22,10 +22,13 @@ from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.centred import Comparison
 from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
 from floppynet_vpr.mapping.reference_map import COMPARED
+from floppynet_vpr.mapping.grid import POOL5
 from floppynet_vpr.mapping.shifts import tolerant
 
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000
+_USUAL_PLACES = 32
+_LEAST_DEVIATION = 0.02
 
 
 class TolerantComparer:
@@ -93,6 +96,26 @@ class TolerantComparer:
         if deviation > 0:
             standing[indices] = (median - distances) / deviation
         return standing
+
+    def agreeing(self, descriptor: NDArray[np.float32], place: int, eligible: int) -> int | None:
+        """How many cells agree under the shift at which most do; see `Comparer`.
+
+        Two cells that meet agree when they are more alike than is usual by a standard deviation.
+        What is usual for each pair of cells, and the deviation from it, is known from 32 places
+        spread over the map. In a map of fewer than 20 places nothing is usual, and how many cells
+        of another grid than pool5's would have to agree is not known.
+        """
+        sample = self.background.sample
+        sample = sample[:: -(-len(sample) // _USUAL_PLACES) or 1]
+        sample = sample[sample < eligible]
+        if self._reference.grid != POOL5 or eligible < LEAST_PLACES or not len(sample):
+            return None
+        query = self._query(descriptor)
+        usual = self._centred.cell_cosines(query, sample)
+        found = self._centred.cell_cosines(query, np.array([place]))[0]
+        deviations = np.maximum(usual.std(axis=0), np.float32(_LEAST_DEVIATION))
+        agree = found - usual.mean(axis=0) > deviations
+        return int(np.add.reduceat(agree.astype(np.int64), self._shifts.first[:-1]).max())
 
     def compare(self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]) -> Compared:
         """See `Comparer`."""

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.detection.agreement import NOT_CHECKED
 from floppynet_vpr.detection.detector import Candidate, Detection
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.mapping import ReferenceMap
@@ -107,7 +108,9 @@ class Verifier:
         return False
 
     def _judge(self, candidate: Candidate, inliers: int) -> Candidate:
-        return replace(candidate, inliers=inliers, verified=inliers >= self.options.least_inliers)
+        agreed = candidate.verified or candidate.agreeing == NOT_CHECKED
+        verified = agreed and inliers >= self.options.least_inliers
+        return replace(candidate, inliers=inliers, verified=verified)
 
     def _objection(self, best: Candidate) -> str:
         if not self.options.required or best.inliers < 0 or best.verified:

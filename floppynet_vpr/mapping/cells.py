@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
+from floppynet_vpr.extraction.hamming import popcount
 from floppynet_vpr.mapping.grid import Grid
 
 _RANGES = {4: 2.68, 8: 3.92}
@@ -105,6 +106,25 @@ def decode(rows: NDArray[np.uint8], grid: Grid) -> NDArray[np.float32]:
     known = codes(rows, grid)
     signs = np.unpackbits(known.signs, axis=-1).astype(np.float32) * 2 - 1
     return signs * known.factors[..., None]
+
+
+def code_products(one: Codes, others: Codes) -> NDArray[np.float32]:
+    """Estimate the products of a place's cells with those of n places, all known by their signs.
+
+    Of two turned cells a share of signs differs that is their angle over pi (Goemans and
+    Williamson, 1995). Returns (n, cells) float32.
+    """
+    words = (one.signs ^ others.signs).view(np.uint64)
+    ones = np.empty(words.shape, np.uint8)
+    popcount(words, ones)
+    cosines = _cosines(8 * one.signs.shape[-1])[ones.sum(axis=-1, dtype=np.int64)]
+    return np.asarray(one.norms * others.norms * cosines, np.float32)
+
+
+@lru_cache
+def _cosines(bits: int) -> NDArray[np.float64]:
+    """Of two cells' angle, by how many of their signs differ: (bits + 1,)."""
+    return np.array([math.cos(math.pi * differing / bits) for differing in range(bits + 1)])
 
 
 def round_cells(turned: NDArray[np.float32], bits: int) -> Rounded:

@@ -72,13 +72,17 @@ class Means:
 
         Returns (drives, shifts) float32.
         """
+        return np.add.reduceat(self.pair_products(query, shifts), shifts.first[:-1], axis=1)
+
+    def pair_products(self, query: Rounded, shifts: Shifts) -> NDArray[np.float32]:
+        """Multiply a query's cells with the means', pair by pair: (drives, pairs) float32."""
         cells = self._grid.cells
         whole = self._whole @ query.values().astype(self._kind).T
         every = whole.reshape(-1, cells, cells).astype(np.float32)
         met = every[:, shifts.place_cells, shifts.query_cells]
         met *= self._steps[:, shifts.place_cells]
         met *= query.steps[shifts.query_cells]
-        return np.add.reduceat(met, shifts.first[:-1], axis=1)
+        return met
 
 
 def compare(
@@ -93,11 +97,8 @@ def compare(
     `remainders` are the places' `Means.remainders`; `mean_products` (n, shifts) or (shifts,)
     `Means.products` of the query with the means of their drives.
     """
-    products = best_products(shifts.grid).products(query, codes.signs, shifts).astype(np.float32)
-    products *= query.steps[shifts.query_cells]
-    products *= codes.factors[:, shifts.place_cells]
     starts = shifts.first[:-1]
-    likeness = np.add.reduceat(products, starts, axis=1) - mean_products
+    likeness = np.add.reduceat(_products(query, codes, shifts), starts, axis=1) - mean_products
     ours = np.add.reduceat(query.squares[shifts.query_cells], starts)
     theirs = np.add.reduceat(remainders[:, shifts.place_cells], starts, axis=1)
     sizes = np.sqrt(ours * theirs)
@@ -105,3 +106,28 @@ def compare(
     squares = 2 * (1 - cosines) * shifts.costs
     best = squares.argmin(axis=1)
     return Comparison(np.clip(squares[np.arange(len(best)), best], 0, 4), best)
+
+
+def cell_cosines(
+    query: Rounded,
+    codes: Codes,
+    remainders: NDArray[np.float32],
+    mean_products: NDArray[np.float32],
+    shifts: Shifts,
+) -> NDArray[np.float32]:
+    """Compare the cells of a query with those of n places, pair by pair: (n, pairs) float32.
+
+    `remainders` are the places' `Means.remainders`; `mean_products` (n, pairs) or (pairs,)
+    `Means.pair_products` of the query with the means of their drives.
+    """
+    likeness = _products(query, codes, shifts) - mean_products
+    sizes = np.sqrt(query.squares[shifts.query_cells] * remainders[:, shifts.place_cells])
+    return np.divide(likeness, sizes, out=np.zeros_like(likeness), where=sizes > 0)
+
+
+def _products(query: Rounded, codes: Codes, shifts: Shifts) -> NDArray[np.float32]:
+    """Estimate the products of a query's cells with those of n places, (n, pairs)."""
+    products = best_products(shifts.grid).products(query, codes.signs, shifts).astype(np.float32)
+    products *= query.steps[shifts.query_cells]
+    products *= codes.factors[:, shifts.place_cells]
+    return products

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.cells import Rounded, round_cells
-from floppynet_vpr.mapping.centred import Comparison, Means, compare
+from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
+from floppynet_vpr.mapping.centred import Comparison, Means, cell_cosines, compare
 from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
 from floppynet_vpr.mapping.sessions import spans
 from floppynet_vpr.mapping.shifts import Shifts
@@ -85,16 +85,24 @@ class CentredMap:
 
     def compare(self, query: CentredQuery, indices: NDArray[np.int64]) -> Comparison:
         """Compare a query with the places `indices`, ascending."""
+        codes, remainders, sessions = self._known_of(indices)
+        products = query.mean_products[sessions]
+        return compare(query.rounded, codes, remainders, products, self._shifts)
+
+    def cell_cosines(self, query: CentredQuery, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Compare a query's cells with those of the places `indices`, ascending: (n, pairs)."""
+        codes, remainders, sessions = self._known_of(indices)
+        products = self._means.pair_products(query.rounded, self._shifts)[sessions]
+        return cell_cosines(query.rounded, codes, remainders, products, self._shifts)
+
+    def _known_of(
+        self, indices: NDArray[np.int64]
+    ) -> tuple[Codes, NDArray[np.float32], NDArray[np.int64]]:
+        """The codes and remainders of places, and which mean is subtracted from each."""
         self._measure()
         sessions = np.searchsorted(self._reference.borders, indices, side="right")
-        sessions = np.minimum(sessions, self._known)
-        return compare(
-            query.rounded,
-            self._reference.codes(indices),
-            self._remainders[indices],
-            query.mean_products[sessions],
-            self._shifts,
-        )
+        sessions = np.minimum(sessions, self._known).astype(np.int64)
+        return self._reference.codes(indices), self._remainders[indices], sessions
 
     def _measure(self) -> None:
         """Compute the remainders of places that were added since."""

@@ -19,6 +19,7 @@ from floppynet_vpr.mapping.candidates import Candidates
 from floppynet_vpr.mapping.cell_products import best_products
 from floppynet_vpr.mapping.cells import (
     Codes,
+    code_products,
     codes,
     decode,
     encode,
@@ -303,6 +304,16 @@ class ReferenceMap:
             likeness = products(met.astype(np.float32) * rounded.steps, known.factors)
             parts.append(np.maximum(square + 1 - 2 * likeness, 0))
         return np.sqrt(np.concatenate(parts))
+
+    def distances_between(self, place: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Compute, or estimate from bits, the distances (eq. 6) of a place to others, ascending.
+
+        Returns (len(indices),) float32.
+        """
+        if self._storage.exact:
+            return self.distances(self.descriptors(place, place + 1)[0], indices)
+        cells = code_products(self.codes(np.array([place])), self.codes(indices))
+        return np.sqrt(np.maximum(2 - 2 * cells.sum(axis=1), 0))
 
     def candidates(
         self, signs: NDArray[np.uint8], count: int, shifts: Shifts, end: int | None = None

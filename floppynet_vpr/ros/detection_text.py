@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from floppynet_vpr.detection import Detection, DetectorOptions, Limits
+from floppynet_vpr.detection.agreement import AGREEING, NOT_CHECKED
 from floppynet_vpr.detection.limits import AUTOMATIC, CALIBRATED, GIVEN, NOT_KNOWN_YET, UNKNOWN
 from floppynet_vpr.detection.options import RIGID_MATCHING
 from floppynet_vpr.mapping import Place
@@ -43,6 +44,8 @@ def detection_facts(options: DetectorOptions, last: Detection | None) -> dict[st
     if options.matching == RIGID_MATCHING:
         facts["mean subtracted"] = str(options.subtract_mean)
     if last is not None:
+        if last.candidates and last.candidates[0].agreeing != NOT_CHECKED:
+            facts["cells that agree"] = f"{last.candidates[0].agreeing:.1f}, {AGREEING:g} needed"
         facts["detected if"] = _conditions(last.limits)
         facts["last answer"] = "loop closure" if last.detected else last.reason
     return facts

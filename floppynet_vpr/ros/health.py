@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from floppynet_vpr.detection import Detection
+from floppynet_vpr.detection import BY_FEATURES, Detection
 from floppynet_vpr.detection.limits import NOT_KNOWN_YET, UNKNOWN
 from floppynet_vpr.mapping.keyframes import LOST_SECONDS
 from floppynet_vpr.ros.detection_text import detection_facts
@@ -31,10 +31,11 @@ def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
         yield f"an image without a pose: {parts.poses.missing}{rarely}"
     if parts.stamps.problem:
         yield parts.stamps.problem
-    if parts.settings["verify"] and parts.map.places and not parts.map.detector.reference.features:
+    by_features = parts.settings["verification"] == BY_FEATURES
+    if by_features and parts.map.places and not parts.map.detector.reference.features:
         yield (
-            "verify is set, but the map keeps no local features, so nothing is verified: build it "
-            "with build_map --features"
+            "verification is features, but the map keeps no local features, so none are compared: "
+            "build it with build_map --features"
         )
     if parts.mapping is None and last is not None and last.limits.origin == UNKNOWN:
         yield f"nothing can be detected: {NOT_KNOWN_YET}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from rclpy.node import Node
 
-from floppynet_vpr.detection import Detection, Verifier
+from floppynet_vpr.detection import BY_FEATURES, Detection, Verifier
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.mapping import Place, Pose
@@ -74,7 +74,7 @@ class Recognition:
         detector.options = self.settings.detector_options
         searching = self.settings["mode"] != MAPPING
         detection = detector.detect(descriptor, stamp_ns) if searching else NOT_ASKED_FOR
-        if self.settings["verify"]:
+        if self.settings["verification"] == BY_FEATURES:
             self.verifier.options = self.settings.verification_options
             detection = self.verifier.verify(rgb, detection, detector.reference)
         searched = time.perf_counter()
@@ -107,7 +107,7 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
         f"{weights.title} {weights.fingerprint[:12]}, {extractor.description}, descriptors of "
         f"{shape_text(weights.shape)}"
     )
-    features = DEFAULT_FEATURES if settings["verify"] else 0
+    features = DEFAULT_FEATURES if settings["verification"] == BY_FEATURES else 0
     robot = node.get_namespace().strip("/")
     map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
