@@ -24,9 +24,10 @@ settings.load_profile("busy")
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-# A shell's background jobs ignore Ctrl-C, and so would every process that the tests interrupt.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background jobs ignore Ctrl-C and what nohup starts ignores a closed terminal; so would
+# every process that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 DOMAINS = range(1, 101)
 """DDS domains whose ports are free for use on every system; 0 is everybody's default."""
