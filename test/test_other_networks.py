@@ -248,7 +248,7 @@ def test_evaluate_answers_with_the_nodes_detector(model: Path, drives: Path) -> 
     asked = ["--network", str(model), "--layer", "descriptor", "--tolerance", "1"]
     assert evaluate.main([*traverses, *asked, "-o", str(out)]) == 0
     (row,) = json.loads((out / "results.json").read_text())
-    assert row["s_p100"] > 90 and row["detection_recall"] > 0.5
+    assert row["s_p100"] > 90 and row["detection"]["recall"] > 0.5
 
 
 def test_loops_are_closed_with_it(model: Path) -> None:
