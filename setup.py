@@ -52,25 +52,23 @@ setup(
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
-        # Before 1.11, hammings() writes past its result for all but a few code sizes.
-        "faiss-cpu>=1.11",
         "matplotlib>=3.5",
         "geographiclib>=1.52",
         "numpy>=1.26,<3",
-        "onnxruntime>=1.16",
         # Before 4.10, OpenCV does not go with numpy 2, the first that there is for 3.13.
         "opencv-python-headless>=4.5.4",
         "opencv-python-headless>=4.10; python_version >= '3.13'",
         "PyYAML>=5.4",
-        # Before 0.11, single storage files could not be opened.
-        "rosbags>=0.11",
         "scikit-learn>=1.2",
         "scipy>=1.8",
         "threadpoolctl>=3.0",
         "tqdm>=4.57",
     ],
     extras_require={
-        "fast": ["llvmlite>=0.44"],
+        # Before 0.11, single storage files could not be opened.
+        "bags": ["rosbags>=0.11"],
+        # Before 1.11, faiss.hammings() writes past its result for all but a few code sizes.
+        "fast": ["faiss-cpu>=1.11", "llvmlite>=0.44", "onnxruntime>=1.16"],
         # Its wheel names a pytest that is not needed to run it: pip install --no-deps.
         "graph": ["gtsam>=4.3; python_version >= '3.11'"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],

@@ -32,7 +32,8 @@ class Setting:
 
     The first sentence of `text` says what it is; the others are for those who want to set it.
     Numbers have a range, in `unit` if they have one. `live` means that setting it takes effect
-    while the node runs; the others are read when the node is configured.
+    while the node runs; `fixed` that it is given at start for good; the others are read when the
+    node is configured.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Setting:
     unit: str = ""
     choices: tuple[str, ...] = ()
     live: bool = False
+    fixed: bool = False
 
     @property
     def summary(self) -> str:
@@ -128,6 +130,14 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Map file that mapping writes, and goes on with if it exists. One node at a time writes a "
         "file. Empty: the map is in memory only, until ~/save_map is called.",
+    ),
+    Setting(
+        "map_folder",
+        "",
+        "Folder that ~/save_map and ~/load_map are confined to, and save_map_to. Relative paths in "
+        "requests are of this folder. Empty: any folder, but no file is replaced that is not a "
+        "map. Cannot be changed after the start.",
+        fixed=True,
     ),
     Setting(
         "save_period",

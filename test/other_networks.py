@@ -34,12 +34,12 @@ def cell_network(path: Path, channels: int, seed: int = 0) -> Path:
     return path
 
 
-def global_network(path: Path, values: int, seed: int = 0) -> Path:
+def global_network(path: Path, values: int, seed: int = 0, hidden: int = 32) -> Path:
     """Write a network whose output is a global descriptor; its description beside it.
 
     It mixes the cells' values at random; VGG-16's fully connected layers have 4,096 values.
     """
-    rng, hidden = np.random.default_rng(seed), 64
+    rng = np.random.default_rng(seed)
     graph = OnnxGraph(path.stem)
     value = graph.add_node("Flatten", [_patches(graph, hidden, seed)], "flat", axis=1)
     mixing = rng.normal(size=(49 * hidden, values)).astype(np.float32)

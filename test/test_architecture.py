@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_packaging import DEPENDENCIES
+from test_packaging import DEPENDENCIES, loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "floppynet_vpr"
@@ -79,7 +79,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             named = [name if name in modules() else node.module for name in inner]
         else:
-            continue
+            named = loaded(node)
         for name in named:
             top = name.split(".")[0]
             if top == PACKAGE:

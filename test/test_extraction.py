@@ -133,7 +133,7 @@ def test_without_llvmlite_auto_takes_faiss_and_says_how_to_be_faster() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "faiss" in done.stdout
-    assert "pip install llvmlite" in done.stderr
+    assert 'pip install "llvmlite>=0.44"' in done.stderr
 
 
 def test_every_convolution_can_be_called_alone() -> None:

@@ -26,15 +26,15 @@ SOURCES = sorted([*ROOT.glob("floppynet_vpr/**/*.py"), *ROOT.glob("launch/*.py")
 # default). Modules that are not listed here are ROS packages, named alike everywhere.
 DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
-    "faiss": ("faiss-cpu", "python3-faiss"),
+    "faiss": ("faiss-cpu", None),
     "flatbuffers": ("flatbuffers", None),
     "gtsam": ("gtsam", None),
     "llvmlite": ("llvmlite", None),
     "matplotlib": ("matplotlib", "python3-matplotlib"),
     "geographiclib": ("geographiclib", "python3-geographiclib"),
     "numpy": ("numpy", "python3-numpy"),
-    "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
-    "rosbags": ("rosbags", "python3-rosbags-pip"),
+    "onnxruntime": ("onnxruntime", None),
+    "rosbags": ("rosbags", None),
     "tflite": ("tflite", None),
     "scipy": ("scipy", "python3-scipy"),
     "torch": ("torch", None),
@@ -77,6 +77,15 @@ def manifest(package: str) -> ElementTree.Element:
     return ElementTree.parse(folder / "package.xml").getroot()
 
 
+def loaded(node: ast.AST) -> list[str]:
+    """The library that a call of `libraries.require` or `optional` imports."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return []
+    if node.func.id not in ("require", "optional") or not isinstance(node.args[0], ast.Constant):
+        return []
+    return [node.args[0].value]
+
+
 def imported_modules() -> set[str]:
     """Top-level modules imported anywhere in the package that are not Python's own or ours."""
     modules = set()
@@ -86,6 +95,8 @@ def imported_modules() -> set[str]:
                 modules.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module)
+            else:
+                modules.update(loaded(node))
     tops = {module.split(".")[0] for module in modules}
     return tops - set(sys.stdlib_module_names) - {"floppynet_vpr"}
 
@@ -142,7 +153,10 @@ def test_every_import_is_declared_for_rosdep() -> None:
 def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
     arguments = setup_arguments()
     extras = chain(
-        *(arguments["extras_require"][name] for name in ("fast", "graph", "import", "train"))
+        *(
+            arguments["extras_require"][name]
+            for name in ("bags", "fast", "graph", "import", "train")
+        )
     )
     used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
     always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}

@@ -22,6 +22,7 @@ from floppynet_vpr.datasets.bag_view import (
     unfinished_mcap,
 )
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.libraries import require, told
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -112,6 +113,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
     """
     with ExitStack() as stack:
         with blaming(path):
+            require("rosbags")
             reader = _open_ros1(path) if path.suffix == ROS1_SUFFIX else _open_ros2(path, stack)
             stack.callback(reader.close)
         yield Bag(path, reader)
@@ -127,6 +129,11 @@ def blaming(path: Path) -> Iterator[None]:
         yield
     except VprError:
         raise
+    except ImportError as error:
+        raise VprError(
+            f"the bag {path} cannot be read: {told(error)}; or play it to the node, which maps "
+            "what it is shown (mode:=mapping)"
+        ) from error
     except Exception as error:
         raise VprError(f"the bag {path} {_trouble(path, error)}") from error
 

@@ -17,6 +17,7 @@ from floppynet_vpr.extraction.helpers import Helpers
 from floppynet_vpr.extraction.packed import PackedExtractor
 from floppynet_vpr.extraction.products import FloatProduct
 from floppynet_vpr.extraction.stages import network_stages
+from floppynet_vpr.libraries import require
 from floppynet_vpr.network.layers import INPUT_SHAPE, output_shape
 from floppynet_vpr.network.weights import NetworkWeights
 
@@ -95,12 +96,11 @@ class CompiledExtractor(FamilyExtractor):
 
 
 def _native_code() -> NativeCode:
+    require("llvmlite")
     try:
         from floppynet_vpr.extraction.native_code import native_code
 
         return native_code()
-    except ImportError as error:
-        raise ImportError(f"{error}; pip install llvmlite") from None
     except Exception as error:
         # Of a compiler anything may come, and any of it means the same here.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

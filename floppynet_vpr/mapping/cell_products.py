@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.libraries import require
 from floppynet_vpr.mapping.cells import Rounded
 from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.shifts import Shifts
@@ -60,6 +61,7 @@ class CompiledProducts:
 
     def __init__(self, grid: Grid) -> None:
         """Compile; raises ImportError where llvmlite is absent."""
+        require("llvmlite")
         from floppynet_vpr.mapping.native_products import native_products
 
         self._code = native_products(grid)

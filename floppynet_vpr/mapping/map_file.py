@@ -136,6 +136,15 @@ def _pieces(tables: Mapping[str, Table]) -> Iterator[memoryview]:
     return (np.ascontiguousarray(rows).data for table in tables.values() for rows in table)
 
 
+def is_map(path: Path) -> bool:
+    """Tell whether there is a file that begins as a map does, of whatever version, sound or not."""
+    try:
+        with open_file(path) as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def read_map(path: Path) -> MapContent:
     """Read a map file.
 

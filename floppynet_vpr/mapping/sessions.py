@@ -27,8 +27,14 @@ def load_maps(text: str) -> ReferenceMap:
     Of several, places that have no session get the name of their file, without its suffix. Raises
     MapError when one cannot be loaded or they do not go together.
     """
-    names = [text] if isfile(user_path(text)) else [name for name in text.split(SEPARATOR) if name]
-    return join_files([user_path(name) for name in names or [text]])
+    return join_files([user_path(name) for name in map_names(text)])
+
+
+def map_names(text: str) -> list[str]:
+    """The names of the map files that a text means: one that is there, or several."""
+    if isfile(user_path(text)):
+        return [text]
+    return [name for name in text.split(SEPARATOR) if name] or [text]
 
 
 def join_files(paths: Sequence[Path]) -> ReferenceMap:

@@ -13,8 +13,10 @@ from std_srvs.srv import Trigger
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
-from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Pose
+from floppynet_vpr.mapping.map_file import is_map
+from floppynet_vpr.mapping.sessions import SEPARATOR, map_names
+from floppynet_vpr.ros.map_folder import MapFolder
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr_msgs.srv import ForgetPlaces, MapFile
 
@@ -25,11 +27,17 @@ class MapServices:
     Every answer says in one sentence what was done, or what was wrong and what to do.
     """
 
-    def __init__(self, node: Node, map_in_use: MapInUse, written: Path | None) -> None:
-        """Offer them; `written` is the file that the map is saved to on its own, if any."""
+    def __init__(
+        self, node: Node, map_in_use: MapInUse, written: Path | None, folder: MapFolder
+    ) -> None:
+        """Offer them; `written` is the file that the map is saved to on its own, if any.
+
+        Requests may name files in `folder`.
+        """
         self._node = node
         self._map = map_in_use
         self._written = written
+        self._folder = folder
         self._services = [
             node.create_service(MapFile, "~/save_map", self._save),
             node.create_service(MapFile, "~/load_map", self._load),
@@ -46,7 +54,9 @@ class MapServices:
         try:
             if not request.path:
                 raise VprError("give the path of the map file to write")
-            path = user_path(request.path)
+            path = self._folder.path(request.path)
+            if path.exists() and not is_map(path):
+                raise VprError(f"{path} exists and is not a map: choose another name")
             own = self._written is not None and path.resolve() == self._written.resolve()
             # The node has the lock on the file that it writes by itself.
             with nullcontext() if own else FileLock(path):
@@ -64,7 +74,8 @@ class MapServices:
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
-            response.message = self._map.load(Path(request.path))
+            paths = [str(self._folder.path(name)) for name in map_names(request.path)]
+            response.message = self._map.load(Path(SEPARATOR.join(paths)))
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:

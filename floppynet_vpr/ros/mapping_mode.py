@@ -17,6 +17,7 @@ from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.parameters import LOCALIZATION
+from floppynet_vpr.ros.map_folder import MapFolder
 from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr.ros.parameters import NodeParameters
@@ -129,6 +130,9 @@ def create_mapping_mode(
     settings: NodeParameters, map_in_use: MapInUse, warn: Callable[[str], object]
 ) -> MappingMode | None:
     """Make what the parameter `mode` asks for, None for localization; raises VprError."""
+    if settings["save_map_to"]:
+        # Whoever may set parameters may set this one, but not the folder.
+        MapFolder(settings["map_folder"]).path(str(user_path(settings["save_map_to"]).resolve()))
     if settings["mode"] != LOCALIZATION:
         return MappingMode(settings, map_in_use, warn)
     if settings["save_map_to"]:

@@ -31,6 +31,7 @@ class NodeParameters:
         """Declare everything; raises VprError when a value given at start is not allowed."""
         self.locked = False
         """Whether the settings that are not live are in use and may not change."""
+        self._started = False
         self._node = node
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._refusal = ""
@@ -43,6 +44,7 @@ class NodeParameters:
                 node.set_descriptor(setting.name, _descriptor(setting))
         except InvalidParameterValueException:
             raise VprError(self._refusal) from None
+        self._started = True
 
     def __getitem__(self, name: str) -> Any:
         """Return the current value of a setting."""
@@ -77,6 +79,8 @@ class NodeParameters:
         return SetParametersResult(successful=True)
 
     def _require(self, setting: Setting, value: object) -> None:
+        if self._started and setting.fixed and value != self[setting.name]:
+            raise VprError(f"{setting.name} is given when the node is started, and never changed")
         if self.locked and not setting.live and value != self[setting.name]:
             raise VprError(
                 f"{setting.name} is read when the node is configured: deactivate and clean up "
@@ -92,7 +96,9 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
         # The type is checked here: rclpy would not take 1 for 1.0.
         dynamic_typing=True,
     )
-    if not setting.live:
+    if setting.fixed:
+        descriptor.description += " Given when the node is started."
+    elif not setting.live:
         descriptor.description += " Read when the node is configured."
     if setting.minimum is None or setting.maximum is None:
         return descriptor

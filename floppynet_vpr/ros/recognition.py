@@ -15,6 +15,7 @@ from rclpy.node import Node
 from floppynet_vpr.detection import BY_FEATURES, Detection, Verifier
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.libraries import gains
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.network.network import shape_text
 from floppynet_vpr.network.weights import weights_path
@@ -107,6 +108,8 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
         f"{weights.title} {weights.fingerprint[:12]}, {extractor.description}, descriptors of "
         f"{shape_text(weights.shape)}"
     )
+    if lacking := "; ".join(gains()):
+        log.info(f"this machine can do without, but would gain by: {lacking}")
     features = DEFAULT_FEATURES if settings["verification"] == BY_FEATURES else 0
     robot = node.get_namespace().strip("/")
     map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)

@@ -26,6 +26,7 @@ from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.health import complaints, facts, health
 from floppynet_vpr.ros.image_subscriber import ImageSubscriber
 from floppynet_vpr.ros.initialization import init_ros, spin_until_shutdown
+from floppynet_vpr.ros.map_folder import MapFolder
 from floppynet_vpr.ros.map_services import MapServices
 from floppynet_vpr.ros.messages import diagnostics_message
 from floppynet_vpr.ros.notices import Notices
@@ -85,8 +86,9 @@ class VprNode(GuardedNode):
             made.callback(self._answers.close)
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             made.callback(self.destroy_publisher, self._diagnostics)
+            folder = MapFolder(self.settings["map_folder"])
             written = parts.mapping.file if parts.mapping is not None else None
-            made.callback(MapServices(self, parts.map, written).close)
+            made.callback(MapServices(self, parts.map, written, folder).close)
             pause = self.create_service(SetBool, "~/pause", self._on_pause)
             made.callback(self.destroy_service, pause)
             # Steady time: images may stop, and simulated time with them.
