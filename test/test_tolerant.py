@@ -78,6 +78,18 @@ def test_a_walk_is_recognised_by_night_and_from_the_other_side(
     assert {detection.limits.belief for detection in found} == {BELIEVED}
 
 
+@pytest.mark.parametrize("again", ["night_right", "day_left"])
+def test_a_camera_carried_off_and_turned_round_is_found_again(drives: Drives, again: str) -> None:
+    way = np.concatenate([np.arange(100, 160), np.arange(80, 20, -1)])
+    found = run(map_of(drives["day_right"]), drives[again][way])
+    right, accepted = np.abs(best(found) - way) <= 3, detected(found)
+    assert accepted[20:60].all() and right[20:60].all()
+    assert np.flatnonzero((right & accepted)[60:])[0] <= 16, "it is found again soon"
+    assert right[accepted][:].mean() >= 0.95
+    assert accepted[80:].mean() >= 0.95, "and followed backwards"
+    assert (accepted & ~right)[60:].sum() <= 6, "it is believed a little longer where it was"
+
+
 def test_single_images_are_detected_where_no_other_place_looks_like_them(drives: Drives) -> None:
     for again in ("night_right", "day_left"):
         found = run(map_of(drives["day_right"]), drives[again], SINGLE)
