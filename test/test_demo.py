@@ -50,7 +50,7 @@ def demo_command(output: Path, *options: str) -> list[str]:
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished demo and what it printed."""
     output = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(demo_command(output), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(demo_command(output), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return output, done.stdout
 
