@@ -299,11 +299,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "verification",
         DetectorOptions.verification,
-        "How a detection is verified: one that fails is none. cells: of the 36 cells of the feature "
-        "maps 14.5 must agree, on average of the last 16 images, where a sequence is matched "
-        "tolerantly. features: local features of image and place must agree as well on how the "
-        "camera has moved. The map must keep them (build_map --features 300); a new map does, if "
-        "this is set when the node is configured. By night that finds little. none: nothing.",
+        "How a detection is verified: one that fails is none. cells: of the 36 cells of the "
+        "feature maps 14.5 must agree, on average of the last 16 images, where a sequence is "
+        "matched tolerantly. features: local features of image and place must agree as well on how "
+        "the camera has moved. The map must keep them (build_map --features 300); a new map does, "
+        "if this is set when the node is configured. By night that finds little. none: nothing.",
         choices=VERIFICATION_CHOICES,
         live=True,
     ),

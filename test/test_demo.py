@@ -50,7 +50,7 @@ def demo_command(output: Path, *options: str) -> list[str]:
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished demo and what it printed."""
     output = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(demo_command(output), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(demo_command(output), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return output, done.stdout
 
@@ -62,9 +62,10 @@ def test_the_demo_finds_its_way_along_the_street(first_run: tuple[Path, str]) ->
     assert result["references"] == 24 and result["s_p100"] > 50
     assert result["by_query"][0]["unit"] == "m"
     assert "ms median" in result["facts"]["Latency"] and result["facts"]["Map"] == "24 places"
-    assert said.count("\n  query ") == result["queries"]
-    assert said.count("  right, ") == result["right"]
-    assert said.count("loop closure    ") == result["detection"]["detected"]
+    lap = said[: said.index("[5/6]")]
+    assert lap.count("\n  query ") == result["queries"]
+    assert lap.count("  right, ") == result["right"]
+    assert lap.count("loop closure    ") == result["detection"]["detected"]
     assert re.search(rf"^node +{result['s_p100']:.1f} ", said, re.MULTILINE)
 
 
@@ -75,7 +76,7 @@ def test_the_demo_keeps_every_message_and_evaluate_says_the_same_of_them(
     recording = read_recording(output / "answers")
     assert len(recording.answers) == len({a.stamp_ns for a in recording.answers}) > 15
     for recorded in recording.answers:
-        assert recorded.answer.detected == (recorded.answer.matches[0].score >= BELIEVED)
+        assert not recorded.answer.detected or recorded.answer.matches[0].score >= BELIEVED
     arguments = ["--query", str(output / "lap_2"), "--reference", str(output / "lap_1")]
     arguments += ["--positions", str(output / "lap_2.csv"), str(output / "lap_1.csv")]
     arguments += ["--tolerance", "2", "--storage", "binary", "--queries", "0"]
@@ -88,6 +89,25 @@ def test_the_demo_keeps_every_message_and_evaluate_says_the_same_of_them(
         assert computed["detected"] == answered["detected"]
     same = ("precision", "recall", "recall_at_100_precision", "delays_images")
     assert [without_ros["detection"][k] for k in same] == [by_node["detection"][k] for k in same]
+
+
+def test_the_demo_says_what_happens_when_the_camera_is_carried_off_and_turned_round(
+    first_run: tuple[Path, str],
+) -> None:
+    output, said = first_run
+    (result,) = json.loads((output / "third_drive" / "results.json").read_text())
+    (laps,) = json.loads((output / "results.json").read_text())
+    part = laps["queries"] // 2
+    assert result["queries"] == 2 * part and result["missing"] == []
+    metres = [float(line) for line in (output / "detour.csv").read_text().split()[1:]]
+    driven = [float(line) for line in (output / "lap_2.csv").read_text().split()[1:]]
+    assert metres == driven[-part:] + driven[part - 1 :: -1]
+    after = result["by_query"][part:]
+    found = [n for n, query in enumerate(after) if query["detected"] and query["right"]]
+    wrong = sum(query["detected"] and not query["right"] for query in after)
+    told = f"found again {found[0]} images later" if found else "not found again"
+    assert f"against the direction of the map: {told}, with {wrong} false closures" in said
+    assert (output / "third_drive" / "report.html").is_file()
 
 
 def test_the_demo_leaves_a_picture_and_a_page_but_no_process(first_run: tuple[Path, str]) -> None:

@@ -79,6 +79,18 @@ def test_a_walk_is_recognised_by_night_and_from_the_other_side(
     assert {detection.limits.belief for detection in found} == {BELIEVED}
 
 
+@pytest.mark.parametrize("again", ["night_right", "day_left"])
+def test_a_camera_carried_off_and_turned_round_is_found_again(drives: Drives, again: str) -> None:
+    way = np.concatenate([np.arange(100, 160), np.arange(80, 20, -1)])
+    found = run(map_of(drives["day_right"]), drives[again][way])
+    right, accepted = np.abs(best(found) - way) <= 3, detected(found)
+    assert accepted[20:60].all() and right[20:60].all()
+    assert np.flatnonzero((right & accepted)[60:])[0] <= 16, "it is found again soon"
+    assert right[accepted][:].mean() >= 0.95
+    assert accepted[80:].mean() >= 0.95, "and followed backwards"
+    assert (accepted & ~right)[60:].sum() <= 6, "it is believed a little longer where it was"
+
+
 def test_single_images_are_detected_where_no_other_place_looks_like_them(drives: Drives) -> None:
     for again in ("night_right", "day_left"):
         found = run(map_of(drives["day_right"]), drives[again], SINGLE)
@@ -235,20 +247,20 @@ def test_cells_of_the_same_places_agree_by_night_and_from_the_other_side(
 def test_a_drive_elsewhere_that_shares_part_of_every_view_is_believed_but_not_verified(
     drives: Drives,
 ) -> None:
-    """Houses of the same makers: two columns of cells are those of the map, in order."""
+    """Houses of the same makers: six of the 36 cells are those of the map, in order."""
     town, elsewhere = drives["day_right"], drives["train"][:200].copy()
-    cells, others = elsewhere.reshape(-1, 6, 6, 256), town.reshape(-1, 6, 6, 256)
-    cells[:, :, :2] = others[:, :, :2]
+    elsewhere.reshape(-1, 6, 6, 256)[:, 2:4, :3] = town.reshape(-1, 6, 6, 256)[:, 2:4, :3]
     queries = unit(elsewhere)
     believed = run(map_of(town), queries, DetectorOptions(verification="none"))
-    assert detected(believed).mean() > 0.5
+    assert detected(believed).mean() > 0.3
     assert {detection.candidates[0].agreeing for detection in believed} == {-1.0}
     found = run(map_of(town), queries)
-    assert not detected(found)[16:].any()
-    for belief, detection in zip(believed[16:], found[16:], strict=True):
+    assert detected(found).sum() < 0.1 * detected(believed).sum()
+    for belief, detection in zip(believed, found, strict=True):
         assert belief.measure == detection.measure
-        if belief.detected:
-            assert "cells agree on average" in detection.reason
+        if belief.detected and not detection.detected:
+            assert "cells agree on average, 14.5 are needed" in detection.reason
+            assert not detection.candidates[0].verified
 
 
 def test_single_images_and_rigid_matching_are_not_verified_by_cells(drives: Drives) -> None:

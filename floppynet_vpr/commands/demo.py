@@ -28,6 +28,7 @@ from floppynet_vpr.datasets.own_traverses import open_own_pair
 from floppynet_vpr.datasets.traverse_bags import (
     TraverseBag,
     choose_traverses,
+    detour_bag,
     folder_bag,
 )
 from floppynet_vpr.datasets.traverse_pairs import TraversePair
@@ -44,8 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
         "Drive a route twice and recognise it. The first drive becomes a map; the second is played "
         "as a bag to the real node, whose answers on /vpr/loop_closure are recorded and judged by "
         "`evaluate`. Without --data the route is a synthetic street: first lap by day, second lap "
-        "at dusk, in another lane, at another speed, with other cars. All ROS traffic stays in a "
-        "domain of its own on this machine.",
+        "at dusk, in another lane, at another speed, with other cars. A third drive shows what "
+        "happens when the camera is carried off and driven against the direction of the map. All "
+        "ROS traffic stays in a domain of its own on this machine.",
         "  ros2 run floppynet_vpr demo --output demo_output\n"
         "  ros2 run floppynet_vpr demo --output gardens --data gardens_point \\\n"
         "      --reference day_right --query night_right\n"
@@ -103,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     try:
-        from floppynet_vpr.ros.rehearsal import rehearse
+        import rclpy  # noqa: F401
     except ImportError as error:
         raise VprError(f"the demo needs ROS 2 ({error}): source its setup.bash first") from error
     if arguments.data is None and (arguments.reference or arguments.query):
@@ -116,7 +118,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise VprError(f"cannot make the folder {output}: {error.strerror}") from error
 
-    print("[1/5] two drives as bags", flush=True)
+    print("[1/6] two drives as bags", flush=True)
     references, queries = _bags(arguments, output)
     truth = _truth(references, queries, arguments.tolerance)
     pair = _pair(references, queries, truth)
@@ -124,42 +126,105 @@ def _demo(arguments: argparse.Namespace) -> int:
         how = "written" if bag.made else "kept from before"
         print(f"{bag.path}: {len(traverse)} images, {how}")
     reference_map = output / "map.fvm"
-    print(f"[2/5] making a map of {references.label}", flush=True)
+    print(f"[2/6] making a map of {references.label}", flush=True)
     if _build_map(references, reference_map, arguments.weights):
         return 1
-    print("[3/5] starting the node", flush=True)
+    print("[3/6] starting the node", flush=True)
+    told = f"[4/6] playing {queries.label}"
     recording = output / "answers"
+    _rehearse(arguments, reference_map, queries, pair, recording, told)
+    status = 0
+    if pair.query_at is None:
+        print("[5/6] no third drive: it needs positions along the way, as on the synthetic street")
+    else:
+        status = _third_drive(arguments, reference_map, references, queries, pair)
+    print("[6/6] summary")
+    judged = _judge(references, queries, truth, recording, output)
+    return judged or status or _verdict(len(pair.query), recording, output)
+
+
+def _rehearse(
+    arguments: argparse.Namespace,
+    reference_map: Path,
+    bag: TraverseBag,
+    pair: TraversePair,
+    recording: Path,
+    told: str,
+) -> None:
+    """Play the queries of a pair to a node, and print its answers as they come."""
+    from floppynet_vpr.ros.rehearsal import rehearse
+
     if recording.exists():
         shutil.rmtree(recording)
-    stamps = pair.query.stamps_ns()
     reference_at = {stamp: number for number, stamp in enumerate(pair.reference.stamps_ns())}
 
     def ready() -> None:
-        print(
-            f"[4/5] playing {queries.label} to it at {arguments.rate:g} Hz; its answers "
-            "on /vpr/loop_closure:",
-            flush=True,
-        )
+        rate = f"{arguments.rate:g} Hz"
+        print(f"{told} to it at {rate}; its answers on /vpr/loop_closure:", flush=True)
 
     rehearse(
         reference_map,
-        queries,
-        stamps,
+        bag,
+        pair.query.stamps_ns(),
         recording,
         rate_hz=arguments.rate,
         weights=arguments.weights,
-        logs=output,
+        logs=arguments.output,
         ready=ready,
         answered=lambda query, answer: print(_line(pair, query, answer, reference_at), flush=True),
     )
-    print("[5/5] summary")
-    judged = evaluate.main(
+
+
+def _third_drive(
+    arguments: argparse.Namespace,
+    reference_map: Path,
+    references: TraverseBag,
+    queries: TraverseBag,
+    pair: TraversePair,
+) -> int:
+    """Drive the second lap's end, be carried off to its beginning, and drive back from there."""
+    output: Path = arguments.output
+    assert pair.query_at is not None
+    positions = [float(at) for at in pair.query_at[:, 0]]
+    bag, part = detour_bag(queries, pair.query.frames(), positions, output / "detour", _progress)
+    truth = _truth(references, bag, arguments.tolerance)
+    detour = _pair(references, bag, truth)
+    recording = output / "answers_detour"
+    told = f"[5/6] playing a third drive, carried off and turned round after image {part - 1},"
+    _rehearse(arguments, reference_map, bag, detour, recording, told)
+    judged = _judge(references, bag, truth, recording, output / "third_drive")
+    print(_found_again(detour, recording, part))
+    return judged or _verdict(len(detour.query), recording, output)
+
+
+def _found_again(pair: TraversePair, recording: Path, part: int) -> str:
+    """Say in words what was answered after the camera had been carried off."""
+    number = {stamp: query for query, stamp in enumerate(pair.query.stamps_ns())}
+    reference_at = {stamp: place for place, stamp in enumerate(pair.reference.stamps_ns())}
+    right, wrong = [], 0
+    for recorded in read_recording(recording).answers:
+        query, answer = number.get(recorded.stamp_ns, -1), recorded.of(reference_at)
+        if query >= part and answer.detected:
+            if pair.truth[query, answer.matches[0].reference]:
+                right.append(query)
+            else:
+                wrong += 1
+    again = f"found again {min(right) - part} images later" if right else "not found again"
+    return (
+        f"carried off to the beginning and driven back against the direction of the map: {again}, "
+        f"with {wrong} false closures"
+    )
+
+
+def _judge(
+    references: TraverseBag, queries: TraverseBag, truth: list[str], recording: Path, output: Path
+) -> int:
+    return evaluate.main(
         [
             *("--query", str(queries.path), "--reference", str(references.path), *truth),
             *("--answers", str(recording), "--output", str(output)),
         ]
     )
-    return judged or _verdict(len(stamps), recording, output)
 
 
 def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, TraverseBag]:

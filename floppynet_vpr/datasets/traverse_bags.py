@@ -8,13 +8,13 @@ each image was taken, if that is known, in a CSV file.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from floppynet_vpr.datasets.bags import CODECS, default_topic, natural_encoding, write_bag
 from floppynet_vpr.datasets.folder import list_images
-from floppynet_vpr.datasets.frames import Frame, natural_key
+from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import write_atomically
@@ -22,8 +22,14 @@ from floppynet_vpr.files import write_atomically
 RATE_HZ = 10.0
 """Images per second in the bags."""
 
-_STARTS_NS = {"reference": 1_780_315_200_000_000_000, "query": 1_780_345_800_000_000_000}
-"""First stamps, noon and half past eight in the evening: two drives never share a stamp."""
+_STARTS_NS = {
+    "reference": 1_780_315_200_000_000_000,
+    "query": 1_780_345_800_000_000_000,
+    "detour": 1_780_349_400_000_000_000,
+}
+"""First stamps: noon, half and an hour past eight in the evening. Drives never share a stamp."""
+
+_DETOUR_IMAGES = 40
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
 """Wraps the frames of a drive (their number, its label) to show how far it has come."""
@@ -67,6 +73,33 @@ def folder_bag(folder: Path, role: str, out: Path, progress: Progress) -> Traver
     recipe = digest(str(folder.resolve()), stats, encoding, role)
     frames = progress(source, len(source), source.label)
     return keep_bag(frames, out, role, folder.name, encoding, recipe)
+
+
+def detour_bag(
+    driven: TraverseBag,
+    frames: Iterable[Frame],
+    positions: Sequence[float],
+    out: Path,
+    progress: Progress,
+) -> tuple[TraverseBag, int]:
+    """The end of a drive, then its beginning backwards, as a bag: carried off, against the way.
+
+    Each part has 40 images, or half of them all. Also returns how many the first part has.
+    `frames` are those of the `driven` bag, in order; `positions` are the metres along the route.
+    """
+    count = len(positions)
+    part = min(_DETOUR_IMAGES, count // 2)
+    order = [*range(count - part, count), *range(part - 1, -1, -1)]
+    recipe = digest(_recipe(driven.path.with_name(f"{driven.path.name}.json")), order)
+
+    def taken() -> Iterator[Frame]:
+        kept = {number: frame for number, frame in enumerate(frames) if number in order}
+        for index, number in enumerate(order):
+            yield replace(kept[number], stamp_ns=stamp_of(index, RATE_HZ))
+
+    images = progress(taken(), len(order), out.name)
+    where = [positions[number] for number in order]
+    return keep_bag(images, out, "detour", out.name, "bgr8", recipe, where), part
 
 
 def choose_traverses(
