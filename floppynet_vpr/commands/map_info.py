@@ -127,7 +127,7 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
     """What the file holds, but for the places themselves."""
-    from floppynet_vpr.mapping.sessions import spans
+    from floppynet_vpr.mapping.spans import spans
 
     return {
         "file": shown(str(path)),
@@ -156,7 +156,7 @@ def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
 def _print_extras(reference: ReferenceMap) -> None:
     """Tell what only some maps have."""
     from floppynet_vpr.extraction.local_features import row_bytes
-    from floppynet_vpr.mapping.sessions import spans
+    from floppynet_vpr.mapping.spans import spans
 
     if reference.features:
         print(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.mapping.cells import CELLS, CHANNELS, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, compare
 from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
-from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.mapping.spans import spans
 from floppynet_vpr.mapping.shifts import Shifts
 
 _QUERY_BITS = 4

@@ -36,7 +36,8 @@ class MapContent:
     """Everything a map file holds.
 
     `tables` are those of the places' bits, descriptors and local features, a row for each place;
-    `sessions` are in the order of their places.
+    `sessions` are in the order of their places. `services`, (places,) uint64, tells when each place
+    last served (`looks.Services`); None: the order of the places says all.
     """
 
     network: str
@@ -46,6 +47,7 @@ class MapContent:
     sessions: Sequence[SessionContent]
     tables: Mapping[str, Table]
     calibrations: Sequence[Calibration] = ()
+    services: NDArray[np.uint64] | None = None
 
 
 class TableSource:

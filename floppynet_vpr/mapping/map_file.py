@@ -30,7 +30,10 @@ The `.fvm` file, all values little-endian:
                      poses     float64: x, y, z, qx, qy, qz, qw; not a number where unknown
                      codes     its bits (`cells`)
                      vectors   float32: the descriptor; with the storage float32
-                     features  local features (`extraction.local_features`), if there are any
+                   and these where there are any:
+                     features  local features (`extraction.local_features`)
+                     growth    uint64 (2): the id of the place that it is another look of, its own
+                               where of none; and when it last served (`looks.Services`)
 
 Files of version 1 had stamps, poses and one text for the session of each place in the JSON text,
 and the tables rows, sketches (`version1`) and features, with {name: bytes of a row} for `tables`.
@@ -44,7 +47,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,7 +77,8 @@ from floppynet_vpr.mapping.storages import STORAGES
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 2
-_MEANS = "means"
+_MEANS, _GROWTH = "means", "growth"
+_GROWTH_BYTES = 16
 _PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * POSE_VALUES}
 _SESSION_FACTS = ("uid", "name", "robot", "start_ns", "frame", "frame_uid")
 _HEAD = struct.Struct("<8sH6xQQ")
@@ -98,7 +102,14 @@ def _tables(content: MapContent) -> dict[str, Table]:
         "stamps": _rows([place.stamp_ns for place in places], "<i8"),
         "poses": _rows(poses, "<f8"),
         **content.tables,
+        **({_GROWTH: _growth(content)} if content.services is not None else {}),
     }
+
+
+def _growth(content: MapContent) -> Table:
+    assert content.services is not None
+    looks = [place.id if place.look_of is None else place.look_of for place in content.places]
+    return _rows(list(zip(looks, content.services.tolist(), strict=True)), "<u8")
 
 
 def _rows(values: Sequence[Any], kind: str) -> Table:
@@ -271,15 +282,17 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
     of_place = [
         session for session, count in zip(sessions, counts, strict=True) for _ in range(count)
     ]
+    ids = [
+        place_id(session, number)
+        for session, number in zip(of_place, numbers[:, 0].tolist(), strict=True)
+    ]
+    growth = found.pop(_GROWTH, None)
+    rows = None if growth is None else growth.view("<u8")
+    looks = ids if rows is None else rows[:, 0].tolist()
     places = [
-        Place(place_id(session, number), name, stamp, session, pose_of(values))
-        for session, number, name, stamp, values in zip(
-            of_place,
-            numbers[:, 0].tolist(),
-            names,
-            stamps[:, 0].tolist(),
-            poses.tolist(),
-            strict=True,
+        Place(own, name, stamp, session, pose_of(values), None if look == own else look)
+        for own, session, name, stamp, values, look in zip(
+            ids, of_place, names, stamps[:, 0].tolist(), poses.tolist(), looks, strict=True
         )
     ]
     if len({place.id for place in places}) < len(places):
@@ -297,6 +310,7 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
         ],
         {name: [rows] for name, rows in found.items()},
         calibrations_of(facts.get("calibrations")),
+        None if rows is None else rows[:, 1].astype(np.uint64),
     )
 
 
@@ -315,11 +329,21 @@ def _layout(facts: Facts, storage: str, sessions: int, places: int) -> list[tupl
     more = given[len(layout) :]
     # An empty table has no row to tell its size by.
     expected = [(name, size if rows else 0, rows) for name, size, rows in layout]
-    if given[: len(layout)] != expected or len(more) > 1:
+    if given[: len(layout)] != expected:
+        raise ValueError("its tables do not fit")
+    names = [name for name, _, _ in more]
+    if names != [name for name in _OPTIONAL if name in names]:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
-        if name != FEATURES or rows != places or (rows and not are_features(size)):
+        if rows != places or (rows and not _OPTIONAL[name](size)):
             raise ValueError("its tables do not fit")
         if rows:
-            layout.append((FEATURES, size, places))
+            layout.append((name, size, places))
     return layout
+
+
+_OPTIONAL: dict[str, Callable[[Any], bool]] = {
+    FEATURES: are_features,
+    _GROWTH: lambda size: size == _GROWTH_BYTES,
+}
+"""Tables that not every map has, in their order, and how many bytes of a row they may have."""

@@ -27,6 +27,7 @@ from floppynet_vpr.mapping.cells import (
     turn,
     turn_back,
 )
+from floppynet_vpr.mapping.looks import NEAR, Looks, Services
 from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
 from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
@@ -41,6 +42,7 @@ from floppynet_vpr.mapping.places import (
 from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.session_means import SessionMeans
 from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
+from floppynet_vpr.mapping.spans import span_of
 from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
 from floppynet_vpr.network.weights import NetworkWeights
 
@@ -92,6 +94,8 @@ class ReferenceMap:
         self._features = PlaceFeatures(features)
         self._borders: list[int] = []
         self._index: dict[int, int] = {}
+        self._looks = Looks()
+        self._services = Services()
         self._means = SessionMeans()
         self._next: Session | None = None
         self._current: Session | None = None
@@ -127,6 +131,27 @@ class ReferenceMap:
     def borders(self) -> Sequence[int]:
         """Indices of the places that begin another session than the one before, ascending."""
         return self._borders
+
+    @property
+    def breaks(self) -> Sequence[int]:
+        """Indices of the places that are no neighbours of the one before, ascending.
+
+        There another session begins, places in between were left out or forgotten, or the drive
+        goes over from first looks to other looks or back (`Place.follows`).
+        """
+        return self._looks.breaks
+
+    def looks(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places before `end` that are other looks, and the first look of each.
+
+        Both are (n,) int64 indices, those of looks ascending. Where the first look is not in the
+        map any more, the earliest that is stands for it.
+        """
+        return self._looks.pairs(end)
+
+    def looks_of(self, index: int) -> NDArray[np.int64]:
+        """All looks of the place that place `index` shows, the first one first, (n,) int64."""
+        return self._looks.of(index, len(self))
 
     @property
     def sessions(self) -> list[Session]:
@@ -178,16 +203,44 @@ class ReferenceMap:
         stamp_ns: int = 0,
         pose: Pose | None = None,
         features: LocalFeatures | None = None,
+        look_of: int | None = None,
     ) -> Place:
         """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
 
         It is of the session last begun. Of its local features a map keeps as many as it has room
-        for. Raises MapError for a descriptor of another size or that is not normalised.
+        for. `look_of` is the id of the place that it is another look of. Raises MapError for a descriptor of another size or that is not normalised.
         """
         row = _as_rows(descriptor)
         if len(row) != 1:
             raise MapError(f"a place takes one descriptor, not {len(row)}")
-        return self.extend(row, [name], [stamp_ns], [pose], [features])[0]
+        return self._extend(row, [name], [stamp_ns], [pose], [features], look_of)[0]
+
+    def leave_out(self) -> None:
+        """Tell that the drive went on without a new place.
+
+        The next one will be no neighbour of the last one: a number is left out between them.
+        """
+        current = self._current
+        if self._next is None and current is not None and self._places:
+            last = self._places[-1]
+            if last.session.uid == current.uid and last.number + 2 < MOST_PLACES:
+                self._numbers[current.uid] = last.number + 2
+
+    def serve(self, index: int) -> None:
+        """Note that place `index` was recognised: it serves, and what was seen along with it.
+
+        That is the first look of the place, and the four before and after that on its drive.
+        """
+        first = int(self.looks_of(index)[0])
+        start, end = span_of(first, self.breaks, len(self))
+        self._services.note([*range(max(start, first - NEAR), min(end, first + NEAR + 1)), index])
+
+    def least_serving(self, count: int) -> NDArray[np.int64]:
+        """The `count` places that were neither added nor recognised for longest, (count,) int64.
+
+        Of those that are equal in this, other looks come before first ones, and old before new.
+        """
+        return self._services.least(count, self.looks(len(self))[0])
 
     def extend(
         self,
@@ -201,6 +254,17 @@ class ReferenceMap:
 
         What is not given is as in `add`. Returns the places; raises MapError as `add`.
         """
+        return self._extend(descriptors, names, stamps_ns, poses, features)
+
+    def _extend(
+        self,
+        descriptors: NDArray[np.float32],
+        names: Sequence[str],
+        stamps_ns: Sequence[int],
+        poses: Sequence[Pose | None],
+        features: Sequence[LocalFeatures | None],
+        look_of: int | None = None,
+    ) -> Sequence[Place]:
         rows = _as_rows(descriptors)
         count = len(rows)
         stamps_ns, poses = stamps_ns or [0] * count, poses or [None] * count
@@ -227,7 +291,8 @@ class ReferenceMap:
                 self._means.add(session.uid, turned[image])
                 name, stamp_ns, pose = facts
                 place = place_id(session, number + image)
-                self._add_place(Place(place, name, stamp_ns, session, pose))
+                self._add_place(Place(place, name, stamp_ns, session, pose, look_of))
+                self._services.add()
         return self._places[len(self._places) - count :]
 
     def _session(self, name: str, stamp_ns: int, code: NDArray[np.uint8]) -> Session:
@@ -250,6 +315,7 @@ class ReferenceMap:
         if self._places and self._places[-1].session.uid != place.session.uid:
             self._borders.append(len(self._places))
         self._index[place.id] = len(self._places)
+        self._looks.add(place, self._places[-1] if self._places else None, self._index)
         self._places.append(place)
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
@@ -356,6 +422,7 @@ class ReferenceMap:
         for rows in other._tables[CODES].chunks(indices):
             self._candidates.add(codes(rows).signs)
         self._features.adopt(other._features, indices)
+        self._services.adopt(other._services, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
         named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
@@ -378,6 +445,7 @@ class ReferenceMap:
             self._means.content(self.sessions, self._numbers),
             tables,
             list(self.calibrations.values()),
+            self._services.rows() if self._services.noted else None,
         )
 
     def save(self, path: Path) -> None:
@@ -401,6 +469,7 @@ class ReferenceMap:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
         for place in content.places:
             loaded._add_place(place)
+        loaded._services = Services.of_rows(len(loaded), content.services)
         loaded._means = SessionMeans.of_content(content.sessions)
         loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from os.path import isfile
 from pathlib import Path
 
@@ -91,16 +89,3 @@ def _check(maps: Mapping[str, ReferenceMap]) -> None:
                 )
             named[text] = name
             numbered[session.uid] = name
-
-
-def spans(borders: Sequence[int], count: int) -> list[tuple[int, int]]:
-    """First place and the one after the last of each session among the first `count` places."""
-    edges = [0, *(border for border in borders if 0 < border < count), count]
-    return list(pairwise(edges))
-
-
-def span_of(place: int, borders: Sequence[int], count: int) -> tuple[int, int]:
-    """First place and the one after the last of the session of `place`; see `spans`."""
-    at = bisect_right(borders, place)
-    first = borders[at - 1] if at else 0
-    return first, min(count, borders[at]) if at < len(borders) else count
