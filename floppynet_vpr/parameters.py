@@ -17,6 +17,7 @@ from floppynet_vpr.detection import (
     DetectorOptions,
     VerificationOptions,
 )
+from floppynet_vpr.detection.growth import GrowthOptions
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import BACKENDS
 
@@ -173,6 +174,24 @@ SETTINGS: tuple[Setting, ...] = (
         0.0,
         180.0,
         "degrees",
+        live=True,
+    ),
+    Setting(
+        "max_looks",
+        GrowthOptions.max_looks,
+        "Looks that mode both keeps of a place, by day, by night, in rain. A place that is "
+        "recognised surely and looks as one of them is not added again. 0 adds it on every lap.",
+        0,
+        100,
+        live=True,
+    ),
+    Setting(
+        "max_places",
+        GrowthOptions.max_places,
+        "Places that a map made while driving may have; 0 sets no limit. A map with more drops a "
+        "sixteenth of them: those that were neither added nor recognised for longest.",
+        0,
+        10_000_000,
         live=True,
     ),
     Setting(

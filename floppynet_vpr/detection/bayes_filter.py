@@ -66,6 +66,15 @@ class BayesFilter:
         belief = self._prior.sum(0) * self._likelihood
         return belief / np.float32(belief.sum() + self._prior_nowhere)
 
+    def reduced(self, kept: NDArray[np.int64]) -> BayesFilter:
+        """Believe the same of the places `kept` alone; see `SequenceModel`."""
+        known = kept[kept < self._prior.shape[1]]
+        gone = np.setdiff1d(np.arange(self._prior.shape[1]), known)
+        lost = self._prior[:, gone] * self._likelihood[gone]
+        self._prior_nowhere += float(lost.sum())
+        self._prior, self._likelihood = self._prior[:, known], self._likelihood[known]
+        return self
+
     def _spread(self, count: int) -> None:
         """Believe in every state alike."""
         if count:

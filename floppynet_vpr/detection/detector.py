@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -161,6 +162,23 @@ class LoopClosureDetector:
         compared = self._comparer.compare(descriptor, ids)
         return self._verdict(ids, compared, beliefs, distinctness)
 
+    def reduced(self, reference: ReferenceMap, kept: NDArray[np.int64]) -> LoopClosureDetector:
+        """Go on with `reference`, the places `kept`, ascending, of this one's map, alone.
+
+        What was seen is not forgotten. This detector must not be used any more.
+        """
+        reduced = copy(self)
+        reduced.reference = reference
+        reduced.known = int((kept < self.known).sum())
+        reduced._recent = self._recent.reduced(kept)
+        reduced._threshold = self._threshold.reduced(reference)
+        reduced._comparer = self._comparer.reduced(reference)
+        reduced._commonness = self._commonness.reduced(kept)
+        reduced._sequence = None if self._sequence is None else self._sequence.reduced(kept)
+        reduced._followed = int((kept < self._followed).sum())
+        reduced._here = min(int((kept < self._here).sum()), max(0, len(kept) - 1))
+        return reduced
+
     @property
     def in_force(self) -> DetectorOptions:
         """The options, with `sequence` as it was chosen where it is "auto"."""
@@ -197,7 +215,10 @@ class LoopClosureDetector:
         """Take the next image, return the belief in each eligible place, (eligible,) float32."""
         background, here = self._comparer.background, self._here
         moved = self._gate.passes(
-            descriptor, background.step, lambda: background.step_after(here) or background.step, self._believed
+            descriptor,
+            background.step,
+            lambda: background.step_after(here) or background.step,
+            self._believed,
         )
         if moved:
             self._comparer.seen(descriptor, self._needs)

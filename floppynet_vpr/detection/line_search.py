@@ -49,6 +49,12 @@ class LineSearch:
         weights, nowhere = powers[:-1], powers[-1]
         return weights / np.float32(weights.sum() + len(weights) * nowhere)
 
+    def reduced(self, kept: NDArray[np.int64]) -> LineSearch:
+        """Know the evidence of the places `kept` alone; see `SequenceModel`."""
+        for age, seen in enumerate(self._evidence):
+            self._evidence[age] = seen[kept[kept < len(seen)]]
+        return self
+
     def _scores(self, count: int, borders: Sequence[int]) -> NDArray[np.float32]:
         """The best sum of evidence along any line that ends at each place, (count,) float32."""
         before, after = neighbours(borders, count)

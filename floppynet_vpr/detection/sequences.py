@@ -44,6 +44,12 @@ class SequenceModel(Protocol):
         neighbours of the one before (`ReferenceMap.breaks`): no camera moves across.
         """
 
+    def reduced(self, kept: NDArray[np.int64]) -> SequenceModel:
+        """Believe the same of the places `kept`, ascending, alone; this one must not be used more.
+
+        What was believed of the others is nowhere.
+        """
+
 
 def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
     """The evidence of an image for each place, by how far the place stands out.
@@ -69,9 +75,7 @@ def within_window(belief: NDArray[np.float32], borders: Sequence[int] = ()) -> N
     return np.clip(total[high] - total[low], 0, 1).astype(np.float32)
 
 
-def neighbours(
-    borders: Sequence[int], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def neighbours(borders: Sequence[int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many places there are before and after each one up to the next border, (count,) int64."""
     places = np.arange(count)
     edges = np.array(spans(borders, count), np.int64)

@@ -48,6 +48,12 @@ class TolerantComparer:
         """What is usual in the map."""
         return self._follower.background
 
+    def reduced(self, reference: ReferenceMap) -> TolerantComparer:
+        """See `Comparer`."""
+        reduced = TolerantComparer(reference)
+        reduced._mean, reduced._weight = self._mean, self._weight
+        return reduced
+
     def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
         """Take a new image into the running mean; see `Comparer`."""
         self._follower.follow(needs)

@@ -64,7 +64,8 @@ class Services:
     def __init__(self) -> None:
         """Start without places."""
         self._last = array("Q")
-        self._clock = 0
+        self.clock = 0
+        """How often a place was added or recognised."""
         self.noted = False
         """Whether any place was recognised; else the order of the places says all."""
 
@@ -74,20 +75,20 @@ class Services:
         services = cls()
         services.noted = rows is not None
         services._last = array("Q", range(1, places + 1) if rows is None else rows.tolist())
-        services._clock = max(services._last, default=0)
+        services.clock = max(services._last, default=0)
         return services
 
     def add(self, served: int | None = None) -> None:
         """Take the next place, which serves now unless told when."""
-        self._clock = self._clock + 1 if served is None else max(self._clock, served)
-        self._last.append(self._clock if served is None else served)
+        self.clock = self.clock + 1 if served is None else max(self.clock, served)
+        self._last.append(self.clock if served is None else served)
 
     def note(self, indices: Iterable[int]) -> None:
         """Let these places serve now, the first of them last, if that makes a difference."""
         self.noted = True
-        self._clock += 1
+        self.clock += 1
         for index in indices:
-            self._last[index] = self._clock
+            self._last[index] = self.clock
 
     def adopt(self, other: Services, indices: NDArray[np.int64]) -> None:
         """Take over places of another map."""
@@ -100,7 +101,7 @@ class Services:
         return np.array(self._last, np.uint64)
 
     def least(self, count: int, looks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The `count` places that serve least, ascending; of equals other `looks`, then old ones."""
+        """The `count` places that serve least, ascending; of equals `looks`, then old ones."""
         first = np.ones(len(self._last), bool)
         first[looks] = False
         order = np.lexsort((np.arange(len(first)), first, self.rows()))

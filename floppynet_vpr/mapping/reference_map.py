@@ -208,7 +208,8 @@ class ReferenceMap:
         """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
 
         It is of the session last begun. Of its local features a map keeps as many as it has room
-        for. `look_of` is the id of the place that it is another look of. Raises MapError for a descriptor of another size or that is not normalised.
+        for. `look_of` is the id of the place that it is another look of. Raises MapError for a
+        descriptor of another size or that is not normalised.
         """
         row = _as_rows(descriptor)
         if len(row) != 1:
@@ -234,6 +235,11 @@ class ReferenceMap:
         first = int(self.looks_of(index)[0])
         start, end = span_of(first, self.breaks, len(self))
         self._services.note([*range(max(start, first - NEAR), min(end, first + NEAR + 1)), index])
+
+    @property
+    def served(self) -> int:
+        """How often a place was recognised, or added, since the map began."""
+        return self._services.clock
 
     def least_serving(self, count: int) -> NDArray[np.int64]:
         """The `count` places that were neither added nor recognised for longest, (count,) int64.

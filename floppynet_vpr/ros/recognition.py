@@ -84,7 +84,9 @@ class Recognition:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, frame, lost)
+            added = self.mapping.take(
+                detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost
+            )
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
         return Recognised(detection, pose, added, times)
 
