@@ -32,6 +32,8 @@ The `.fvm` file, all values little-endian:
                      vectors   float32: the descriptor; with the storage float32
                    and these where there are any:
                      features  local features (`extraction.local_features`)
+                     thumbnails  a JPEG of at most 4096 bytes, filled up with zeros; all zeros where
+                               a place has none
                      growth    uint64 (2): the id of the place that it is another look of, its own
                                where of none; and when it last served (`looks.Services`)
 
@@ -53,17 +55,21 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
 from floppynet_vpr.files import open_file, write_atomically
+from floppynet_vpr.imaging.thumbnail import MOST_BYTES
 from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.cells import CELLS, CHANNELS
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
     POSE_VALUES,
+    THUMBNAILS,
     Facts,
     MapContent,
     MapError,
+    StoredRows,
     Table,
     TableSource,
     are_features,
@@ -89,10 +95,11 @@ _PIECE_BYTES = 1 << 20
 _PIECE_PLACES = 128
 _PAUSE_S = 0.0002
 
+_Rows = Sequence[NDArray[np.uint8] | StoredRows]
 _NO_POSE = (float("nan"),) * POSE_VALUES
 
 
-def _tables(content: MapContent) -> dict[str, Table]:
+def _tables(content: MapContent) -> dict[str, _Rows]:
     """The tables of the file, those of facts first."""
     places = content.places
     poses = [astuple(place.pose) if place.pose else _NO_POSE for place in places]
@@ -102,6 +109,7 @@ def _tables(content: MapContent) -> dict[str, Table]:
         "stamps": _rows([place.stamp_ns for place in places], "<i8"),
         "poses": _rows(poses, "<f8"),
         **content.tables,
+        **({THUMBNAILS: content.thumbnails} if content.thumbnails is not None else {}),
         **({_GROWTH: _growth(content)} if content.services is not None else {}),
     }
 
@@ -135,13 +143,13 @@ def write_map(path: Path, content: MapContent) -> None:
 
 
 def _parts(
-    head: bytes, digest: bytes, text: bytes, tables: Mapping[str, Table]
+    head: bytes, digest: bytes, text: bytes, tables: Mapping[str, _Rows]
 ) -> Iterator[bytes | memoryview]:
     yield from (head, digest, text)
     yield from _pieces(tables)
 
 
-def _pieces(tables: Mapping[str, Table]) -> Iterator[memoryview]:
+def _pieces(tables: Mapping[str, _Rows]) -> Iterator[memoryview]:
     return (np.ascontiguousarray(rows).data for table in tables.values() for rows in table)
 
 
@@ -192,7 +200,7 @@ def _read(file: BinaryIO, path: Path) -> MapContent:
     return _content(text, TableSource(file, table_bytes), path, version)
 
 
-def _to_json(content: MapContent, tables: Mapping[str, Table]) -> bytes:
+def _to_json(content: MapContent, tables: Mapping[str, _Rows]) -> bytes:
     counts = [count for _, count in first_places(content.places)]
     facts = {
         "network": content.network,
@@ -272,7 +280,17 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
     if len(uids) < len(sessions) or not all(0 <= uid < MOST_SESSIONS for uid in uids):
         raise ValueError("sessions is wrong")
     layout = _layout(facts, storage, len(sessions), len(names))
-    found = {name: source.take(rows, row_bytes) for name, row_bytes, rows in layout}
+    found = {
+        name: source.take(rows, row_bytes)
+        for name, row_bytes, rows in layout
+        if name not in (THUMBNAILS, _GROWTH)
+    }
+    pictures = growth = None
+    for name, row_bytes, rows in layout:
+        if name == THUMBNAILS:
+            pictures = source.leave(rows, row_bytes)
+        elif name == _GROWTH:
+            growth = source.take(rows, row_bytes).view("<u8")
     means = found.pop(_MEANS).view("<f4").reshape(-1, CELLS, CHANNELS)
     numbers, stamps, poses = (
         found.pop(name).view(kind) for name, kind in zip(_PLACE_TABLES, _KINDS, strict=True)
@@ -286,9 +304,7 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
         place_id(session, number)
         for session, number in zip(of_place, numbers[:, 0].tolist(), strict=True)
     ]
-    growth = found.pop(_GROWTH, None)
-    rows = None if growth is None else growth.view("<u8")
-    looks = ids if rows is None else rows[:, 0].tolist()
+    looks = ids if growth is None else growth[:, 0].tolist()
     places = [
         Place(own, name, stamp, session, pose_of(values), None if look == own else look)
         for own, session, name, stamp, values, look in zip(
@@ -310,7 +326,8 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
         ],
         {name: [rows] for name, rows in found.items()},
         calibrations_of(facts.get("calibrations")),
-        None if rows is None else rows[:, 1].astype(np.uint64),
+        None if growth is None else growth[:, 1].astype(np.uint64),
+        None if pictures is None else [pictures],
     )
 
 
@@ -344,6 +361,7 @@ def _layout(facts: Facts, storage: str, sessions: int, places: int) -> list[tupl
 
 _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     FEATURES: are_features,
+    THUMBNAILS: lambda size: size == MOST_BYTES,
     _GROWTH: lambda size: size == _GROWTH_BYTES,
 }
 """Tables that not every map has, in their order, and how many bytes of a row they may have."""

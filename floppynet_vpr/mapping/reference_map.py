@@ -28,7 +28,11 @@ from floppynet_vpr.mapping.cells import (
     turn_back,
 )
 from floppynet_vpr.mapping.looks import NEAR, Looks, Services
-from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
+from floppynet_vpr.mapping.map_content import (
+    FEATURES,
+    MapContent,
+    MapError,
+)
 from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
 from floppynet_vpr.mapping.places import (
@@ -44,6 +48,7 @@ from floppynet_vpr.mapping.session_means import SessionMeans
 from floppynet_vpr.mapping.shifts import UNSHIFTED, Shifts
 from floppynet_vpr.mapping.spans import span_of
 from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
+from floppynet_vpr.mapping.thumbnails import Thumbnails
 from floppynet_vpr.network.weights import NetworkWeights
 
 COMPARED = 256
@@ -71,11 +76,17 @@ class ReferenceMap:
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
     is compared with every place. In larger maps it is compared with the 256 places whose sketches
     are nearest (`candidates`), so the time of a search hardly grows; a place beyond them would be
-    missed. With `features` above 0 up to so many local features are kept with each place.
+    missed. With `features` above 0 up to so many local features are kept with each place, and with
+    `thumbnails` a small picture of it.
     """
 
     def __init__(
-        self, network: str, fingerprint: str, storage: str = DEFAULT_STORAGE, features: int = 0
+        self,
+        network: str,
+        fingerprint: str,
+        storage: str = DEFAULT_STORAGE,
+        features: int = 0,
+        thumbnails: bool = False,
     ) -> None:
         """Start an empty map for the weights with this network name and fingerprint.
 
@@ -92,6 +103,7 @@ class ReferenceMap:
         self._tables = {name: Blocks(size) for name, size in self._storage.tables.items()}
         self._candidates = Candidates()
         self._features = PlaceFeatures(features)
+        self._thumbnails = Thumbnails(thumbnails)
         self._borders: list[int] = []
         self._index: dict[int, int] = {}
         self._looks = Looks()
@@ -103,10 +115,14 @@ class ReferenceMap:
 
     @classmethod
     def for_weights(
-        cls, weights: NetworkWeights, storage: str = DEFAULT_STORAGE, features: int = 0
+        cls,
+        weights: NetworkWeights,
+        storage: str = DEFAULT_STORAGE,
+        features: int = 0,
+        thumbnails: bool = False,
     ) -> ReferenceMap:
         """Start an empty map for descriptors made with `weights`."""
-        return cls(weights.spec.name, weights.fingerprint, storage, features)
+        return cls(weights.spec.name, weights.fingerprint, storage, features, thumbnails)
 
     @property
     def storage(self) -> str:
@@ -126,6 +142,15 @@ class ReferenceMap:
     def features_of(self, index: int) -> LocalFeatures | None:
         """Give the local features kept with a place; None where none are."""
         return self._features.of(index)
+
+    @property
+    def thumbnails(self) -> bool:
+        """Whether small pictures of places are kept."""
+        return self._thumbnails.kept
+
+    def thumbnail_of(self, index: int) -> bytes | None:
+        """Give the JPEG kept with a place (`imaging.thumbnail`); None where there is none."""
+        return self._thumbnails.of(index)
 
     @property
     def borders(self) -> Sequence[int]:
@@ -204,6 +229,7 @@ class ReferenceMap:
         pose: Pose | None = None,
         features: LocalFeatures | None = None,
         look_of: int | None = None,
+        thumbnail: bytes | None = None,
     ) -> Place:
         """Add a place by its (9216,) float32 descriptor of norm 1 and return it.
 
@@ -214,7 +240,7 @@ class ReferenceMap:
         row = _as_rows(descriptor)
         if len(row) != 1:
             raise MapError(f"a place takes one descriptor, not {len(row)}")
-        return self._extend(row, [name], [stamp_ns], [pose], [features], look_of)[0]
+        return self._extend(row, [name], [stamp_ns], [pose], [features], look_of, thumbnail)[0]
 
     def leave_out(self) -> None:
         """Tell that the drive went on without a new place.
@@ -270,6 +296,7 @@ class ReferenceMap:
         poses: Sequence[Pose | None],
         features: Sequence[LocalFeatures | None],
         look_of: int | None = None,
+        thumbnail: bytes | None = None,
     ) -> Sequence[Place]:
         rows = _as_rows(descriptors)
         count = len(rows)
@@ -291,6 +318,7 @@ class ReferenceMap:
             self._numbers[session.uid] = number + len(code)
             self._add_rows({CODES: code, VECTORS: rows[piece].view(np.uint8)})
             self._features.add(features[piece])
+            self._thumbnails.add([thumbnail] * len(code))
             for image, facts in enumerate(
                 zip(names[piece], stamps_ns[piece], poses[piece], strict=True)
             ):
@@ -412,7 +440,9 @@ class ReferenceMap:
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
-        selected = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
+        selected = ReferenceMap(
+            self.network, self.fingerprint, self.storage, self.features, self.thumbnails
+        )
         selected.adopt(self, kept)
         selected._next, selected._current = self._next, self._current
         return selected
@@ -428,6 +458,7 @@ class ReferenceMap:
         for rows in other._tables[CODES].chunks(indices):
             self._candidates.add(codes(rows).signs)
         self._features.adopt(other._features, indices)
+        self._thumbnails.adopt(other._thumbnails, indices)
         self._services.adopt(other._services, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
@@ -452,6 +483,7 @@ class ReferenceMap:
             tables,
             list(self.calibrations.values()),
             self._services.rows() if self._services.noted else None,
+            list(self._thumbnails.filled()) if self.thumbnails else None,
         )
 
     def save(self, path: Path) -> None:
@@ -473,6 +505,7 @@ class ReferenceMap:
             loaded._candidates.add(codes(rows).signs)
         if FEATURES in content.tables:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
+        loaded._thumbnails = Thumbnails(content.thumbnails is not None, content.thumbnails or ())
         for place in content.places:
             loaded._add_place(place)
         loaded._services = Services.of_rows(len(loaded), content.services)

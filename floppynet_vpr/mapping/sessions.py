@@ -54,7 +54,8 @@ def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:
     _check(maps)
     first = next(iter(maps.values()))
     slots = max(reference.features for reference in maps.values())
-    joined = ReferenceMap(first.network, first.fingerprint, first.storage, slots)
+    pictures = any(reference.thumbnails for reference in maps.values())
+    joined = ReferenceMap(first.network, first.fingerprint, first.storage, slots, pictures)
     for name, reference in maps.items():
         joined.adopt(reference, np.arange(len(reference), dtype=np.int64), name)
     return joined
