@@ -177,6 +177,23 @@ SETTINGS: tuple[Setting, ...] = (
         live=True,
     ),
     Setting(
+        "session_name",
+        "",
+        "Name of this drive in the map, such as night or monday. Sessions of maps that are used "
+        "as one are told apart by it. Empty: none.",
+    ),
+    Setting(
+        "robot",
+        "",
+        "Name of who drives, in the map. Empty: the node's namespace.",
+    ),
+    Setting(
+        "thumbnails",
+        False,
+        "Keep a small picture of each place in a new map, 4 kB more, for ~/match_image. A map "
+        "that is gone on with keeps them if it has kept them so far.",
+    ),
+    Setting(
         "max_looks",
         GrowthOptions.max_looks,
         "Looks that mode both keeps of a place, by day, by night, in rain. A place that is "

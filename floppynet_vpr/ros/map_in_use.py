@@ -32,6 +32,19 @@ class PoseFrame:
     fixed: bool
 
 
+@dataclass(frozen=True)
+class Drive:
+    """What is kept of the places of this drive: its name, who drives, and what new maps hold.
+
+    Of each place these have room for so many local `features` and, if asked, for a thumbnail.
+    """
+
+    session: str = ""
+    robot: str = ""
+    features: int = 0
+    thumbnails: bool = False
+
+
 class MapInUse:
     """The map, the detector that knows it, and where it came from.
 
@@ -43,17 +56,12 @@ class MapInUse:
         self,
         weights: NetworkWeights,
         options: Callable[[], DetectorOptions],
-        features: int = 0,
-        robot: str = "",
+        drive: Drive | None = None,
     ) -> None:
-        """Start with an empty map for `weights`; `options` gives those of a new detector.
-
-        New maps have room for so many local `features` of a place; places are added by `robot`.
-        """
+        """Start with an empty map for `weights`; `options` gives those of a new detector."""
         self._weights = weights
         self._options = options
-        self._features = features
-        self._robot = robot
+        self._drive = drive or Drive()
         self._begun: tuple[ReferenceMap | None, PoseFrame | None] = None, None
         # Held for the moment in which the map changes or is looked at as a whole.
         self._lock = threading.Lock()
@@ -109,6 +117,7 @@ class MapInUse:
         features: LocalFeatures | None = None,
         frame: PoseFrame | None = None,
         look_of: int | None = None,
+        thumbnail: bytes | None = None,
     ) -> Place | None:
         """Add a place to the map that `detector` answered from, or not if it was replaced since."""
         with self._lock:
@@ -116,7 +125,9 @@ class MapInUse:
                 return None
             self._version += 1
             self._begin_session(detector.reference, frame if pose is not None else None)
-            return detector.reference.add(descriptor, name, stamp_ns, pose, features, look_of)
+            return detector.reference.add(
+                descriptor, name, stamp_ns, pose, features, look_of, thumbnail
+            )
 
     def limit(self, options: GrowthOptions) -> int:
         """Drop places of a map that has too many (`kept_places`); returns how many.
@@ -138,7 +149,9 @@ class MapInUse:
         if begun is reference and (frame is None or frame == former):
             return
         named = frame or PoseFrame("", fixed=False)
-        reference.begin_session(robot=self._robot, frame=named.name, fixed=named.fixed)
+        reference.begin_session(
+            self._drive.session, self._drive.robot, named.name, fixed=named.fixed
+        )
         self._begun = reference, frame
 
     def frame_of(self, place: Place, now: str) -> str:
@@ -212,7 +225,10 @@ class MapInUse:
                 self._version += 1
 
     def _new_map(self) -> ReferenceMap:
-        return ReferenceMap.for_weights(self._weights, features=self._features)
+        drive = self._drive
+        return ReferenceMap.for_weights(
+            self._weights, features=drive.features, thumbnails=drive.thumbnails
+        )
 
     def _use(self, reference: ReferenceMap, origin: str) -> None:
         """Detect against `reference` from the next frame on."""

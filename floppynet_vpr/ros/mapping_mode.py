@@ -15,6 +15,7 @@ from floppynet_vpr.detection.growth import Grower
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import extract_features
 from floppynet_vpr.files import user_path
+from floppynet_vpr.imaging.thumbnail import make_thumbnail
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.parameters import LOCALIZATION
@@ -104,8 +105,9 @@ class MappingMode:
             return None
         count = detector.reference.features
         features = extract_features(rgb, count) if count else None
+        small = make_thumbnail(rgb) if detector.reference.thumbnails else None
         place = self._map.add(
-            detector, descriptor, name, stamp_ns, pose, features, frame, growth.look_of
+            detector, descriptor, name, stamp_ns, pose, features, frame, growth.look_of, small
         )
         self.added += place is not None
         dropped = self._map.limit(options)
