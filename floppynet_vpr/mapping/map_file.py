@@ -85,6 +85,8 @@ MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 2
 _MEANS, _GROWTH = "means", "growth"
 _GROWTH_BYTES = 16
+MOST_SERVICES = 1 << 63
+"""Above all ids, and above all that places can serve."""
 _PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * POSE_VALUES}
 _SESSION_FACTS = ("uid", "name", "robot", "start_ns", "frame", "frame_uid")
 _HEAD = struct.Struct("<8sH6xQQ")
@@ -315,6 +317,8 @@ def _current(facts: Facts, storage: str, source: TableSource) -> MapContent:
         raise ValueError("numbers is wrong")
     if not np.isfinite(means).all():
         raise ValueError("means is wrong")
+    if growth is not None and len(growth) and int(growth.max()) >= MOST_SERVICES:
+        raise ValueError("growth is wrong")
     return MapContent(
         facts.one("network", str),
         facts.one("fingerprint", str),
