@@ -27,6 +27,7 @@ COMMANDS = [
     "evaluate",
     "benchmark",
     "benchmark_map",
+    "benchmark_laps",
     "train",
 ]
 

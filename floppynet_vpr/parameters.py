@@ -18,6 +18,7 @@ from floppynet_vpr.detection import (
     DetectorOptions,
     VerificationOptions,
 )
+from floppynet_vpr.detection.growth import GrowthOptions
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import BACKENDS
 
@@ -184,6 +185,41 @@ SETTINGS: tuple[Setting, ...] = (
         0.0,
         180.0,
         "degrees",
+        live=True,
+    ),
+    Setting(
+        "session_name",
+        "",
+        "Name of this drive in the map, such as night or monday. Sessions of maps that are used "
+        "as one are told apart by it. Empty: none.",
+    ),
+    Setting(
+        "robot",
+        "",
+        "Name of who drives, in the map. Empty: the node's namespace.",
+    ),
+    Setting(
+        "thumbnails",
+        False,
+        "Keep a small picture of each place in a new map, 4 kB more, for ~/match_image. A map "
+        "that is gone on with keeps them if it has kept them so far.",
+    ),
+    Setting(
+        "max_looks",
+        GrowthOptions.max_looks,
+        "Looks that mode both keeps of a place, by day, by night, in rain. A place that is "
+        "recognised surely and looks as one of them is not added again. 0 adds it on every lap.",
+        0,
+        100,
+        live=True,
+    ),
+    Setting(
+        "max_places",
+        GrowthOptions.max_places,
+        "Places that a map made while driving may have; 0 sets no limit. A map with more drops a "
+        "sixteenth of them: those that were neither added nor recognised for longest.",
+        0,
+        10_000_000,
         live=True,
     ),
     Setting(

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import resource
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from synthetic_drives import street
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping import STORAGES, MapError, Pose, ReferenceMap, load_maps
@@ -36,6 +36,19 @@ def save_map(path: Path, places: int = 3, seed: int = 0) -> bytes:
         row = rng.normal(size=9216).astype(np.float32)
         pose = Pose(index, 2, 3) if index % 2 else None
         reference.add(row / np.linalg.norm(row), f"frame {index}.png", index, pose)
+    reference.save(path)
+    return path.read_bytes()
+
+
+def save_grown(path: Path, places: int = 3) -> bytes:
+    """Save a map with all the tables that a map may have."""
+    reference = ReferenceMap.for_weights(load_weights(), features=10, thumbnails=True)
+    for index, descriptor in enumerate(street(places)):
+        look_of = reference.places[0].id if index == 2 else None
+        reference.add(
+            descriptor, f"{index}", index, look_of=look_of, thumbnail=b"\xff\xd8picture\xff\xd9"
+        )
+    reference.serve(1)
     reference.save(path)
     return path.read_bytes()
 
@@ -80,9 +93,10 @@ def test_another_format_version_is_refused_and_named(tmp_path: Path) -> None:
     assert "format 99" in assert_refused(path, with_checksum(bytes(content)))
 
 
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("save", [save_map, save_grown])
+def test_a_file_cut_off_anywhere_is_refused(save: Callable[[Path], bytes], tmp_path: Path) -> None:
     path = tmp_path / "map.fvm"
-    content = save_map(path)
+    content = save(path)
     for length in [*range(HEADER_BYTES + 2), *range(1024, len(content), 1024), len(content) - 1]:
         assert_refused(path, content[:length])
 
@@ -92,9 +106,10 @@ def test_bytes_behind_the_end_are_refused(tmp_path: Path) -> None:
     assert_refused(path, save_map(path) + b"\0")
 
 
-def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("save", [save_map, save_grown])
+def test_a_flipped_bit_anywhere_is_refused(save: Callable[[Path], bytes], tmp_path: Path) -> None:
     path = tmp_path / "map.fvm"
-    content = save_map(path)
+    content = save(path)
     rng = random.Random(0)
     header = range(8 * HEADER_BYTES)
     body = rng.sample(range(8 * HEADER_BYTES, 8 * len(content)), 300)
@@ -187,6 +202,12 @@ def put_table(index: int, *values: Any) -> Callable[[dict[str, Any]], Any]:
         put_table(4, "codes", 1296, 2**62),
         lambda facts: facts | {"tables": facts["tables"] + [["features", 1298, 3]]},
         lambda facts: facts | {"tables": facts["tables"] + [["features", 3.5, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["thumbnails", 4096, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["thumbnails", 4095, 0]] * 2},
+        lambda facts: facts | {"tables": facts["tables"] + [["growth", 16, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["growth", 8, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["growth", 16]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["clay", 16, 3]]},
         lambda facts: facts | {"tables": facts["tables"][::-1]},
         lambda facts: [],
         lambda facts: None,
@@ -206,18 +227,27 @@ def test_inconsistent_facts_are_refused_even_with_a_right_checksum(
 @pytest.mark.parametrize(
     ("table", "row", "values"),
     [
+        ("growth", 1, np.array([2**63, 1], "<u8")),
+        ("growth", 1, np.array([1, 2**64 - 1], "<u8")),
         ("numbers", 1, np.array([0], "<u4")),
         ("numbers", 0, np.array([2**24], "<u4")),
         ("means", 1, np.full(9216, np.nan, "<f4")),
         ("means", 0, np.full(9216, np.inf, "<f4")),
     ],
-    ids=["a number twice", "a number too large", "means not a number", "means not finite"],
+    ids=[
+        "a look of no id",
+        "served beyond counting",
+        "a number twice",
+        "a number too large",
+        "means not a number",
+        "means not finite",
+    ],
 )
 def test_wrong_tables_are_refused_even_with_a_right_checksum(
     table: str, row: int, values: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "map.fvm"
-    content = bytearray(save_map(path))
+    content = bytearray((save_grown if table == "growth" else save_map)(path))
     start = HEADER_BYTES + int.from_bytes(content[16:24], "little")
     for name, row_bytes, rows in facts_of(content)["tables"]:
         if name == table:
@@ -317,38 +347,55 @@ def test_maps_with_the_same_places_cannot_be_joined(tmp_path: Path) -> None:
         load_maps(f"{tmp_path}/one.fvm:{tmp_path}/two.fvm")
 
 
-SAVER = """
-import sys
+KILLS = int(os.environ.get("FLOPPYNET_KILLS", "20"))
+"""How often a saving process is killed; 200 take a minute."""
+
+KILLER = """
+import os, random, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from test_mapping_file import save_map
-path = Path(sys.argv[1])
-print("ready", flush=True)
-seed = 1
-while True:
-    save_map(path, places=40, seed=seed)
-    seed += 1
-    print(seed, flush=True)
+from floppynet_vpr.mapping import ReferenceMap
+path, kills = Path(sys.argv[1]), int(sys.argv[3])
+maps = [ReferenceMap.load(path.with_suffix(suffix)) for suffix in (".old", ".new")]
+whole = [path.with_suffix(suffix).read_bytes() for suffix in (".old", ".new")]
+rng = random.Random(1)
+found = [0, 0]
+for kill in range(kills):
+    maps[0].save(path)
+    child = os.fork()
+    if not child:
+        while True:
+            for reference in reversed(maps):
+                reference.save(path)
+    time.sleep(rng.uniform(0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    found[whole.index(path.read_bytes())] += 1
+    ReferenceMap.load(path)
+print(*found)
 """
 
 
-def test_killing_a_saving_process_leaves_a_whole_map(tmp_path: Path) -> None:
-    path = tmp_path / "map.fvm"
-    save_map(path, places=40)
-    rng = random.Random(1)
-    for _ in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(path), str(Path(__file__).parent)],
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        # Not waiting for anything: the moment of the kill is what is drawn at random.
-        time.sleep(rng.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        assert len(ReferenceMap.load(path)) == 40
+def test_killing_a_saving_process_leaves_the_old_map_or_the_new_one(tmp_path: Path) -> None:
+    save_map(tmp_path / "map.old", places=40)
+    save_map(tmp_path / "map.new", places=41, seed=1)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            KILLER,
+            str(tmp_path / "map.fvm"),
+            str(Path(__file__).parent),
+            str(KILLS),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    old, new = map(int, done.stdout.split())
+    assert old + new == KILLS
+    assert min(old, new) > 0, "kills that hit no saving show nothing"
 
 
 FULL_DISK = """
@@ -356,6 +403,8 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_mapping_file import save_map
+from synthetic_drives import street
+
 from floppynet_vpr.errors import VprError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

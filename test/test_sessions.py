@@ -20,7 +20,7 @@ from floppynet_vpr.detection.bayes_filter import BayesFilter
 from floppynet_vpr.detection.line_search import LineSearch
 from floppynet_vpr.detection.sequences import SequenceModel, within_window
 from floppynet_vpr.mapping import MapError, Pose, ReferenceMap, join_maps, load_maps
-from floppynet_vpr.mapping.sessions import span_of, spans
+from floppynet_vpr.mapping.spans import span_of, spans
 
 
 def changed(rows: Descriptors, change: float, seed: int) -> Descriptors:

@@ -79,8 +79,9 @@ def test_a_second_lap_is_recognised_and_what_was_just_seen_is_not(
     assert all(answer.detected for answer in second)
     assert second[0].candidates[0].place == "camera_optical_frame 1.000"
     assert second[3].candidates[0].stamp.sec == 4
-    values = seen_places(client, 60)
-    assert (values["mode"], values["places added"]) == ("both", "60")
+    values = seen_places(client, 30)
+    assert (values["mode"], values["places added"]) == ("both", "30")
+    assert values["places known"] == "30", "what looks the same is not added again"
 
 
 def test_mapping_only_adds_what_is_new_and_looks_for_nothing(

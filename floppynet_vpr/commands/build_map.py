@@ -65,6 +65,17 @@ def build_parser() -> argparse.ArgumentParser:
         f"place, 200 {row_bytes(200):,}, 500 {row_bytes(500):,}); images below about "
         "160 pixels are too small for it; 0 keeps none",
     )
+    parser.add_argument(
+        "--thumbnails",
+        action="store_true",
+        help="keep a small picture of each place, 4,096 bytes more, for ~/match_image and for "
+        "map_info --image",
+    )
+    session = parser.add_argument_group("session", "What the map says of this drive.")
+    session.add_argument(
+        "--session", default="", metavar="NAME", help="which drive it is: summer, night, monday"
+    )
+    session.add_argument("--robot", default="", metavar="NAME", help="who drove")
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
     frames.add_argument(
@@ -130,7 +141,7 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{arguments.threads} at once"
     )
     if not arguments.min_distance:
-        _require_room(output, len(source), arguments.storage, arguments.features, weights)
+        _require_room(output, len(source), arguments, weights)
     with FileLock(output):  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
@@ -139,10 +150,18 @@ def _build(arguments: argparse.Namespace) -> int:
             extractors,
             arguments.features,
             skipped=None if arguments.strict else unusable,
+            thumbnails=arguments.thumbnails,
         )
         frames = progress(described, len(source))
         reference = build_map(
-            frames, weights, arguments.min_distance, arguments.storage, arguments.features
+            frames,
+            weights,
+            arguments.min_distance,
+            arguments.storage,
+            arguments.features,
+            arguments.thumbnails,
+            arguments.session,
+            arguments.robot,
         )
         unusable.tell()
         if not len(reference):
@@ -156,14 +175,19 @@ def _build(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _require_room(output: Path, places: int, storage: str, features: int, weights: Network) -> None:
+def _require_room(
+    output: Path, places: int, arguments: argparse.Namespace, weights: Network
+) -> None:
     """Raise VprError where a map of so many places does not fit on the disk."""
     from floppynet_vpr.extraction.local_features import row_bytes
     from floppynet_vpr.mapping import STORAGES
     from floppynet_vpr.mapping.grid import Grid
+    from floppynet_vpr.mapping.thumbnails import ROW_BYTES
 
-    described = STORAGES[storage].row_bytes(Grid(*weights.shape))
-    needed = places * (described + (row_bytes(features) if features else 0))
+    a_place = STORAGES[arguments.storage].row_bytes(Grid(*weights.shape))
+    a_place += row_bytes(arguments.features) if arguments.features else 0
+    a_place += ROW_BYTES if arguments.thumbnails else 0
+    needed = places * a_place
     free = shutil.disk_usage(output.parent).free
     if needed > free:
         raise VprError(

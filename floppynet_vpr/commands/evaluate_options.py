@@ -12,6 +12,7 @@ from typing import Any
 from floppynet_vpr.commands.common import at_least
 from floppynet_vpr.datasets.traverse_pairs import ALL
 from floppynet_vpr.detection import BY_FEATURES, DetectorOptions, VerificationOptions
+from floppynet_vpr.detection.growth import GrowthOptions
 from floppynet_vpr.detection.options import RIGID_MATCHING, SINGLE
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
@@ -160,6 +161,8 @@ _PARAMETERS = (
     "least_inliers",
     "keyframe_distance",
     "keyframe_seconds",
+    "max_looks",
+    "max_places",
 )
 """The node's parameters that bear on its answers."""
 
@@ -260,4 +263,5 @@ def detector_setup(arguments: argparse.Namespace) -> DetectorSetup:
         verification if by_features else None,
         arguments.storage,
         KeyframeLimits(arguments.keyframe_distance, arguments.keyframe_seconds),
+        GrowthOptions(arguments.max_looks, arguments.max_places),
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from floppynet_vpr.commands.common import (
     add_force_option,
+    at_least,
     make_parser,
     parse,
     progress,
@@ -42,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr map_info office.fvm\n"
         "  ros2 run floppynet_vpr map_info office.fvm --places\n"
         "  ros2 run floppynet_vpr map_info office.fvm --json | jq .sessions\n"
-        "  ros2 run floppynet_vpr map_info office.fvm --plot office.png",
+        "  ros2 run floppynet_vpr map_info office.fvm --plot office.png\n"
+        "  ros2 run floppynet_vpr map_info office.fvm --image 3 --output place_3.jpg",
     )
     parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="a map made by build_map")
     parser.add_argument("--places", action="store_true", help="list every place")
@@ -54,6 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
         type=user_path,
         metavar="FILE.png",
         help="draw the map: which places look alike, the steps between them, poses if it has any",
+    )
+    parser.add_argument(
+        "--image",
+        type=at_least(0),
+        metavar="PLACE",
+        help="write the thumbnail of a place, by its id or, if that is none, its row from 0",
+    )
+    parser.add_argument(
+        "-o", "--output", type=user_path, metavar="FILE.jpg", help="where --image writes to"
     )
     add_force_option(parser)
     return parser
@@ -75,8 +86,13 @@ def _describe(arguments: argparse.Namespace) -> int:
     plot: Path | None = arguments.plot
     if plot is not None:
         require_new(plot, arguments.force)
+    if (arguments.image is None) != (arguments.output is None):
+        raise VprError("--image and --output go together: which place, and the file to write")
     set_threads(1)
     reference = ReferenceMap.load(path)
+    if arguments.image is not None:
+        _write_image(reference, arguments)
+        return 0
     if arguments.json:
         print(json.dumps(_facts(reference, path), indent=1))
         return 0
@@ -127,9 +143,31 @@ def _describe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _write_image(reference: ReferenceMap, arguments: argparse.Namespace) -> None:
+    """Write the thumbnail of a place; raises VprError where there is none."""
+    from floppynet_vpr.files import write_atomically
+
+    output: Path = arguments.output
+    require_new(output, arguments.force)
+    index = reference.index_of(arguments.image)
+    index = arguments.image if index is None else index
+    if index >= len(reference):
+        raise VprError(
+            f"{arguments.map} has no place {arguments.image}: map_info --places lists their ids"
+        )
+    thumbnail = reference.thumbnail_of(index)
+    if thumbnail is None:
+        raise VprError(
+            f"{arguments.map} has no picture of place {arguments.image}: build it with "
+            "build_map --thumbnails"
+        )
+    write_atomically(output, [thumbnail])
+    print(f"wrote {output}: {reference.places[index].name}")
+
+
 def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
     """What the file holds, but for the places themselves."""
-    from floppynet_vpr.mapping.sessions import spans
+    from floppynet_vpr.mapping.spans import spans
 
     return {
         "file": shown(str(path)),
@@ -139,6 +177,8 @@ def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
         "storage": reference.storage,
         "bytes_per_descriptor": reference.bytes_per_place,
         "features_per_place": reference.features,
+        "thumbnails": _pictured(reference),
+        "other_looks": len(reference.looks(len(reference))[0]),
         "network": reference.network,
         "fingerprint": reference.fingerprint,
         "sessions": [
@@ -156,16 +196,28 @@ def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
     }
 
 
+def _pictured(reference: ReferenceMap) -> int:
+    """Count the places with a thumbnail."""
+    if not reference.thumbnails:
+        return 0
+    return sum(reference.thumbnail_of(index) is not None for index in range(len(reference)))
+
+
 def _print_extras(reference: ReferenceMap) -> None:
     """Tell what only some maps have."""
     from floppynet_vpr.extraction.local_features import row_bytes
-    from floppynet_vpr.mapping.sessions import spans
+    from floppynet_vpr.mapping.spans import spans
 
     if reference.features:
         print(
             f"features     up to {reference.features} a place, "
             f"{row_bytes(reference.features):,} bytes, for verification"
         )
+    if reference.thumbnails:
+        print(f"thumbnails   of {_pictured(reference)} places, 4,096 bytes each")
+    looks = len(reference.looks(len(reference))[0])
+    if looks:
+        print(f"looks        {looks} places are another look of one, by night or in rain")
     for session, (first, last) in zip(
         reference.sessions, spans(reference.borders, len(reference)), strict=False
     ):

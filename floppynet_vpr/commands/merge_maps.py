@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
 def _merge(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError
-    from floppynet_vpr.mapping.sessions import join_files, spans
+    from floppynet_vpr.mapping.sessions import join_files
+    from floppynet_vpr.mapping.spans import spans
 
     output: Path = arguments.output
     require_new(output, arguments.force)

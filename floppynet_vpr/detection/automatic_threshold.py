@@ -11,6 +11,8 @@ median distance between places.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,12 @@ class AutomaticThreshold:
         self._reference = reference
         self._images = 0
         self._usual = 0.0
+
+    def reduced(self, reference: ReferenceMap) -> AutomaticThreshold:
+        """Go on with another map of the same images."""
+        reduced = copy(self)
+        reduced._reference = reference
+        return reduced
 
     def watch(self, descriptor: NDArray[np.float32], background: Background) -> None:
         """Take the next image's descriptor, (9216,) float32."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.mapping import ReferenceMap
-from floppynet_vpr.mapping.sessions import span_of
+from floppynet_vpr.mapping.spans import span_of
 
 SAMPLE = 128
 """Places, evenly spread over the map, that stand for all when numbers are estimated."""
@@ -96,15 +96,16 @@ class Background:
     @cached_property
     def step(self) -> float:
         """Median distance (eq. 6) from one place to the next; 0 with fewer than two places."""
-        sample = self.sample[~np.isin(self.sample + 1, [*self._reference.borders, self.places])]
+        sample = self.sample[~np.isin(self.sample + 1, [*self._reference.breaks, self.places])]
         return float(np.median([self.step_after(place) for place in sample.tolist()] or [0.0]))
 
     def step_after(self, place: int) -> float:
         """Distance (eq. 6) from a place to the next one; of the last place from the one before.
 
-        Places that begin a session do not count as next ones: 0 where there is no other.
+        Places that are no neighbours of the one before do not count as next ones: 0 where there is
+        no other.
         """
-        start, end = span_of(place, self._reference.borders, self.places)
+        start, end = span_of(place, self._reference.breaks, self.places)
         first = min(place, end - 2)
         if first < start:
             return 0.0

@@ -12,7 +12,7 @@ When the camera moves on, from one image to the next,
 1. the velocity stays with probability 0.9, or changes to one of the two next to it (SPEEDS, each
    backwards and forwards; at the ends there is one next to it);
 2. the place becomes i + v; between two places the probability is shared linearly, and what leaves
-   the map, or its session of the map, is nowhere;
+   the map, or crosses a border in it, is nowhere;
 3. with probability 0.02 the camera is carried off (the kidnapped robot): to nowhere or to any
    state alike, with probability 1/2 each; from nowhere that happens with probability 0.1.
 
@@ -28,8 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import exp
-from floppynet_vpr.detection.sequences import velocities
-from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.detection.sequences import neighbours, velocities
 
 _CHANGE = 0.1
 _CARRIED_OFF = 0.02
@@ -67,6 +66,15 @@ class BayesFilter:
         belief = self._prior.sum(0) * self._likelihood
         return belief / np.float32(belief.sum() + self._prior_nowhere)
 
+    def reduced(self, kept: NDArray[np.int64]) -> BayesFilter:
+        """Believe the same of the places `kept` alone; see `SequenceModel`."""
+        known = kept[kept < self._prior.shape[1]]
+        gone = np.setdiff1d(np.arange(self._prior.shape[1]), known)
+        lost = self._prior[:, gone] * self._likelihood[gone]
+        self._prior_nowhere += float(lost.sum())
+        self._prior, self._likelihood = self._prior[:, known], self._likelihood[known]
+        return self
+
     def _spread(self, count: int) -> None:
         """Believe in every state alike."""
         if count:
@@ -88,9 +96,9 @@ class BayesFilter:
         nowhere = self._prior_nowhere / total
         changed = _change_velocities(posterior)
         moved = np.empty_like(changed)
-        for first, last in spans(borders, moved.shape[1]):
-            for index, velocity in enumerate(self._velocities.tolist()):
-                _shift(changed[index, first:last], velocity, moved[index, first:last])
+        crossed = _Crossings(borders, moved.shape[1])
+        for index, velocity in enumerate(self._velocities.tolist()):
+            _shift(changed[index], velocity, moved[index], crossed)
         inside = float(moved.sum())
         carried = _CARRIED_OFF * inside + _ARRIVES * nowhere
         moved *= np.float32(1 - _CARRIED_OFF)
@@ -111,13 +119,36 @@ def _change_velocities(posterior: NDArray[np.float32]) -> NDArray[np.float32]:
     return changed
 
 
-def _shift(source: NDArray[np.float32], by: float, target: NDArray[np.float32]) -> None:
+class _Crossings:
+    """Which places are reached only by crossing a border, by how many places one moves."""
+
+    def __init__(self, borders: Sequence[int], count: int) -> None:
+        inside = bool(borders) and borders[0] < count
+        self._room = neighbours(borders, count) if inside else None
+        self._masks: dict[int, NDArray[np.bool_]] = {}
+
+    def clear(self, moved: NDArray[np.float32], by: int) -> None:
+        """Set to 0 what crossed a border when (n,) probabilities moved `by` places."""
+        if self._room is None or not by:
+            return
+        if by not in self._masks:
+            before, after = self._room
+            self._masks[by] = before < by if by > 0 else after < -by
+        moved[self._masks[by]] = 0
+
+
+def _shift(
+    source: NDArray[np.float32], by: float, target: NDArray[np.float32], crossed: _Crossings
+) -> None:
     """Move (n,) probabilities by a number of places, shared between the two nearest places."""
     whole = int(np.floor(by))
     part = np.float32(by - whole)
     _place(source, whole, 1 - part, target)
+    crossed.clear(target, whole)
     if part:
-        target += _place(source, whole + 1, part, np.empty_like(target))
+        other = _place(source, whole + 1, part, np.empty_like(target))
+        crossed.clear(other, whole + 1)
+        target += other
 
 
 def _place(

@@ -24,6 +24,13 @@ class Commonness:
         self._mean = np.empty(0, np.float32)
         self._images = 0
 
+    def reduced(self, kept: NDArray[np.int64]) -> Commonness:
+        """Know the same of the places `kept`, ascending, alone."""
+        reduced = Commonness()
+        reduced._mean = self._mean[kept[kept < len(self._mean)]]
+        reduced._images = self._images
+        return reduced
+
     def less(self, standing: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take half of that average, as known so far, from (places,) float32 `standing`.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.background import Background, Needs
+from floppynet_vpr.mapping import ReferenceMap
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Comparer(Protocol):
 
         `needs` are those that the background has to be ready for when the map has grown.
         """
+
+    def reduced(self, reference: ReferenceMap) -> Comparer:
+        """Compare with another map, of some of the places; what images have in common stays."""
 
     def nearest(
         self, descriptor: NDArray[np.float32], count: int, eligible: int

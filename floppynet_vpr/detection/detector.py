@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -179,7 +180,8 @@ class LoopClosureDetector:
                 distinctness = 0.0
             else:
                 standing = self._comparer.standing(descriptor, eligible)
-                distinctness = _distinctness(self._commonness.less(standing))
+                looks = self.reference.looks(eligible)
+                distinctness = _distinctness(_folded(self._commonness.less(standing), looks))
                 self._commonness.watch(standing)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
             beliefs = np.ones(len(ids), np.float32)
@@ -187,13 +189,31 @@ class LoopClosureDetector:
             distinctness = 0.0
             belief = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
-            beliefs = within_window(belief, self.reference.borders)[ids]
+            beliefs = within_window(belief, self.reference.breaks)[ids]
+            ids = self._nearest_looks(descriptor, ids, eligible)
         compared = self._comparer.compare(descriptor, ids)
         detection = self._verdict(ids, compared, beliefs, distinctness)
         if self._sequence is None or options.verification == UNVERIFIED or not len(ids):
             return detection
         count = self._comparer.agreeing(descriptor, int(ids[0]), eligible)
         return _verified(detection, self._agreement.take(count, self._moved))
+
+    def reduced(self, reference: ReferenceMap, kept: NDArray[np.int64]) -> LoopClosureDetector:
+        """Go on with `reference`, the places `kept`, ascending, of this one's map, alone.
+
+        What was seen is not forgotten. This detector must not be used any more.
+        """
+        reduced = copy(self)
+        reduced.reference = reference
+        reduced.known = int((kept < self.known).sum())
+        reduced._recent = self._recent.reduced(kept)
+        reduced._threshold = self._threshold.reduced(reference)
+        reduced._comparer = self._comparer.reduced(reference)
+        reduced._commonness = self._commonness.reduced(kept)
+        reduced._sequence = None if self._sequence is None else self._sequence.reduced(kept)
+        reduced._followed = int((kept < self._followed).sum())
+        reduced._here = min(int((kept < self._here).sum()), max(0, len(kept) - 1))
+        return reduced
 
     @property
     def in_force(self) -> DetectorOptions:
@@ -217,23 +237,50 @@ class LoopClosureDetector:
         """Take the next image, return the belief in each eligible place, (eligible,) float32."""
         background, here = self._comparer.background, self._here
         moved = self._gate.passes(
-            descriptor, background.step, lambda: background.step_after(here), self._believed
+            descriptor,
+            background.step,
+            lambda: background.step_after(here) or background.step,
+            self._believed,
         )
         self._moved = moved
         if moved:
             self._comparer.seen(descriptor, self._needs)
         standing = self._comparer.standing(descriptor, eligible)
+        looks = self.reference.looks(eligible)
         # When stamps jump back, places may be recent once more that had been followed.
         self._followed = max(self._followed, eligible)
         unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
-        odds = log_odds(np.concatenate([self._commonness.less(standing), unlikely]))
+        folded = _folded(self._commonness.less(standing), looks)
+        odds = log_odds(np.concatenate([folded, unlikely]))
+        odds[looks[0]] = -np.inf
         if moved:
             self._commonness.watch(standing)
-        belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
+        belief = sequence.update(odds, moved, self.reference.breaks)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())
         return belief
+
+    def _nearest_looks(
+        self, descriptor: NDArray[np.float32], ids: NDArray[np.int64], eligible: int
+    ) -> NDArray[np.int64]:
+        """For each first look in `ids`, find the look of that place nearest to the image."""
+        others, firsts = self.reference.looks(eligible)
+        chosen = np.isin(firsts, ids)
+        if not chosen.any():
+            return ids
+        looks = np.concatenate([ids, others[chosen]])
+        places = np.concatenate([ids, firsts[chosen]])
+        distances = self._comparer.compare(descriptor, looks).distances
+        order = np.lexsort((looks, distances))
+        nearest = [int(looks[order][places[order] == place][0]) for place in ids.tolist()]
+        return np.array(nearest, np.int64)
+
+    def distances(
+        self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Compare a (9216,) float32 descriptor with places, as candidates are; (n,) float32."""
+        return self._comparer.compare(descriptor, indices).distances
 
     def _verdict(
         self,
@@ -243,7 +290,8 @@ class LoopClosureDetector:
         distinctness: float,
     ) -> Detection:
         options = self.in_force
-        limits = self._limits(this_drive=len(ids) > 0 and int(ids[0]) >= self.known)
+        firsts = [self.reference.looks_of(place)[0] for place in ids[:1].tolist()]
+        limits = self._limits(this_drive=any(first >= self.known for first in firsts))
         calibration = self.reference.calibrations.get(options.mode)
         single = self._sequence is None
         candidates = []
@@ -280,6 +328,18 @@ def _verified(detection: Detection, agreeing: float) -> Detection:
     if not enough and not reason:
         reason = f"{agreeing:.1f} cells agree on average, {AGREEING:g} are needed"
     return replace(detection, candidates=(best, *others), reason=reason)
+
+
+def _folded(
+    standing: NDArray[np.float32], looks: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> NDArray[np.float32]:
+    """Let each place stand out as its best look does, its other looks not at all."""
+    others, firsts = looks
+    if len(others):
+        standing = standing.copy()
+        np.maximum.at(standing, firsts, standing[others])
+        standing[others] = -np.inf
+    return standing
 
 
 def _distinctness(standing: NDArray[np.float32]) -> float:

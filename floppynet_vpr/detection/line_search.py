@@ -4,7 +4,7 @@
 
 The evidence of the last N images (after standing still, one image stands for all) is added up
 along lines: a camera of velocity v that is at place i now was at place i - v k, rounded, k images
-ago. Places beyond the ends of the map, or of the session that i belongs to, add nothing. The score
+ago. Places beyond the ends of the map, or beyond a border, add nothing. The score
 of a place is the best sum over all velocities (SPEEDS, each backwards and forwards), and the belief
 in place i of n
 
@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import exp
-from floppynet_vpr.detection.sequences import velocities
-from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.detection.sequences import neighbours, velocities
 
 LENGTH = 15
 """Images in a sequence."""
@@ -44,24 +43,30 @@ class LineSearch:
         if not moved and self._evidence:
             self._evidence.popleft()
         self._evidence.appendleft(log_odds)
-        scores = np.empty(len(log_odds), np.float32)
-        for first, last in spans(borders, len(log_odds)):
-            evidence = [seen[first:last] for seen in self._evidence]
-            scores[first:last] = self._scores(last - first, evidence)
+        scores = self._scores(len(log_odds), borders)
         highest = max(0.0, float(scores.max(initial=0)))
         powers = exp(np.append(scores, np.float32(0)) - np.float32(highest))
         weights, nowhere = powers[:-1], powers[-1]
         return weights / np.float32(weights.sum() + len(weights) * nowhere)
 
-    def _scores(self, count: int, seen: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def reduced(self, kept: NDArray[np.int64]) -> LineSearch:
+        """Know the evidence of the places `kept` alone; see `SequenceModel`."""
+        for age, seen in enumerate(self._evidence):
+            self._evidence[age] = seen[kept[kept < len(seen)]]
+        return self
+
+    def _scores(self, count: int, borders: Sequence[int]) -> NDArray[np.float32]:
         """The best sum of evidence along any line that ends at each place, (count,) float32."""
+        before, after = neighbours(borders, count)
         best = np.full(count, -np.inf, np.float32)
         for velocity in self._velocities.tolist():
             score = np.zeros(count, np.float32)
-            for age, evidence in enumerate(seen):
+            for age, evidence in enumerate(self._evidence):
                 passed = int(np.rint(velocity * age))
                 first, last = max(0, passed), min(count, len(evidence) + passed)
                 if first < last:
-                    score[first:last] += evidence[first - passed : last - passed]
+                    room = before[first:last] if passed > 0 else after[first:last]
+                    moved = evidence[first - passed : last - passed]
+                    score[first:last] += np.where(room >= abs(passed), moved, np.float32(0))
             np.maximum(best, score, out=best)
         return best

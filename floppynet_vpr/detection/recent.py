@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from floppynet_vpr.mapping import Place
 from floppynet_vpr.stamps import SECOND_NS
 
@@ -23,6 +26,15 @@ class RecentPlaces:
         self._known = known
         self._added_at: list[int] = []
         self._images = 0
+
+    def reduced(self, kept: NDArray[np.int64]) -> RecentPlaces:
+        """Know the same of the places `kept`, ascending, alone."""
+        reduced = RecentPlaces(int((kept < self._known).sum()))
+        numbers = kept[reduced._known :] - self._known
+        # Places that no image has seen yet are counted as new by the next one.
+        reduced._added_at = [self._added_at[n] for n in numbers.tolist() if n < len(self._added_at)]
+        reduced._images = self._images
+        return reduced
 
     def eligible(self, places: Sequence[Place], stamp_ns: int, images: int, seconds: float) -> int:
         """Count the places, from the first, that the next image may be matched to."""

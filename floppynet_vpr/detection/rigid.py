@@ -40,6 +40,12 @@ class RigidComparer:
         """What is usual in the map."""
         return self._follower.background
 
+    def reduced(self, reference: ReferenceMap) -> RigidComparer:
+        """See `Comparer`."""
+        reduced = RigidComparer(reference, self._subtract_mean)
+        reduced._mean, reduced._weight = self._mean, self._weight
+        return reduced
+
     def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
         """Take a new image into the running mean; see `Comparer`."""
         self._follower.follow(needs)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import log
-from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.mapping.spans import spans
 
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """Places of the map passed from one image to the next, in either direction."""
@@ -41,7 +41,13 @@ class SequenceModel(Protocol):
         `moved` is whether the camera has moved on since the last image; if not, this image's
         evidence replaces that one's, for it shows the same thing once more. There may be more
         places than the time before, never fewer. `borders` are the places, ascending, that are no
-        neighbours of the one before because another session begins there: no camera moves across.
+        neighbours of the one before (`ReferenceMap.breaks`): no camera moves across.
+        """
+
+    def reduced(self, kept: NDArray[np.int64]) -> SequenceModel:
+        """Believe the same of the places `kept`, ascending, alone; this one must not be used more.
+
+        What was believed of the others is nowhere.
         """
 
 
@@ -64,11 +70,17 @@ def within_window(belief: NDArray[np.float32], borders: Sequence[int] = ()) -> N
     """Add up the belief of each place and its neighbours, `WINDOW` on either side; 0 to 1."""
     total = np.concatenate([[0.0], np.cumsum(belief, dtype=np.float64)])
     places = np.arange(len(belief))
-    high, low = places + WINDOW + 1, places - WINDOW
-    for first, last in spans(borders, len(belief)):
-        np.minimum(high[first:last], last, out=high[first:last])
-        np.maximum(low[first:last], first, out=low[first:last])
+    before, after = neighbours(borders, len(belief))
+    low, high = places - np.minimum(before, WINDOW), places + np.minimum(after, WINDOW) + 1
     return np.clip(total[high] - total[low], 0, 1).astype(np.float32)
+
+
+def neighbours(borders: Sequence[int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many places there are before and after each one up to the next border, (count,) int64."""
+    places = np.arange(count)
+    edges = np.array(spans(borders, count), np.int64)
+    lengths = edges[:, 1] - edges[:, 0]
+    return places - np.repeat(edges[:, 0], lengths), np.repeat(edges[:, 1], lengths) - places - 1
 
 
 def velocities() -> NDArray[np.float32]:

@@ -21,8 +21,8 @@ from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.centred import Comparison
 from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
-from floppynet_vpr.mapping.reference_map import COMPARED
 from floppynet_vpr.mapping.grid import POOL5
+from floppynet_vpr.mapping.reference_map import COMPARED
 from floppynet_vpr.mapping.shifts import tolerant
 
 _MAP_MEAN_WEIGHT = 10
@@ -52,6 +52,12 @@ class TolerantComparer:
     def background(self) -> Background:
         """What is usual in the map."""
         return self._follower.background
+
+    def reduced(self, reference: ReferenceMap) -> TolerantComparer:
+        """See `Comparer`."""
+        reduced = TolerantComparer(reference)
+        reduced._mean, reduced._weight = self._mean, self._weight
+        return reduced
 
     def seen(self, descriptor: NDArray[np.float32], needs: Needs) -> None:
         """Take a new image into the running mean; see `Comparer`."""

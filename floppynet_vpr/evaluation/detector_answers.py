@@ -22,6 +22,7 @@ from floppynet_vpr.detection import (
     VerificationOptions,
     Verifier,
 )
+from floppynet_vpr.detection.growth import Grower, GrowthOptions, kept_places
 from floppynet_vpr.detection.options import SINGLE
 from floppynet_vpr.evaluation.answers import (
     DISTANCE,
@@ -43,13 +44,15 @@ from floppynet_vpr.network.network import Network
 class DetectorSetup:
     """What the node is set to; `verification` None: candidates are not verified.
 
-    `keyframes` say which images become places where the map is made while driving.
+    `keyframes` say which images become places where the map is made while driving, `growth` where
+    that ends.
     """
 
     options: DetectorOptions = field(default_factory=DetectorOptions)
     verification: VerificationOptions | None = None
     storage: str = DEFAULT_STORAGE
     keyframes: KeyframeLimits = field(default_factory=KeyframeLimits)
+    growth: GrowthOptions = field(default_factory=GrowthOptions)
 
     @property
     def ordered(self) -> bool:
@@ -99,7 +102,7 @@ def detect(
     reference_of = {place.id: number for number, place in enumerate(known.places)}
     detector = LoopClosureDetector(known, setup.options)
     verifier = None if setup.verification is None else Verifier(setup.verification)
-    gate = KeyframeGate(setup.keyframes)
+    gate, grower = KeyframeGate(setup.keyframes), Grower(setup.growth)
     images: Iterator[Frame | None] = itertools.repeat(None, len(queries))
     if verifier is not None:
         images = iter(progress(pair.query.frames(), len(pair.query), "verifying"))
@@ -114,9 +117,16 @@ def detect(
         took.append(time.perf_counter() - begun)
         answers.append(_answer(detection, reference_of, detector.in_force.measure))
         if pair.loop and gate.passes(descriptor, stamp_ns):
+            growth = grower.decide(detector, detection, descriptor)
+            if not growth.new:
+                continue
             local = None if image is None else extract_features(image.rgb, setup.features)
-            place = known.add(descriptor, name, stamp_ns, features=local)
+            place = known.add(descriptor, name, stamp_ns, features=local, look_of=growth.look_of)
             reference_of[place.id] = number
+            kept = kept_places(known, setup.growth)
+            if kept is not None:
+                known = known.select(kept.tolist())
+                detector = detector.reduced(known, kept)
     milliseconds = 1e3 * float(np.median(took)) if took else 0.0
     return DetectorRun(
         from_detector(answers, detector.in_force.measure), known.bytes_per_place, milliseconds

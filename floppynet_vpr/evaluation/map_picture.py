@@ -16,7 +16,7 @@ from floppynet_vpr.detection.aliasing import AliasedPair, Aliasing
 from floppynet_vpr.detection.background import Background
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping import ReferenceMap
-from floppynet_vpr.mapping.sessions import spans
+from floppynet_vpr.mapping.spans import spans
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

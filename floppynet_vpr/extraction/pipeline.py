@@ -18,6 +18,7 @@ from floppynet_vpr.extraction.extractor import Extractor
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.extraction.threads import set_threads
 from floppynet_vpr.imaging.payload import ImageError
+from floppynet_vpr.imaging.thumbnail import make_thumbnail
 
 
 class NamedImage(Protocol):
@@ -38,12 +39,16 @@ class NamedImage(Protocol):
 
 @dataclass(frozen=True)
 class DescribedFrame:
-    """A frame's name, stamp, (d,) float32 descriptor and, if wanted, its local features."""
+    """A frame's name, stamp, (d,) float32 descriptor and, if wanted, what is kept beside it.
+
+    That is its local features and its thumbnail (`imaging.thumbnail`).
+    """
 
     name: str
     stamp_ns: int
     descriptor: NDArray[np.float32]
     features: LocalFeatures | None = None
+    thumbnail: bytes | None = None
 
 
 def describe_frames(
@@ -51,6 +56,7 @@ def describe_frames(
     extractors: Sequence[Extractor],
     features: int = 0,
     skipped: Callable[[ImageError], object] | None = None,
+    thumbnails: bool = False,
 ) -> Iterator[DescribedFrame]:
     """Load and describe frames, as many at once as there are extractors, and yield them in order.
 
@@ -58,7 +64,8 @@ def describe_frames(
     decoding an image often takes longer than its descriptor. Only a few frames are in memory at
     any time. With `features` above 0 up to so many local features of each are found, too. Errors of
     loading are raised when the frame's turn comes; those of pictures that cannot be decoded are
-    told to `skipped` instead, where it is given, and the next frame follows.
+    told to `skipped` instead, where it is given, and the next frame follows. With `thumbnails`
+    one is made of each frame.
     """
     idle: SimpleQueue[Extractor] = SimpleQueue()
     for extractor in extractors:
@@ -70,7 +77,9 @@ def describe_frames(
         try:
             rgb = frame.rgb
             local = extract_features(rgb, features) if features else None
-            return DescribedFrame(frame.name, frame.stamp_ns, extractor.describe(rgb), local)
+            small = make_thumbnail(rgb) if thumbnails else None
+            descriptor = extractor.describe(rgb)
+            return DescribedFrame(frame.name, frame.stamp_ns, descriptor, local, small)
         finally:
             idle.put(extractor)
 

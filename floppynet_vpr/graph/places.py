@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
+from floppynet_vpr.detection.growth import Grower, Growth, GrowthOptions
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping import Pose, ReferenceMap
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
@@ -47,6 +48,8 @@ class Places:
         self._map = ReferenceMap.for_weights(weights)
         self._detector = LoopClosureDetector(self._map, options)
         self._gate = KeyframeGate(limits)
+        self._grower = Grower(GrowthOptions(max_places=0))
+        self._growth = Growth(new=True)
         self._nodes: dict[int, int] = {}
 
     def ask(self, descriptor: NDArray[np.float32], stamp_ns: int, pose: Transform) -> Answer:
@@ -57,8 +60,12 @@ class Places:
             for one in detection.candidates
         )
         new = self._gate.passes(descriptor, stamp_ns, Pose(*pose.values))
+        if new:
+            self._growth = self._grower.decide(self._detector, detection, descriptor)
         return Answer(matches, detection.detected, new)
 
     def add(self, descriptor: NDArray[np.float32], name: str, stamp_ns: int, node: int) -> None:
-        """Make an image the place of a node."""
-        self._nodes[self._map.add(descriptor, name, stamp_ns).id] = node
+        """Make the image asked about last the place of a node, unless the map knows it."""
+        if self._growth.new:
+            look_of = self._growth.look_of
+            self._nodes[self._map.add(descriptor, name, stamp_ns, look_of=look_of).id] = node

@@ -19,17 +19,28 @@ def build_map(
     min_distance: float = 0.0,
     storage: str = DEFAULT_STORAGE,
     features: int = 0,
+    thumbnails: bool = False,
+    session: str = "",
+    robot: str = "",
 ) -> ReferenceMap:
     """Make a map of `frames`, described with `weights`, one place each.
 
     With `min_distance` above 0 a frame becomes a place only when its descriptor is at least that
     far (eq. 6, 0 to 2) from the place added last, so that standing still fills no map. `storage`
-    is how the map keeps descriptors, `features` for how many local features of a place it has room;
-    memory grows by these alone, the frames are let go.
+    is how the map keeps descriptors, `features` for how many local features of a place it has room,
+    `thumbnails` whether it keeps those of the frames. They are a session of that name by `robot`.
+    Memory grows by these alone, the frames are let go.
     """
-    reference = ReferenceMap.for_weights(weights, storage, features)
+    reference = ReferenceMap.for_weights(weights, storage, features, thumbnails)
+    reference.begin_session(session, robot)
     gate = KeyframeGate(KeyframeLimits(distance=min_distance))
     for frame in frames:
         if gate.passes(frame.descriptor, frame.stamp_ns):
-            reference.add(frame.descriptor, frame.name, frame.stamp_ns, features=frame.features)
+            reference.add(
+                frame.descriptor,
+                frame.name,
+                frame.stamp_ns,
+                features=frame.features,
+                thumbnail=frame.thumbnail,
+            )
     return reference

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, cell_cosines, compare
 from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
-from floppynet_vpr.mapping.sessions import spans
 from floppynet_vpr.mapping.shifts import Shifts
+from floppynet_vpr.mapping.spans import spans
 
 _QUERY_BITS = 4
 _PRIOR_PLACES = 10

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, BinaryIO
@@ -24,6 +27,59 @@ FEATURES = "features"
 
 POSE_VALUES = 7
 
+THUMBNAILS = "thumbnails"
+"""The table of thumbnails, which not every map has."""
+
+
+class StoredRows:
+    """Rows of a table that stay in their file, read when asked for.
+
+    The file stays open, so that another one may take its name. Where somebody shortens or
+    overwrites it, rows are zero or other bytes; nothing else breaks, as it would were it mapped
+    into memory.
+    """
+
+    def __init__(self, handle: int, start: int, rows: int, row_bytes: int) -> None:
+        """Keep an open file of one's own, whose byte `start` begins the first row."""
+        self._handle = _Handle(handle)
+        self._start = start
+        self.shape = rows, row_bytes
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return self.shape[0] * self.shape[1]
+
+    def part(self, first: int, end: int) -> StoredRows:
+        """Give the rows `first` to before `end`, which are not read yet."""
+        part = copy(self)
+        part._start = self._start + first * self.shape[1]
+        part.shape = min(end, len(self)) - first, self.shape[1]
+        return part
+
+    def read(self, first: int, end: int) -> NDArray[np.uint8]:
+        """Read the rows `first` to before `end`, (n, row_bytes) uint8."""
+        size = (end - first) * self.shape[1]
+        found = os.pread(self._handle.number, size, self._start + first * self.shape[1])
+        return np.frombuffer(found.ljust(size, b"\0"), np.uint8).reshape(-1, self.shape[1])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        """Read all rows."""
+        return self.read(0, len(self))
+
+
+class _Handle:
+    """An open file, closed when nobody has it any more."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        weakref.finalize(self, os.close, number)
+
+
 Table = Sequence[NDArray[np.uint8]]
 """Rows of equal length, (n, row_bytes) uint8 each, to be taken one array after the other."""
 
@@ -37,7 +93,9 @@ class MapContent:
     """Everything a map file holds.
 
     `tables` are those of the places' bits, descriptors and local features, a row for each place;
-    `sessions` are in the order of their places.
+    `sessions` are in the order of their places. `services`, (places,) uint64, tells when each place
+    last served (`looks.Services`); None: the order of the places says all. `thumbnails` are rows
+    for each place, too, which a file keeps to itself until asked; None: no place has one.
     """
 
     network: str
@@ -48,6 +106,8 @@ class MapContent:
     sessions: Sequence[SessionContent]
     tables: Mapping[str, Table]
     calibrations: Sequence[Calibration] = ()
+    services: NDArray[np.uint64] | None = None
+    thumbnails: Sequence[NDArray[np.uint8] | StoredRows] | None = None
 
 
 class TableSource:
@@ -59,10 +119,20 @@ class TableSource:
 
     def take(self, rows: int, row_bytes: int) -> NDArray[np.uint8]:
         """Read the next table, (rows, row_bytes); ValueError where there is not so much."""
-        self._left -= rows * row_bytes
+        self._count(rows * row_bytes)
+        return np.fromfile(self._file, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
+
+    def leave(self, rows: int, row_bytes: int) -> StoredRows:
+        """Leave the next table in the file; ValueError where there is not so much."""
+        self._count(rows * row_bytes)
+        start = self._file.tell()
+        self._file.seek(rows * row_bytes, os.SEEK_CUR)
+        return StoredRows(os.dup(self._file.fileno()), start, rows, row_bytes)
+
+    def _count(self, size: int) -> None:
+        self._left -= size
         if self._left < 0:
             raise ValueError("its tables do not fit")
-        return np.fromfile(self._file, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
 
     def end(self) -> None:
         """Check that nothing is left."""

@@ -32,7 +32,12 @@ The `.fvm` file, all values little-endian:
                      poses     float64: x, y, z, qx, qy, qz, qw; not a number where unknown
                      codes     its bits (`cells`)
                      vectors   float32: the descriptor; with the storage float32
-                     features  local features (`extraction.local_features`), if there are any
+                   and these where there are any:
+                     features  local features (`extraction.local_features`)
+                     thumbnails  a JPEG of at most 4096 bytes, filled up with zeros; all zeros where
+                               a place has none
+                     growth    uint64 (2): the id of the place that it is another look of, its own
+                               where of none; and when it last served (`looks.Services`)
 
 Files of version 1 had stamps, poses and one text for the session of each place in the JSON text,
 and the tables rows, sketches (`version1`) and features, with {name: bytes of a row} for `tables`.
@@ -46,23 +51,27 @@ import json
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import open_file, write_atomically
+from floppynet_vpr.imaging.thumbnail import MOST_BYTES
 from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
     POSE_VALUES,
+    THUMBNAILS,
     Facts,
     MapContent,
     MapError,
+    StoredRows,
     Table,
     TableSource,
     are_features,
@@ -76,7 +85,10 @@ from floppynet_vpr.mapping.storages import STORAGES
 
 MAGIC = b"\x89FVM\r\n\x1a\n"
 VERSION = 2
-_MEANS = "means"
+_MEANS, _GROWTH = "means", "growth"
+_GROWTH_BYTES = 16
+MOST_SERVICES = 1 << 63
+"""Above all ids, and above all that places can serve."""
 _PLACE_TABLES = {"numbers": 4, "stamps": 8, "poses": 8 * POSE_VALUES}
 _SESSION_FACTS = ("uid", "name", "robot", "start_ns", "frame", "frame_uid")
 _HEAD = struct.Struct("<8sH6xQQ")
@@ -87,10 +99,11 @@ _PIECE_BYTES = 1 << 20
 _PIECE_PLACES = 128
 _PAUSE_S = 0.0002
 
+_Rows = Sequence[NDArray[np.uint8] | StoredRows]
 _NO_POSE = (float("nan"),) * POSE_VALUES
 
 
-def _tables(content: MapContent) -> dict[str, Table]:
+def _tables(content: MapContent) -> dict[str, _Rows]:
     """The tables of the file, those of facts first."""
     places = content.places
     poses = [astuple(place.pose) if place.pose else _NO_POSE for place in places]
@@ -100,7 +113,15 @@ def _tables(content: MapContent) -> dict[str, Table]:
         "stamps": _rows([place.stamp_ns for place in places], "<i8"),
         "poses": _rows(poses, "<f8"),
         **content.tables,
+        **({THUMBNAILS: content.thumbnails} if content.thumbnails is not None else {}),
+        **({_GROWTH: _growth(content)} if content.services is not None else {}),
     }
+
+
+def _growth(content: MapContent) -> Table:
+    assert content.services is not None
+    looks = [place.id if place.look_of is None else place.look_of for place in content.places]
+    return _rows(list(zip(looks, content.services.tolist(), strict=True)), "<u8")
 
 
 def _rows(values: Sequence[Any], kind: str) -> Table:
@@ -126,13 +147,13 @@ def write_map(path: Path, content: MapContent) -> None:
 
 
 def _parts(
-    head: bytes, digest: bytes, text: bytes, tables: Mapping[str, Table]
+    head: bytes, digest: bytes, text: bytes, tables: Mapping[str, _Rows]
 ) -> Iterator[bytes | memoryview]:
     yield from (head, digest, text)
     yield from _pieces(tables)
 
 
-def _pieces(tables: Mapping[str, Table]) -> Iterator[memoryview]:
+def _pieces(tables: Mapping[str, _Rows]) -> Iterator[memoryview]:
     return (np.ascontiguousarray(rows).data for table in tables.values() for rows in table)
 
 
@@ -192,7 +213,7 @@ def _read(file: BinaryIO, path: Path) -> MapContent:
     return _content(text, TableSource(file, table_bytes), path, version)
 
 
-def _to_json(content: MapContent, tables: Mapping[str, Table]) -> bytes:
+def _to_json(content: MapContent, tables: Mapping[str, _Rows]) -> bytes:
     counts = [count for _, count in first_places(content.places)]
     facts = {
         "network": content.network,
@@ -289,7 +310,17 @@ def _current(facts: Facts, grid: Grid, storage: str, source: TableSource) -> Map
     if len(uids) < len(sessions) or not all(0 <= uid < MOST_SESSIONS for uid in uids):
         raise ValueError("sessions is wrong")
     layout = _layout(facts, grid, storage, len(sessions), len(names))
-    found = {name: source.take(rows, row_bytes) for name, row_bytes, rows in layout}
+    found = {
+        name: source.take(rows, row_bytes)
+        for name, row_bytes, rows in layout
+        if name not in (THUMBNAILS, _GROWTH)
+    }
+    pictures = growth = None
+    for name, row_bytes, rows in layout:
+        if name == THUMBNAILS:
+            pictures = source.leave(rows, row_bytes)
+        elif name == _GROWTH:
+            growth = source.take(rows, row_bytes).view("<u8")
     means = found.pop(_MEANS).view("<f4").reshape(-1, grid.cells, grid.bits)
     numbers, stamps, poses = (
         found.pop(name).view(kind) for name, kind in zip(_PLACE_TABLES, _KINDS, strict=True)
@@ -299,21 +330,23 @@ def _current(facts: Facts, grid: Grid, storage: str, source: TableSource) -> Map
     of_place = [
         session for session, count in zip(sessions, counts, strict=True) for _ in range(count)
     ]
+    ids = [
+        place_id(session, number)
+        for session, number in zip(of_place, numbers[:, 0].tolist(), strict=True)
+    ]
+    looks = ids if growth is None else growth[:, 0].tolist()
     places = [
-        Place(place_id(session, number), name, stamp, session, pose_of(values))
-        for session, number, name, stamp, values in zip(
-            of_place,
-            numbers[:, 0].tolist(),
-            names,
-            stamps[:, 0].tolist(),
-            poses.tolist(),
-            strict=True,
+        Place(own, name, stamp, session, pose_of(values), None if look == own else look)
+        for own, session, name, stamp, values, look in zip(
+            ids, of_place, names, stamps[:, 0].tolist(), poses.tolist(), looks, strict=True
         )
     ]
     if len({place.id for place in places}) < len(places):
         raise ValueError("numbers is wrong")
     if not np.isfinite(means).all():
         raise ValueError("means is wrong")
+    if growth is not None and len(growth) and int(growth.max()) >= MOST_SERVICES:
+        raise ValueError("growth is wrong")
     return MapContent(
         facts.one("network", str),
         facts.one("fingerprint", str),
@@ -326,6 +359,8 @@ def _current(facts: Facts, grid: Grid, storage: str, source: TableSource) -> Map
         ],
         {name: [rows] for name, rows in found.items()},
         calibrations_of(facts.get("calibrations")),
+        None if growth is None else growth[:, 1].astype(np.uint64),
+        None if pictures is None else [pictures],
     )
 
 
@@ -346,11 +381,22 @@ def _layout(
     more = given[len(layout) :]
     # An empty table has no row to tell its size by.
     expected = [(name, size if rows else 0, rows) for name, size, rows in layout]
-    if given[: len(layout)] != expected or len(more) > 1:
+    if given[: len(layout)] != expected:
+        raise ValueError("its tables do not fit")
+    names = [name for name, _, _ in more]
+    if names != [name for name in _OPTIONAL if name in names]:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
-        if name != FEATURES or rows != places or (rows and not are_features(size)):
+        if rows != places or (rows and not _OPTIONAL[name](size)):
             raise ValueError("its tables do not fit")
         if rows:
-            layout.append((FEATURES, size, places))
+            layout.append((name, size, places))
     return layout
+
+
+_OPTIONAL: dict[str, Callable[[Any], bool]] = {
+    FEATURES: are_features,
+    THUMBNAILS: lambda size: size == MOST_BYTES,
+    _GROWTH: lambda size: size == _GROWTH_BYTES,
+}
+"""Tables that not every map has, in their order, and how many bytes of a row they may have."""

@@ -55,8 +55,10 @@ class Place:
 
     `id` is the place's for life, whatever map it is in: the session's `uid`, then 24 bits that
     count the session's places in the order of adding. `stamp_ns` is in nanoseconds of the image's
-    clock. In the order of the map, the last place of one session and the first of the next are no
-    neighbours.
+    clock. `look_of` is the id of the place that this is another look of, by night or in rain; None:
+    it is the first. In the order of the map, the last place of one session and the first of the
+    next are no neighbours, and neither are places whose numbers do not follow each other: what the
+    camera saw in between is not in the map, or elsewhere in it.
     """
 
     id: int
@@ -64,6 +66,14 @@ class Place:
     stamp_ns: int
     session: Session
     pose: Pose | None = None
+    look_of: int | None = None
+
+    def follows(self, other: Place) -> bool:
+        """Tell whether the camera came here from that place, on a way of first looks or of others.
+
+        Ids of one session that follow each other are numbers that do.
+        """
+        return self.id == other.id + 1 and (self.look_of is None) == (other.look_of is None)
 
     @property
     def number(self) -> int:

@@ -28,6 +28,7 @@ from floppynet_vpr.mapping.cells import (
     turn_back,
 )
 from floppynet_vpr.mapping.grid import POOL5, Grid
+from floppynet_vpr.mapping.looks import NEAR, Looks, Services
 from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
 from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
@@ -42,7 +43,9 @@ from floppynet_vpr.mapping.places import (
 from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.session_means import SessionMeans
 from floppynet_vpr.mapping.shifts import Shifts, unshifted
+from floppynet_vpr.mapping.spans import span_of
 from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
+from floppynet_vpr.mapping.thumbnails import Thumbnails
 from floppynet_vpr.network.network import Network
 
 COMPARED = 256
@@ -70,7 +73,8 @@ class ReferenceMap:
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
     is compared with every place. In larger maps it is compared with the 256 places whose sketches
     are nearest (`candidates`), so the time of a search hardly grows; a place beyond them would be
-    missed. With `features` above 0 up to so many local features are kept with each place.
+    missed. With `features` above 0 up to so many local features are kept with each place, and with
+    `thumbnails` a small picture of it.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class ReferenceMap:
         storage: str = DEFAULT_STORAGE,
         features: int = 0,
         grid: Grid = POOL5,
+        thumbnails: bool = False,
     ) -> None:
         """Start an empty map for the network with this name and fingerprint.
 
@@ -98,8 +103,11 @@ class ReferenceMap:
         self._tables = {name: Blocks(size) for name, size in self._storage.tables(grid).items()}
         self._candidates = Candidates(grid)
         self._features = PlaceFeatures(features)
+        self._thumbnails = Thumbnails(thumbnails)
         self._borders: list[int] = []
         self._index: dict[int, int] = {}
+        self._looks = Looks()
+        self._services = Services()
         self._means = SessionMeans(grid)
         self._next: Session | None = None
         self._current: Session | None = None
@@ -107,11 +115,15 @@ class ReferenceMap:
 
     @classmethod
     def for_weights(
-        cls, weights: Network, storage: str = DEFAULT_STORAGE, features: int = 0
+        cls,
+        weights: Network,
+        storage: str = DEFAULT_STORAGE,
+        features: int = 0,
+        thumbnails: bool = False,
     ) -> ReferenceMap:
         """Start an empty map for descriptors made with `weights`, of whatever network."""
         grid = Grid(*weights.shape)
-        return cls(weights.name, weights.fingerprint, storage, features, grid)
+        return cls(weights.name, weights.fingerprint, storage, features, grid, thumbnails)
 
     @property
     def storage(self) -> str:
@@ -133,9 +145,39 @@ class ReferenceMap:
         return self._features.of(index)
 
     @property
+    def thumbnails(self) -> bool:
+        """Whether small pictures of places are kept."""
+        return self._thumbnails.kept
+
+    def thumbnail_of(self, index: int) -> bytes | None:
+        """Give the JPEG kept with a place (`imaging.thumbnail`); None where there is none."""
+        return self._thumbnails.of(index)
+
+    @property
     def borders(self) -> Sequence[int]:
         """Indices of the places that begin another session than the one before, ascending."""
         return self._borders
+
+    @property
+    def breaks(self) -> Sequence[int]:
+        """Indices of the places that are no neighbours of the one before, ascending.
+
+        There another session begins, places in between were left out or forgotten, or the drive
+        goes over from first looks to other looks or back (`Place.follows`).
+        """
+        return self._looks.breaks
+
+    def looks(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places before `end` that are other looks, and the first look of each.
+
+        Both are (n,) int64 indices, those of looks ascending. Where the first look is not in the
+        map any more, the earliest that is stands for it.
+        """
+        return self._looks.pairs(end)
+
+    def looks_of(self, index: int) -> NDArray[np.int64]:
+        """All looks of the place that place `index` shows, the first one first, (n,) int64."""
+        return self._looks.of(index, len(self))
 
     @property
     def sessions(self) -> list[Session]:
@@ -187,16 +229,51 @@ class ReferenceMap:
         stamp_ns: int = 0,
         pose: Pose | None = None,
         features: LocalFeatures | None = None,
+        look_of: int | None = None,
+        thumbnail: bytes | None = None,
     ) -> Place:
         """Add a place by its (d,) float32 descriptor of norm 1 and return it, d as `grid` says.
 
         It is of the session last begun. Of its local features a map keeps as many as it has room
-        for. Raises MapError for a descriptor of another size or that is not normalised.
+        for. `look_of` is the id of the place that it is another look of. Raises MapError for a
+        descriptor of another size or that is not normalised.
         """
         row = self._as_rows(descriptor)
         if len(row) != 1:
             raise MapError(f"a place takes one descriptor, not {len(row)}")
-        return self.extend(row, [name], [stamp_ns], [pose], [features])[0]
+        return self._extend(row, [name], [stamp_ns], [pose], [features], look_of, thumbnail)[0]
+
+    def leave_out(self) -> None:
+        """Tell that the drive went on without a new place.
+
+        The next one will be no neighbour of the last one: a number is left out between them.
+        """
+        current = self._current
+        if self._next is None and current is not None and self._places:
+            last = self._places[-1]
+            if last.session.uid == current.uid and last.number + 2 < MOST_PLACES:
+                self._numbers[current.uid] = last.number + 2
+
+    def serve(self, index: int) -> None:
+        """Note that place `index` was recognised: it serves, and what was seen along with it.
+
+        That is the first look of the place, and the four before and after that on its drive.
+        """
+        first = int(self.looks_of(index)[0])
+        start, end = span_of(first, self.breaks, len(self))
+        self._services.note([*range(max(start, first - NEAR), min(end, first + NEAR + 1)), index])
+
+    @property
+    def served(self) -> int:
+        """How often a place was recognised, or added, since the map began."""
+        return self._services.clock
+
+    def least_serving(self, count: int) -> NDArray[np.int64]:
+        """The `count` places that were neither added nor recognised for longest, (count,) int64.
+
+        Of those that are equal in this, other looks come before first ones, and old before new.
+        """
+        return self._services.least(count, self.looks(len(self))[0])
 
     def extend(
         self,
@@ -210,6 +287,18 @@ class ReferenceMap:
 
         What is not given is as in `add`. Returns the places; raises MapError as `add`.
         """
+        return self._extend(descriptors, names, stamps_ns, poses, features)
+
+    def _extend(
+        self,
+        descriptors: NDArray[np.float32],
+        names: Sequence[str],
+        stamps_ns: Sequence[int],
+        poses: Sequence[Pose | None],
+        features: Sequence[LocalFeatures | None],
+        look_of: int | None = None,
+        thumbnail: bytes | None = None,
+    ) -> Sequence[Place]:
         rows = self._as_rows(descriptors)
         count = len(rows)
         stamps_ns, poses = stamps_ns or [0] * count, poses or [None] * count
@@ -230,13 +319,15 @@ class ReferenceMap:
             self._numbers[session.uid] = number + len(code)
             self._add_rows({CODES: code, VECTORS: rows[piece].view(np.uint8)})
             self._features.add(features[piece])
+            self._thumbnails.add([thumbnail] * len(code))
             for image, facts in enumerate(
                 zip(names[piece], stamps_ns[piece], poses[piece], strict=True)
             ):
                 self._means.add(session.uid, turned[image])
                 name, stamp_ns, pose = facts
                 place = place_id(session, number + image)
-                self._add_place(Place(place, name, stamp_ns, session, pose))
+                self._add_place(Place(place, name, stamp_ns, session, pose, look_of))
+                self._services.add()
         return self._places[len(self._places) - count :]
 
     def _session(self, name: str, stamp_ns: int, code: NDArray[np.uint8]) -> Session:
@@ -259,6 +350,7 @@ class ReferenceMap:
         if self._places and self._places[-1].session.uid != place.session.uid:
             self._borders.append(len(self._places))
         self._index[place.id] = len(self._places)
+        self._looks.add(place, self._places[-1] if self._places else None, self._index)
         self._places.append(place)
 
     def search(self, descriptors: NDArray[np.float32], k: int) -> SearchResult:
@@ -360,7 +452,12 @@ class ReferenceMap:
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
         selected = ReferenceMap(
-            self.network, self.fingerprint, self.storage, self.features, self.grid
+            self.network,
+            self.fingerprint,
+            self.storage,
+            self.features,
+            self.grid,
+            self.thumbnails,
         )
         selected.adopt(self, kept)
         selected._next, selected._current = self._next, self._current
@@ -377,6 +474,8 @@ class ReferenceMap:
         for rows in other._tables[CODES].chunks(indices):
             self._candidates.add(codes(rows, self.grid).signs)
         self._features.adopt(other._features, indices)
+        self._thumbnails.adopt(other._thumbnails, indices)
+        self._services.adopt(other._services, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
         named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
@@ -400,6 +499,8 @@ class ReferenceMap:
             self._means.content(self.sessions, self._numbers),
             tables,
             list(self.calibrations.values()),
+            self._services.rows() if self._services.noted else None,
+            list(self._thumbnails.filled()) if self.thumbnails else None,
         )
 
     def save(self, path: Path) -> None:
@@ -421,8 +522,10 @@ class ReferenceMap:
             loaded._candidates.add(codes(rows, loaded.grid).signs)
         if FEATURES in content.tables:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
+        loaded._thumbnails = Thumbnails(content.thumbnails is not None, content.thumbnails or ())
         for place in content.places:
             loaded._add_place(place)
+        loaded._services = Services.of_rows(len(loaded), content.services)
         loaded._means = SessionMeans.of_content(content.grid, content.sessions)
         loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}

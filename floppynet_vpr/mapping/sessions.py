@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from os.path import isfile
 from pathlib import Path
 
@@ -62,7 +60,10 @@ def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:
     _check(maps)
     first = next(iter(maps.values()))
     slots = max(reference.features for reference in maps.values())
-    joined = ReferenceMap(first.network, first.fingerprint, first.storage, slots, first.grid)
+    pictures = any(reference.thumbnails for reference in maps.values())
+    joined = ReferenceMap(
+        first.network, first.fingerprint, first.storage, slots, first.grid, pictures
+    )
     for name, reference in maps.items():
         joined.adopt(reference, np.arange(len(reference), dtype=np.int64), name)
     return joined
@@ -97,16 +98,3 @@ def _check(maps: Mapping[str, ReferenceMap]) -> None:
                 )
             named[text] = name
             numbered[session.uid] = name
-
-
-def spans(borders: Sequence[int], count: int) -> list[tuple[int, int]]:
-    """First place and the one after the last of each session among the first `count` places."""
-    edges = [0, *(border for border in borders if 0 < border < count), count]
-    return list(pairwise(edges))
-
-
-def span_of(place: int, borders: Sequence[int], count: int) -> tuple[int, int]:
-    """First place and the one after the last of the session of `place`; see `spans`."""
-    at = bisect_right(borders, place)
-    first = borders[at - 1] if at else 0
-    return first, min(count, borders[at]) if at < len(borders) else count

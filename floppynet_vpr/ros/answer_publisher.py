@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header, String
 
 from floppynet_vpr.ros.detection_text import story
+from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.map_in_use import MapInUse
 from floppynet_vpr.ros.map_markers import MapMarkers
+from floppynet_vpr.ros.match_images import MatchImages
 from floppynet_vpr.ros.messages import loop_closure_message, matched_pose_message
 from floppynet_vpr.ros.pose_sources import PoseSource
 from floppynet_vpr.ros.recognition import Recognised
@@ -22,9 +23,12 @@ _DEPTH = 10
 
 
 class AnswerPublisher:
-    """Publishes ~/loop_closure for every image, and ~/matched_pose, ~/markers and ~/story."""
+    """Publishes ~/loop_closure for every image, and what some want to see beside it.
 
-    def __init__(self, node: LifecycleNode, map_in_use: MapInUse, poses: PoseSource) -> None:
+    That is ~/matched_pose, ~/markers, ~/story and ~/match_image.
+    """
+
+    def __init__(self, node: GuardedNode, map_in_use: MapInUse, poses: PoseSource) -> None:
         """Offer the topics; nothing is published on them before the node is active."""
         self._node = node
         self._poses = poses
@@ -33,9 +37,11 @@ class AnswerPublisher:
         self._matched_poses: Any = self._offer(PoseStamped, "~/matched_pose")
         self._stories: Any = self._offer(String, "~/story")
         self._markers = MapMarkers(node, map_in_use)
+        self._matches = MatchImages(node, node.errors)
 
     def close(self) -> None:
         """Offer them no more."""
+        self._matches.close()
         for publisher in (self._answers, self._matched_poses, self._stories):
             self._node.destroy_lifecycle_publisher(publisher)
         self._markers.close()
@@ -48,6 +54,7 @@ class AnswerPublisher:
         self._node.get_logger().debug(told)
         if self._stories.get_subscription_count():
             self._stories.publish(String(data=told))
+        self._matches.show(header, query_id, result)
         if not result.detection.detected:
             return
         place = result.detection.candidates[0].place

@@ -24,16 +24,20 @@ NOT_ASKED_FOR = Detection(Limits(0.0, 0.0, 0.0, GIVEN), (), 0.0, "mode is mappin
 
 def story(detection: Detection, added: Place | None = None) -> str:
     """One image's answer in a line: verdict, reason, candidates, and the place it became."""
-    verdict = "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
     candidates = ", ".join(
-        f"{_named(known.place)} (distance {known.distance:.3f}, score {known.score:.3f})"
+        f"{named(known.place)} (distance {known.distance:.3f}, score {known.score:.3f})"
         for known in detection.candidates
     )
-    new = f"; added as place {_named(added)}" if added is not None else ""
-    return f"{verdict}; candidates: {candidates or 'none'}{new}"
+    new = f"; added as place {named(added)}" if added is not None else ""
+    return f"{verdict(detection)}; candidates: {candidates or 'none'}{new}"
 
 
-def _named(place: Place) -> str:
+def verdict(detection: Detection) -> str:
+    """What was detected, or why nothing was."""
+    return "loop closure" if detection.detected else f"nothing detected, {detection.reason}"
+
+
+def named(place: Place) -> str:
     """A place for people: the number in its session, which is named if it has a name."""
     return f"{shown(place.session.name)} {place.number}".strip()
 

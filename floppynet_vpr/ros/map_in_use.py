@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
+from floppynet_vpr.detection.growth import GrowthOptions, kept_places
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
@@ -32,6 +33,19 @@ class PoseFrame:
     fixed: bool
 
 
+@dataclass(frozen=True)
+class Drive:
+    """What is kept of the places of this drive: its name, who drives, and what new maps hold.
+
+    Of each place these have room for so many local `features` and, if asked, for a thumbnail.
+    """
+
+    session: str = ""
+    robot: str = ""
+    features: int = 0
+    thumbnails: bool = False
+
+
 class MapInUse:
     """The map, the detector that knows it, and where it came from.
 
@@ -43,22 +57,18 @@ class MapInUse:
         self,
         weights: Network,
         options: Callable[[], DetectorOptions],
-        features: int = 0,
-        robot: str = "",
+        drive: Drive | None = None,
     ) -> None:
-        """Start with an empty map for `weights`; `options` gives those of a new detector.
-
-        New maps have room for so many local `features` of a place; places are added by `robot`.
-        """
+        """Start with an empty map for `weights`; `options` gives those of a new detector."""
         self._weights = weights
         self._options = options
-        self._features = features
-        self._robot = robot
+        self._drive = drive or Drive()
         self._begun: tuple[ReferenceMap | None, PoseFrame | None] = None, None
         # Held for the moment in which the map changes or is looked at as a whole.
         self._lock = threading.Lock()
         self._version = 0
         self._replaced = 0
+        self._served = 0
         self.origin = ""
         """The file the map was loaded from; empty: none."""
         self.detector = LoopClosureDetector(self._new_map(), options())
@@ -112,6 +122,8 @@ class MapInUse:
         pose: Pose | None,
         features: LocalFeatures | None = None,
         frame: PoseFrame | None = None,
+        look_of: int | None = None,
+        thumbnail: bytes | None = None,
     ) -> Place | None:
         """Add a place to the map that `detector` answered from, or not if it was replaced since."""
         with self._lock:
@@ -119,7 +131,23 @@ class MapInUse:
                 return None
             self._version += 1
             self._begin_session(detector.reference, frame if pose is not None else None)
-            return detector.reference.add(descriptor, name, stamp_ns, pose, features=features)
+            return detector.reference.add(
+                descriptor, name, stamp_ns, pose, features, look_of, thumbnail
+            )
+
+    def limit(self, options: GrowthOptions) -> int:
+        """Drop places of a map that has too many (`kept_places`); returns how many.
+
+        Only the thread that detects may ask for it.
+        """
+        with self._lock:
+            reference = self.detector.reference
+            kept = kept_places(reference, options)
+            if kept is None:
+                return 0
+            selected = reference.select(kept.tolist())
+            self._replace(selected, self.detector.reduced(selected, kept))
+            return len(reference) - len(kept)
 
     def _begin_session(self, reference: ReferenceMap, frame: PoseFrame | None) -> None:
         """Begin a session with the first place of this drive, and where its poses begin."""
@@ -127,7 +155,9 @@ class MapInUse:
         if begun is reference and (frame is None or frame == former):
             return
         named = frame or PoseFrame("", fixed=False)
-        reference.begin_session(robot=self._robot, frame=named.name, fixed=named.fixed)
+        reference.begin_session(
+            self._drive.session, self._drive.robot, named.name, fixed=named.fixed
+        )
         self._begun = reference, frame
 
     def frame_of(self, place: Place, now: str) -> str:
@@ -171,29 +201,47 @@ class MapInUse:
         # All under the lock, for a place that is added meanwhile must not be lost. Frames go on
         # being answered from the old map as long as they add none.
         with self._lock:
-            detector = self.detector
-            reference = detector.reference
+            reference = self.detector.reference
             kept = [index for index, place in enumerate(reference.places) if not goes(place)]
             forgotten = len(reference) - len(kept)
             if not forgotten:
                 raise VprError(none)
-            known = sum(index < detector.known for index in kept)
+            known = sum(index < self.detector.known for index in kept)
             selected = reference.select(kept)
-            self.detector = LoopClosureDetector(selected, self._options(), known)
-            if self._begun[0] is reference:
-                self._begun = selected, self._begun[1]
-            self._replaced += 1
-            self._version += 1
+            # Not `reduced`: the former detector may be at work on an image.
+            self._replace(selected, LoopClosureDetector(selected, self._options(), known))
             return forgotten
 
+    def _replace(self, selected: ReferenceMap, detector: LoopClosureDetector) -> None:
+        """Go on with some of the places, with the lock held."""
+        if self._begun[0] is self.detector.reference:
+            self._begun = selected, self._begun[1]
+        self.detector = detector
+        self._replaced += 1
+        self._version += 1
+
+    def count_services(self) -> None:
+        """Count as a change of the map that places have served since the last one.
+
+        Alone it is none: a file would be written every few seconds of a drive that adds nothing.
+        """
+        with self._lock:
+            if self._served != self.detector.reference.served:
+                self._served = self.detector.reference.served
+                self._version += 1
+
     def _new_map(self) -> ReferenceMap:
-        return ReferenceMap.for_weights(self._weights, features=self._features)
+        drive = self._drive
+        return ReferenceMap.for_weights(
+            self._weights, features=drive.features, thumbnails=drive.thumbnails
+        )
 
     def _use(self, reference: ReferenceMap, origin: str) -> None:
         """Detect against `reference` from the next frame on."""
         detector = LoopClosureDetector(reference, self._options())
         with self._lock:
             self.detector = detector
+            self._served = reference.served
             self.origin = origin
             self._replaced += 1
             self._version += 1

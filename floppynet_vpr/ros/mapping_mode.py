@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.detection import LoopClosureDetector
+from floppynet_vpr.detection import Detection, LoopClosureDetector
+from floppynet_vpr.detection.growth import Grower
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import extract_features
 from floppynet_vpr.files import user_path
+from floppynet_vpr.imaging.thumbnail import make_thumbnail
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.parameters import LOCALIZATION
@@ -37,10 +39,15 @@ class MappingMode:
         self._settings = settings
         self._map = map_in_use
         self._gate = KeyframeGate(settings.keyframe_limits)
+        self._grower = Grower(settings.growth_options)
         self._version = map_in_use.version[0]
         self._saver: MapSaver | None = None
         self.added = 0
         """Places added since the node was configured."""
+        self.known = 0
+        """Images left out, for their places were recognised and look the same."""
+        self.dropped = 0
+        """Places dropped since the map has as many as it may."""
         target, source = settings["save_map_to"], settings["map"]
         if target:
             self._saver = MapSaver(
@@ -66,11 +73,13 @@ class MappingMode:
     def facts(self) -> dict[str, object]:
         """The state of the mapping, for people."""
         saved = {"map file": "none"} if self._saver is None else self._saver.facts
-        return {"places added": self.added, **saved}
+        grown = {"places added": self.added, "places known": self.known}
+        return {**grown, "places dropped": self.dropped, **saved}
 
     def take(
         self,
         detector: LoopClosureDetector,
+        detection: Detection,
         rgb: NDArray[np.uint8],
         descriptor: NDArray[np.float32],
         name: str,
@@ -81,7 +90,8 @@ class MappingMode:
     ) -> Place | None:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
-        `frame` is that of the pose. `lost`: a pose was wanted, and the source gave none.
+        What is new is decided by `KeyframeGate` and by `Grower`. `frame` is that of the pose.
+        `lost`: a pose was wanted, and the source gave none.
         """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
@@ -89,10 +99,22 @@ class MappingMode:
             self._gate = KeyframeGate(self._settings.keyframe_limits)
         if not self._gate.passes(descriptor, stamp_ns, pose, lost):
             return None
+        options = self._grower.options = self._settings.growth_options
+        growth = self._grower.decide(detector, detection, descriptor)
+        if not growth.new:
+            self.known += 1
+            return None
         count = detector.reference.features
         features = extract_features(rgb, count) if count else None
-        place = self._map.add(detector, descriptor, name, stamp_ns, pose, features, frame)
+        small = make_thumbnail(rgb) if detector.reference.thumbnails else None
+        place = self._map.add(
+            detector, descriptor, name, stamp_ns, pose, features, frame, growth.look_of, small
+        )
         self.added += place is not None
+        dropped = self._map.limit(options)
+        if dropped:
+            self.dropped += dropped
+            self._version = self._map.version[0]  # what was seen last still is
         return place
 
     def start(self) -> None:
@@ -102,6 +124,7 @@ class MappingMode:
 
     def stop(self) -> None:
         """Save what is new, and no more from then on."""
+        self._map.count_services()
         if self._saver is not None:
             self._saver.stop()
 

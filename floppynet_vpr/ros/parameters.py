@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from floppynet_vpr.detection import DetectorOptions, VerificationOptions
+from floppynet_vpr.detection.growth import GrowthOptions
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
 from floppynet_vpr.parameters import SETTINGS, Setting
@@ -66,6 +67,11 @@ class NodeParameters:
         """How much an image must differ from the last place to become one."""
         names = [limit.name for limit in fields(KeyframeLimits)]
         return KeyframeLimits(**{name: self[f"keyframe_{name}"] for name in names})
+
+    @property
+    def growth_options(self) -> GrowthOptions:
+        """Where the growth of the map ends."""
+        return GrowthOptions(**{option.name: self[option.name] for option in fields(GrowthOptions)})
 
     def _check(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         try:

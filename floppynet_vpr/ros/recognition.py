@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from floppynet_vpr.detection import BY_FEATURES, Detection, Verifier
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.libraries import gains
-from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap
 from floppynet_vpr.network.network import shape_text
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
@@ -24,7 +26,7 @@ from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import image_topic
-from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
+from floppynet_vpr.ros.map_in_use import Drive, MapInUse, PoseFrame
 from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
@@ -39,12 +41,17 @@ _NO_MAP_HINT = (
 
 @dataclass(frozen=True)
 class Recognised:
-    """What came of an image: the answer, the pose it was taken at and the place it became."""
+    """What came of an image: the answer, the pose it was taken at and the place it became.
+
+    `rgb` is the image, (h, w, 3) uint8, `reference` the map that the answer is about.
+    """
 
     detection: Detection
     pose: Pose | None
     added: Place | None
     times: FrameTimes
+    rgb: NDArray[np.uint8]
+    reference: ReferenceMap
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,11 @@ class Recognition:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, frame, lost)
+            added = self.mapping.take(
+                detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost
+            )
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
-        return Recognised(detection, pose, added, times)
+        return Recognised(detection, pose, added, times, rgb, detector.reference)
 
 
 def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) -> Recognition:
@@ -111,8 +120,13 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     if lacking := "; ".join(gains()):
         log.info(f"this machine can do without, but would gain by: {lacking}")
     features = DEFAULT_FEATURES if settings["verification"] == BY_FEATURES else 0
-    robot = node.get_namespace().strip("/")
-    map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
+    drive = Drive(
+        settings["session_name"],
+        settings["robot"] or node.get_namespace().strip("/"),
+        features,
+        settings["thumbnails"],
+    )
+    map_in_use = MapInUse(weights, lambda: settings.detector_options, drive)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
     if mapping is not None:
         made.callback(mapping.close)
