@@ -31,6 +31,9 @@ The `.fvm` file, all values little-endian:
                      codes     its bits (`cells`)
                      vectors   float32: the descriptor; with the storage float32
                      features  local features (`extraction.local_features`), if there are any
+                     points    after features, where depth was known: float32 x, y, z of each of its
+                               corners, 12 bytes a corner, in metres in the optical frame of the
+                               camera at the place; not a number where unknown
 
 Files of version 1 had stamps, poses and one text for the session of each place in the JSON text,
 and the tables rows, sketches (`version1`) and features, with {name: bytes of a row} for `tables`.
@@ -52,11 +55,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from floppynet_vpr.extraction.extractor import DESCRIPTOR_SIZE
+from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.cells import CELLS, CHANNELS
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
+    POINTS,
     POSE_VALUES,
     Facts,
     MapContent,
@@ -68,6 +73,7 @@ from floppynet_vpr.mapping.map_content import (
     first_places,
     pose_of,
 )
+from floppynet_vpr.mapping.place_features import POINT_BYTES
 from floppynet_vpr.mapping.places import MOST_PLACES, MOST_SESSIONS, Place, Session, place_id
 from floppynet_vpr.mapping.session_means import SessionContent
 from floppynet_vpr.mapping.storages import STORAGES
@@ -315,11 +321,22 @@ def _layout(facts: Facts, storage: str, sessions: int, places: int) -> list[tupl
     more = given[len(layout) :]
     # An empty table has no row to tell its size by.
     expected = [(name, size if rows else 0, rows) for name, size, rows in layout]
-    if given[: len(layout)] != expected or len(more) > 1:
+    if given[: len(layout)] != expected or [one[:1] for one in more] not in _MAYBE:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
-        if name != FEATURES or rows != places or (rows and not are_features(size)):
+        if rows != places or (rows and not _fits(name, size, more[0][1])):
             raise ValueError("its tables do not fit")
         if rows:
-            layout.append((FEATURES, size, places))
+            layout.append((name, size, places))
     return layout
+
+
+_MAYBE: list[list[tuple[str, ...]]] = [[], [(FEATURES,)], [(FEATURES,), (POINTS,)]]
+"""The tables that may follow those of every map."""
+
+
+def _fits(name: str, size: Any, features: Any) -> bool:
+    """Tell whether a row of one of these tables can have that size, beside one of features."""
+    if not are_features(features):
+        return False
+    return name == FEATURES or size == slots_of(features) * POINT_BYTES
