@@ -15,18 +15,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.verification import match_features
+from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures, full_positions
 from floppynet_vpr.imaging.camera_model import CameraModel
 
 LEAST_INLIERS: Final = 15
 """Corners that a transform takes, and half of those that were found again."""
+
+QUERY_FEATURES: Final = 800
+"""Corners looked for in a query; more than a place has, to find these again."""
 
 _PIXELS: Final = 3.0
 _CONFIDENCE: Final = 0.999
@@ -79,17 +83,27 @@ def relative_pose(
     return locate(camera.directions(pixels), points[known], camera.focal_px)
 
 
+def require_size(camera: CameraModel, rgb: NDArray[np.uint8]) -> None:
+    """Raise VprError for an image that is not of the size that the camera's images are."""
+    height, width = rgb.shape[:2]
+    if (width, height) != (camera.width, camera.height):
+        raise VprError(
+            f"the CameraInfo is of images of {camera.width}x{camera.height} pixels, these have "
+            f"{width}x{height}: name the CameraInfo of these images"
+        )
+
+
 def locate(
-    directions: NDArray[np.float64], points: NDArray[np.floating], focal_px: float
+    directions: NDArray[np.float64], places: NDArray[np.floating], focal_px: float
 ) -> RelativePose | None:
-    """Find from where points (n, 3) are seen in directions (n, 2), X/Z and Y/Z; some are wrong.
+    """Find from where `places` (n, 3) are seen in directions (n, 2), X/Z and Y/Z; some are wrong.
 
     None where that is not sure. `focal_px` says what a pixel is.
     """
-    if len(points) < LEAST_INLIERS:
+    if len(places) < LEAST_INLIERS:
         return None
-    points = np.ascontiguousarray(points, np.float64)
-    seen = np.ascontiguousarray(directions * focal_px)
+    points = np.ascontiguousarray(places, np.float64)
+    seen = np.ascontiguousarray(directions * focal_px, np.float64)
     matrix = np.diag([focal_px, focal_px, 1.0])
     try:
         found, turn, shift, agree = cv2.solvePnPRansac(
@@ -108,7 +122,7 @@ def locate(
     if not found or agree is None or len(agree) < LEAST_INLIERS:
         return None
     # `x = rotation point + shift` is the point in the query's camera.
-    pose = cv2.Rodrigues(turn)[0], np.asarray(shift, np.float64).reshape(3)
+    pose = _turned(turn), np.asarray(shift, np.float64).reshape(3)
     inlying = np.zeros(len(points), bool)
     inlying[np.asarray(agree).ravel()] = True
     for _ in range(2):  # the exact pose has other inliers than the one of a few points
@@ -126,6 +140,11 @@ def locate(
     return RelativePose(rotation.T, -rotation.T @ moved, covariance, count)
 
 
+def _turned(vector: NDArray[Any]) -> NDArray[np.float64]:
+    """The matrix of a rotation vector."""
+    return np.asarray(cv2.Rodrigues(vector)[0], np.float64)
+
+
 def _residuals(
     rotation: NDArray[np.float64],
     shift: NDArray[np.float64],
@@ -133,7 +152,7 @@ def _residuals(
     seen: NDArray[np.float64],
     focal_px: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where points are imaged less where they are seen, (n, 2) pixels, and in the camera, (n, 3)."""
+    """Where points are imaged less where they are seen, (n, 2) pixels; in the camera, (n, 3)."""
     inside = points @ rotation.T + shift
     depth = np.maximum(inside[:, 2:], 1e-3)
     return focal_px * inside[:, :2] / depth - seen, inside
@@ -163,7 +182,7 @@ def _refined(
         off, inside = _residuals(rotation, shift, points, seen, focal_px)
         jacobian = _jacobian(inside, focal_px).reshape(-1, 6)
         step = np.linalg.lstsq(jacobian, -off.ravel(), rcond=None)[0]
-        turn = cv2.Rodrigues(step[3:])[0]
+        turn = _turned(step[3:])
         rotation, shift = turn @ rotation, turn @ shift + step[:3]
         if np.abs(step).max() < 1e-10:
             break

@@ -85,7 +85,8 @@ class CameraModel:
         if not len(points):
             return np.empty((0, 2))
         undistort = cv2.fisheye.undistortPoints if self.fisheye else cv2.undistortPoints
-        found = undistort(points, self.matrix, self.distortion if len(self.distortion) else None)
+        distortion = self.distortion if len(self.distortion) else np.zeros(5)
+        found = undistort(points, self.matrix, distortion)
         return np.asarray(found, np.float64).reshape(-1, 2)
 
     def bearing(self, right: float, down: float) -> tuple[float, float]:

@@ -42,7 +42,9 @@ class AnswerPublisher:
 
     def publish(self, header: Header, query_id: int, result: Recognised) -> None:
         """Publish the answer to an image with this header."""
-        self._answers.publish(loop_closure_message(header, query_id, result.detection))
+        self._answers.publish(
+            loop_closure_message(header, query_id, result.detection, result.camera, result.relative)
+        )
         told = f"image {query_id}: {story(result.detection, result.added)}"
         self._node.get_logger().debug(told)
         if self._stories.get_subscription_count():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection import LoopClosureDetector
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction.local_features import extract_features
+from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
@@ -77,10 +77,12 @@ class MappingMode:
         pose: Pose | None,
         frame: PoseFrame,
         lost: bool,
+        locate: Callable[[LocalFeatures], LocalFeatures],
     ) -> Place | None:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
         `frame` is that of the pose. `lost`: a pose was wanted, and the source gave none.
+        `locate` adds to local features where in space they are, if that is known.
         """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
@@ -89,7 +91,7 @@ class MappingMode:
         if not self._gate.passes(descriptor, stamp_ns, pose, lost):
             return None
         count = detector.reference.features
-        features = extract_features(rgb, count) if count else None
+        features = locate(extract_features(rgb, count)) if count else None
         place = self._map.add(detector, descriptor, name, stamp_ns, pose, features, frame)
         self.added += place is not None
         return place

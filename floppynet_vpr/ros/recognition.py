@@ -7,17 +7,23 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from floppynet_vpr.detection import Detection, Verifier
+from floppynet_vpr.detection.relative_pose import QUERY_FEATURES, RelativePose, relative_pose
 from floppynet_vpr.extraction import Extractor, create_extractor
-from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
-from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, extract_features
+from floppynet_vpr.imaging.camera_model import CameraModel
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
+from floppynet_vpr.ros.camera_topics import CameraTopics
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
@@ -37,12 +43,18 @@ _NO_MAP_HINT = (
 
 @dataclass(frozen=True)
 class Recognised:
-    """What came of an image: the answer, the pose it was taken at and the place it became."""
+    """What came of an image: the answer, the pose it was taken at and the place it became.
+
+    `camera` took it, None where that is not known; `relative` is its pose as seen from the place
+    that was detected.
+    """
 
     detection: Detection
     pose: Pose | None
     added: Place | None
     times: FrameTimes
+    camera: CameraModel | None = None
+    relative: RelativePose | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,7 @@ class Recognition:
     poses: PoseSource
     stamps: ImageStamps
     verifier: Verifier
+    camera: CameraTopics
 
     def process(self, message: Any, arrived: float) -> Recognised:
         """Work on an image message that `arrived` then (`time.perf_counter`).
@@ -76,6 +89,10 @@ class Recognition:
         if self.settings["verify"]:
             self.verifier.options = self.settings.verification_options
             detection = self.verifier.verify(rgb, detection, detector.reference)
+        camera = self.camera.model(message.header, rgb)
+        relative = None
+        if detection.detected and camera is not None:
+            relative = _relative(rgb, detector.reference, detection, camera)
         searched = time.perf_counter()
         growing = self.mapping is not None
         pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"], wait=growing)
@@ -84,9 +101,22 @@ class Recognition:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
-            added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, frame, lost)
+            locate = partial(self.camera.locate, header=message.header, model=camera)
+            added = self.mapping.take(
+                detector, rgb, descriptor, name, stamp_ns, pose, frame, lost, locate
+            )
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
-        return Recognised(detection, pose, added, times)
+        return Recognised(detection, pose, added, times, camera, relative)
+
+
+def _relative(
+    rgb: NDArray[np.uint8], reference: ReferenceMap, detection: Detection, camera: CameraModel
+) -> RelativePose | None:
+    """From where an image shows the place that was detected, where the map knows its depth."""
+    place = reference.features_of(detection.candidates[0].index) if reference.has_points else None
+    if place is None or place.points is None:
+        return None
+    return relative_pose(extract_features(rgb, QUERY_FEATURES), place, camera)
 
 
 def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) -> Recognition:
@@ -103,7 +133,7 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     )
     weights = extractor.weights
     log.info(f"{weights.spec.title} {weights.fingerprint[:12]}, {extractor.description}")
-    features = DEFAULT_FEATURES if settings["verify"] else 0
+    features = DEFAULT_FEATURES if settings["verify"] or settings["depth"] else 0
     robot = node.get_namespace().strip("/")
     map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
@@ -116,7 +146,17 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     made.callback(poses.close)
     images = _create_decoder(node, settings["image_transport"])
     stamps = ImageStamps(lambda: node.get_clock().now().nanoseconds)
-    return Recognition(settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier())
+    camera = CameraTopics(
+        node,
+        settings["image_transport"],
+        settings["qos"],
+        settings["camera_info"],
+        settings["depth"] if mapping is not None else "",
+    )
+    made.callback(camera.close)
+    return Recognition(
+        settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier(), camera
+    )
 
 
 def _look_at_map(node: Node, path: str, map_in_use: MapInUse, mapping: MappingMode | None) -> None:
