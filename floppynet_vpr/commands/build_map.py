@@ -9,7 +9,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
@@ -25,11 +28,16 @@ from floppynet_vpr.commands.common import (
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
+if TYPE_CHECKING:
+    from floppynet_vpr.datasets.frames import FrameSource
+    from floppynet_vpr.extraction import DescribedFrame
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
+    from floppynet_vpr.mapping.place_features import POINT_BYTES
 
     parser = make_parser(
         "build_map",
@@ -62,6 +70,18 @@ def build_parser() -> argparse.ArgumentParser:
         f"geometry: {DEFAULT_FEATURES} is a good number ({row_bytes(DEFAULT_FEATURES):,} bytes a "
         f"place, 200 {row_bytes(200):,}, 500 {row_bytes(500):,}); images below about "
         "160 pixels are too small for it; 0 keeps none",
+    )
+    parser.add_argument(
+        "--depth",
+        metavar="TOPIC",
+        help="images of depth of a bag, aligned to the colour images (16UC1 or 32FC1): places keep "
+        f"where their corners are in space ({POINT_BYTES} bytes a feature), and who recognises "
+        f"them is told from where; without --features it keeps {DEFAULT_FEATURES}",
+    )
+    parser.add_argument(
+        "--camera-info",
+        metavar="TOPIC",
+        help="CameraInfo of the images, for --depth; without it camera_info beside them",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
@@ -113,6 +133,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
     from floppynet_vpr.network.weights import load_weights
@@ -122,6 +143,10 @@ def _build(arguments: argparse.Namespace) -> int:
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
+    if arguments.camera_info is not None and arguments.depth is None:
+        raise VprError("--camera-info goes with --depth TOPIC")
+    if arguments.depth is not None and not arguments.features:
+        arguments.features = DEFAULT_FEATURES
     weights = load_weights(arguments.weights)
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(
@@ -139,6 +164,8 @@ def _build(arguments: argparse.Namespace) -> int:
             arguments.features,
             skipped=None if arguments.strict else unusable,
         )
+        if arguments.depth is not None:
+            described = _located(arguments, source, described)
         frames = progress(described, len(source))
         reference = build_map(
             frames, weights, arguments.min_distance, arguments.storage, arguments.features
@@ -153,6 +180,24 @@ def _build(arguments: argparse.Namespace) -> int:
             f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
         )
     return 0
+
+
+def _located(
+    arguments: argparse.Namespace, source: FrameSource, described: Iterable[DescribedFrame]
+) -> Iterator[DescribedFrame]:
+    """Add to the features of frames where in space they are, as far as depth of them is known."""
+    from floppynet_vpr.datasets.bag_depth import open_depth
+    from floppynet_vpr.extraction.feature_points import with_points
+
+    camera, depth = open_depth(arguments.source, source, arguments.depth, arguments.camera_info)
+    for frame in described:
+        known = depth.at(frame.stamp_ns)
+        features = frame.features
+        if known is not None and features is not None:
+            features = with_points(features, known, camera.model)
+        yield replace(frame, features=features)
+    if depth.missed:
+        print(f"warning: frames without depth: {depth.missed}", file=sys.stderr)
 
 
 def _require_room(output: Path, places: int, storage: str, features: int) -> None:

@@ -305,11 +305,9 @@ def _depth(
     arguments: argparse.Namespace, source: FrameSource
 ) -> tuple[RobotCamera | None, BagDepth | None]:
     """The camera on the robot and the depth of its images, None each without --depth."""
-    from floppynet_vpr.datasets.bag_depth import BagDepth, read_camera
-    from floppynet_vpr.datasets.bag_poses import posed_frame
-    from floppynet_vpr.datasets.bags_reading import BagFrames
-    from floppynet_vpr.detection.relative_pose import require_size
-    from floppynet_vpr.graph.bag_trajectories import fixed_transform, trajectory_of_topic
+    from floppynet_vpr.datasets.bag_depth import open_depth
+    from floppynet_vpr.datasets.bag_poses import posed_frame, read_poses
+    from floppynet_vpr.graph.bag_trajectories import fixed_transform
     from floppynet_vpr.graph.loop_closer import RobotCamera
     from floppynet_vpr.graph.se3 import Transform
 
@@ -318,17 +316,13 @@ def _depth(
             if getattr(arguments, option) is not None:
                 raise VprError(f"--{option.replace('_', '-')} goes with --depth TOPIC")
         return None, None
-    if not isinstance(source, BagFrames):
-        raise VprError(f"{arguments.bag} is no bag, so it has no depth")
-    camera = read_camera(arguments.bag, source.topic, arguments.camera_info)
-    require_size(camera.model, next(iter(source)).rgb)
-    depth = BagDepth(arguments.bag, arguments.depth, camera.frame)
+    camera, depth = open_depth(arguments.bag, source, arguments.depth, arguments.camera_info)
     if arguments.mount is not None:
         return RobotCamera(camera.model, Transform.of(arguments.mount)), depth
     if arguments.tf is not None:
         robot = arguments.tf[1]
     else:
-        topic, _ = trajectory_of_topic(arguments.bag, arguments.odometry)
+        topic, _ = read_poses(arguments.bag, arguments.odometry)
         robot = posed_frame(arguments.bag, topic) or ROBOT_FRAME
     try:
         mount = fixed_transform(arguments.bag, robot, camera.frame)

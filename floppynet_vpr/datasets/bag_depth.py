@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.bag_files import open_bag
 from floppynet_vpr.datasets.bag_poses import read_messages
+from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.depth_topics import CAMERA_INFO, RAW, info_topic_of, is_rectified
+from floppynet_vpr.datasets.frames import FrameSource
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.imaging.depth_image import decode_depth
@@ -55,6 +57,20 @@ def read_camera(path: Path, image_topic: str, info_topic: str | None = None) -> 
             raise VprError(f"topic {topic} of the bag {path}: {error}") from None
         return BagCamera(model, info.header.frame_id.strip("/"))
     raise VprError(f"topic {topic} of the bag {path} has no messages")
+
+
+def open_depth(
+    path: Path, source: FrameSource, topic: str, info_topic: str | None = None
+) -> tuple[BagCamera, BagDepth]:
+    """Open the depth of a bag's images, on `topic`, with the camera that they are of.
+
+    Raises VprError where the source is no bag, or has no such topics, or they do not fit.
+    """
+    if not isinstance(source, BagFrames):
+        raise VprError(f"{path} is no bag, so it has no depth: leave --depth out")
+    camera = read_camera(path, source.topic, info_topic)
+    camera.model.require_size(next(iter(source)).rgb)
+    return camera, BagDepth(path, topic, camera.frame)
 
 
 class BagDepth:

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.verification import match_features
-from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures, full_positions
 from floppynet_vpr.imaging.camera_model import CameraModel
 
@@ -81,16 +80,6 @@ def relative_pose(
     known = np.isfinite(points).all(axis=1)
     pixels = full_positions(query, camera.width, camera.height)[pairs[known, 0]]
     return locate(camera.directions(pixels), points[known], camera.focal_px)
-
-
-def require_size(camera: CameraModel, rgb: NDArray[np.uint8]) -> None:
-    """Raise VprError for an image that is not of the size that the camera's images are."""
-    height, width = rgb.shape[:2]
-    if (width, height) != (camera.width, camera.height):
-        raise VprError(
-            f"the CameraInfo is of images of {camera.width}x{camera.height} pixels, these have "
-            f"{width}x{height}: name the CameraInfo of these images"
-        )
 
 
 def locate(

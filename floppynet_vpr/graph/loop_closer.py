@@ -13,11 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions
-from floppynet_vpr.detection.relative_pose import (
-    QUERY_FEATURES,
-    RelativePose,
-    require_size,
-)
+from floppynet_vpr.detection.relative_pose import QUERY_FEATURES, RelativePose
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.feature_points import with_points
@@ -136,7 +132,7 @@ class LoopCloser:
             self._extractor = create_extractor(self._weights)
         features = None
         if self._camera is not None:
-            require_size(self._camera.model, rgb)
+            self._camera.model.require_size(rgb)
             features = extract_features(rgb, QUERY_FEATURES)
         descriptor = self._extractor.describe(rgb)
         return self.add_described(descriptor, stamp_ns, odometry, name, features, lambda: depth)

@@ -79,6 +79,15 @@ class CameraModel:
         """The mean of the focal lengths across and down, pixels."""
         return float(self.matrix[0, 0] + self.matrix[1, 1]) / 2
 
+    def require_size(self, rgb: NDArray[np.uint8]) -> None:
+        """Raise VprError for an image that is not of the size that the camera's images are."""
+        height, width = rgb.shape[:2]
+        if (width, height) != (self.width, self.height):
+            raise VprError(
+                f"the CameraInfo is of images of {self.width}x{self.height} pixels, these have "
+                f"{width}x{height}: name the CameraInfo of these images"
+            )
+
     def directions(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
         """X/Z and Y/Z, (n, 2), of the rays through pixels (n, 2) whose centres are integers."""
         points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)

@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -20,7 +21,6 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from floppynet_vpr.datasets.depth_topics import info_topic_of, is_rectified
-from floppynet_vpr.detection.relative_pose import require_size
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.feature_points import with_points
 from floppynet_vpr.extraction.local_features import LocalFeatures
@@ -115,7 +115,7 @@ class CameraTopics:
             )
         else:
             try:
-                require_size(model, rgb)
+                model.require_size(rgb)
                 return model
             except VprError as error:
                 self.problem = f"{self._infos.topic_name}: {error}"
@@ -180,19 +180,9 @@ class CameraTopics:
         )
 
     def _on_info(self, message: CameraInfo) -> None:
-        known = self._info
-        if (
-            known is not None
-            and all(
-                getattr(message, field) == getattr(known, field)
-                for field in ("width", "height", "distortion_model")
-            )
-            and all(
-                np.array_equal(getattr(message, field), getattr(known, field))
-                for field in ("d", "k", "p")
-            )
-            and message.header.frame_id == known.header.frame_id
-        ):
+        # Most send the same again with each image.
+        message.header.stamp = Time()
+        if message == self._info:
             return
         try:
             self._model, self._unfit = (
