@@ -22,11 +22,15 @@ import pytest
 from synthetic_drives import street
 from test_bag_trajectories import header, make, stamped, write
 
-from floppynet_vpr.commands import close_loops
+from floppynet_vpr.commands import build_map, close_loops
+from floppynet_vpr.datasets.bag_depth import open_depth
+from floppynet_vpr.datasets.bags_reading import BagFrames
+from floppynet_vpr.datasets.depth_topics import DEPTH_TOPIC
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.detection import DetectorOptions
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.graph.bag_trajectories import fixed_transform, trajectory_of_topic
 from floppynet_vpr.graph.g2o import read_g2o
 from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
 from floppynet_vpr.graph.optimisation import optimise
@@ -39,6 +43,8 @@ from floppynet_vpr.graph.trajectory import (
     read_tum,
     write_tum,
 )
+from floppynet_vpr.graph.transform_errors import error_of
+from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.synthetic.camera import PinholeCamera
 from floppynet_vpr.synthetic.round_trip import (
     LAPS,
@@ -51,16 +57,17 @@ from floppynet_vpr.synthetic.route import SyntheticRoute
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLE = DOCS / "examples" / "close_loops.py"
+ODOMETRY = ["--odometry", ODOMETRY_TOPIC]
 FILES = ["after.tum", "before.tum", "graph.g2o", "loops.csv", "optimised.g2o", "way.png"]
 
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three laps around a small block: by day, at dusk, in rain; odometry drifts."""
+    """Three laps around a small block: by day, at dusk, in rain; odometry drifts, depth is known."""
     route = SyntheticRoute(length_m=240.0, camera=PinholeCamera(320, 240), closed=True)
     laps = tuple(replace(lap, step_m=2.0, rate_hz=5.0) for lap in LAPS)
     path = tmp_path_factory.mktemp("round_trip") / "bag"
-    write_round_trip(RoundTrip(route, laps), path)
+    write_round_trip(RoundTrip(route, laps), path, depth=True)
     return path
 
 
@@ -130,6 +137,68 @@ def test_the_command_straightens_the_way_and_says_by_how_much(
     assert "exists" in capsys.readouterr().err
 
 
+def test_with_depth_loop_closures_say_from_where_and_how_sure_that_is(
+    bag: Path, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = [str(bag), "-o", str(out), *ODOMETRY, "--graph-only", "--depth", DEPTH_TOPIC]
+    assert close_loops.main(command) == 0
+    said = re.search(
+        r"(\d+) loop closures, (\d+) of them with a transform", capsys.readouterr().out
+    )
+    assert said is not None
+    plain, graph = read_g2o(written / "graph.g2o"), read_g2o(out / "graph.g2o")
+    truth = true_poses(bag, read_tum(out / "before.tum"))
+    assert [(one.start, one.end) for one in graph.loops] == [
+        (one.start, one.end) for one in plain.loops
+    ], "what is recognised does not depend on depth"
+    told = [loop for loop in graph.loops if loop.transform.metres]
+    assert (len(graph.loops), len(told)) == (int(said[1]), int(said[2]))
+    assert len(told) >= 10
+    errors = [error_of(loop, truth[loop.start], truth[loop.end]) for loop in told]
+    assert np.median([error.metres for error in errors]) < 0.15
+    assert np.median([error.radians for error in errors]) < np.radians(0.5)
+    assert np.mean([error.within_1 for error in errors]) > 0.6
+    others = {(one.start, one.end): one for one in plain.loops}
+    for loop in set(graph.loops) - set(told):
+        assert np.allclose(loop.covariance, others[loop.start, loop.end].covariance)
+
+
+def test_a_bag_with_depth_gives_back_what_was_written(bag: Path) -> None:
+    source = open_source(bag)
+    assert isinstance(source, BagFrames)
+    assert source.topic == "/camera/image_raw/compressed", "depth is no picture to choose"
+    camera, depth = open_depth(bag, source, DEPTH_TOPIC)
+    assert (camera.model.width, camera.frame) == (320, "camera_optical_frame")
+    lens = PinholeCamera(320, 240)
+    assert np.allclose(camera.model.matrix, lens.intrinsics)
+    mount = fixed_transform(bag, "base_link", camera.frame)
+    assert mount.position == pytest.approx([0.0, 0.0, 1.5])
+    assert mount.rotation @ [0, 0, 1] == pytest.approx([1, 0, 0])
+    stamps = [frame.stamp_ns for frame in source]
+    for stamp_ns in stamps[:5]:
+        found = depth.at(stamp_ns)
+        assert found is not None
+        # The road below the camera: its rows are as far as its height makes them.
+        assert found[230, 160] == pytest.approx(lens.focal_px * 1.5 / (230 - 119.5), abs=1e-3)
+        assert np.isnan(found[:20]).any(), "the sky has no depth"
+    assert depth.at(stamps[5] + 100_000_000) is None and depth.missed == 1
+
+
+def test_a_map_of_a_bag_keeps_the_depth_of_its_corners(bag: Path, tmp_path: Path) -> None:
+    out = tmp_path / "map.fvm"
+    command = [str(bag), "-o", str(out), "--every", "40", "--depth", DEPTH_TOPIC]
+    assert build_map.main(command) == 0
+    reference = ReferenceMap.load(out)
+    assert len(reference) == 9 and reference.features == DEFAULT_FEATURES
+    for place in range(len(reference)):
+        features = reference.features_of(place)
+        assert features is not None and features.points is not None
+        known = features.points[np.isfinite(features.points).all(axis=1)]
+        assert len(known) > 50
+        assert known[:, 2].min() > 0.5 and known[:, 1].max() < 1.6, "nothing is below the road"
+
+
 def test_a_fifth_of_the_loops_made_wrong_by_hand_does_no_harm(written: Path, bag: Path) -> None:
     pytest.importorskip("gtsam", reason="needs the extra [graph]")
     graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
@@ -177,10 +246,12 @@ def test_the_commands_of_the_page_run_as_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "drive_bag").symlink_to(bag)
-    lines = re.findall(
-        r"^ros2 run floppynet_vpr close_loops (.*)$", (DOCS / "pose_graph.md").read_text(), re.M
-    )
-    assert len(lines) == 2
+    pages = "".join((DOCS / name).read_text() for name in ("pose_graph.md", "depth.md"))
+    pages = pages.replace("\\\n", " ")
+    lines = re.findall(r"^ros2 run floppynet_vpr close_loops (.*)$", pages, re.M)
+    maps = re.findall(r"^ros2 run floppynet_vpr build_map (.*)$", pages, re.M)
+    assert len(lines) == 3 and len(maps) == 1
+    assert build_map.main(shlex.split(maps[0])) == 0
     if importlib.util.find_spec("gtsam") is None:
         lines = [line for line in lines if "--graph-only" in line]
     for line in lines:
@@ -193,8 +264,14 @@ def test_what_the_bag_lacks_is_named(
     for options, message in (
         ([], "2 topics of nav_msgs/Odometry"),
         (["--odometry", "/wheels"], "no poses on /wheels; it has them on: /ground_truth, /odom"),
-        (["--tf", "odom", "base_link"], "has no tf"),
-        (["--odometry", ODOMETRY_TOPIC, "--topic", "/depth"], "no image topic /depth"),
+        (["--tf", "odom", "base_link"], "does not connect odom and base_link"),
+        (["--odometry", ODOMETRY_TOPIC, "--topic", "/front"], "no image topic /front"),
+        ([*ODOMETRY, "--depth", "/d"], f"no sensor_msgs/msg/Image on /d; it has: {DEPTH_TOPIC}"),
+        ([*ODOMETRY, "--camera-info", "/c"], "--camera-info goes with --depth"),
+        (
+            [*ODOMETRY, "--depth", DEPTH_TOPIC, "--camera-info", "/c"],
+            "no sensor_msgs/msg/CameraInfo on /c; it has: /camera/camera_info",
+        ),
     ):
         out = tmp_path / "out"
         assert close_loops.main([str(bag), "-o", str(out), "--graph-only", *options]) == 1

@@ -187,6 +187,8 @@ def put_table(index: int, *values: Any) -> Callable[[dict[str, Any]], Any]:
         put_table(4, "codes", 1296, 2**62),
         lambda facts: facts | {"tables": facts["tables"] + [["features", 1298, 3]]},
         lambda facts: facts | {"tables": facts["tables"] + [["features", 3.5, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["points", 432, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [[]]},
         lambda facts: facts | {"tables": facts["tables"][::-1]},
         lambda facts: [],
         lambda facts: None,

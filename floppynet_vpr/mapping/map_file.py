@@ -339,4 +339,4 @@ def _fits(name: str, size: Any, features: Any) -> bool:
     """Tell whether a row of one of these tables can have that size, beside one of features."""
     if not are_features(features):
         return False
-    return name == FEATURES or size == slots_of(features) * POINT_BYTES
+    return name == FEATURES or (type(size) is int and size == slots_of(features) * POINT_BYTES)
