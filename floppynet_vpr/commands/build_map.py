@@ -136,6 +136,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
+    from floppynet_vpr.mapping.place_features import POINT_BYTES
     from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
@@ -154,7 +155,8 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{arguments.threads} at once"
     )
     if not arguments.min_distance:
-        _require_room(output, len(source), arguments.storage, arguments.features)
+        points = POINT_BYTES * arguments.features if arguments.depth is not None else 0
+        _require_room(output, len(source), arguments.storage, arguments.features, points)
     with FileLock(output):  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
@@ -200,12 +202,15 @@ def _located(
         print(f"warning: frames without depth: {depth.missed}", file=sys.stderr)
 
 
-def _require_room(output: Path, places: int, storage: str, features: int) -> None:
-    """Raise VprError where a map of so many places does not fit on the disk."""
+def _require_room(output: Path, places: int, storage: str, features: int, points: int) -> None:
+    """Raise VprError where a map of so many places does not fit on the disk.
+
+    `points` are bytes of a place.
+    """
     from floppynet_vpr.extraction.local_features import row_bytes
     from floppynet_vpr.mapping import STORAGES
 
-    needed = places * (STORAGES[storage].row_bytes + (row_bytes(features) if features else 0))
+    needed = places * (STORAGES[storage].row_bytes + row_bytes(features) + points)
     free = shutil.disk_usage(output.parent).free
     if needed > free:
         raise VprError(

@@ -180,6 +180,7 @@ def _close_loops(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.graph.optimisation import require_gtsam
     from floppynet_vpr.graph.picture import draw_ways
     from floppynet_vpr.graph.trajectory import absolute_error
+    from floppynet_vpr.graph.transform_errors import misplaced
 
     output: Path = arguments.output
     if not arguments.graph_only:
@@ -213,6 +214,13 @@ def _close_loops(arguments: argparse.Namespace) -> int:
             for way in (graph, done.graph)
         )
         print(f"absolute trajectory error: {before:.2f} m before, {after:.2f} m after")
+        laps = [loop for loop in graph.loops if loop.start in true and loop.end in true]
+        if laps:
+            apart = [misplaced(way.poses, true, laps) for way in (graph, done.graph)]
+            print(
+                f"places seen again are {apart[0]:.2f} m off where they lie to each other before, "
+                f"{apart[1]:.2f} m after, in the middle"
+            )
         _tell_transforms(closer, true)
     print(f"wrote {output}: {GRAPH}, {OPTIMISED}, {BEFORE}, {AFTER}, {LOOPS}, {PICTURE}")
     return 0

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,24 @@ def error_of(edge: Edge, start: Transform, end: Transform) -> TransformError:
     return TransformError(
         off.metres, off.radians, float((sigmas <= 1).mean()), float((sigmas <= 2).mean())
     )
+
+
+def misplaced(
+    poses: Sequence[Transform], true: Mapping[int, Transform], loops: Sequence[Edge]
+) -> float:
+    """How far off the ends of loops lie to each other in a way, metres, in the middle of all loops.
+
+    `poses` are those of all nodes, `true` has the true ones of both ends of each loop.
+    """
+    off = [
+        (
+            (poses[loop.start].inverse() @ poses[loop.end]).inverse()
+            @ true[loop.start].inverse()
+            @ true[loop.end]
+        ).metres
+        for loop in loops
+    ]
+    return float(np.median(off))
 
 
 def summary(errors: Sequence[TransformError]) -> str:

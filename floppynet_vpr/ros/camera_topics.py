@@ -30,7 +30,7 @@ from floppynet_vpr.ros.image_subscriber import ImageSubscriber, image_topic
 from floppynet_vpr.stamps import nanoseconds
 
 _TOLERANCE_NS = 20_000_000
-_KEPT = 10
+_KEPT = 30
 _LONGEST_WAIT_S = 0.25
 _PAUSE_S = 1.0
 """After a wait in vain, none for so long: depth that lags costs an image now and then."""
@@ -56,8 +56,7 @@ class CameraTopics:
         self._info: CameraInfo | None = None
         self._model: CameraModel | None = None
         self._unfit = ""
-        self.problem = ""
-        """Why the last place got no depth, or the camera is of no use; empty: nothing is wrong."""
+        self._no_model = self._no_depth = ""
         self.missed = 0
         """Places that got no depth."""
         # Best effort, which every publisher can serve.
@@ -73,6 +72,11 @@ class CameraTopics:
     def takes_depth(self) -> bool:
         """Whether depth is asked for."""
         return self._subscriber is not None
+
+    @property
+    def problem(self) -> str:
+        """Why the camera is of no use, or the last place got no depth; empty: nothing is wrong."""
+        return self._no_model or self._no_depth
 
     @property
     def facts(self) -> dict[str, object]:
@@ -96,29 +100,25 @@ class CameraTopics:
             self._subscriber.follow_publishers()
 
     def model(self, header: Header, rgb: NDArray[np.uint8]) -> CameraModel | None:
-        """The model of the camera that an image is of; None while that is not known.
-
-        Without CameraInfo there is nothing to put right, with one that does not fit there is.
-        """
+        """The model of the camera that an image is of; None while that is not known."""
         info, model = self._info, self._model
-        self.problem = ""
+        topic = self._infos.topic_name
         if info is None:
-            if self.takes_depth:
-                self.problem = f"no CameraInfo has come on {self._infos.topic_name}"
-            return None
-        if model is None:
-            self.problem = f"{self._infos.topic_name}: {self._unfit}"
+            self._no_model = f"no CameraInfo has come on {topic}"
+        elif model is None:
+            self._no_model = f"{topic}: {self._unfit}"
         elif _differ(info.header.frame_id, header.frame_id):
-            self.problem = (
-                f"{self._infos.topic_name} is of the camera {info.header.frame_id}, the images are "
-                f"of {header.frame_id}: set camera_info to the topic of the images' camera"
+            self._no_model = (
+                f"{topic} is of the camera {info.header.frame_id}, the images are of "
+                f"{header.frame_id}: set camera_info to the topic of the images' camera"
             )
         else:
             try:
                 model.require_size(rgb)
+                self._no_model = ""
                 return model
             except VprError as error:
-                self.problem = f"{self._infos.topic_name}: {error}"
+                self._no_model = f"{topic}: {error}"
         return None
 
     def locate(
@@ -132,12 +132,12 @@ class CameraTopics:
         if self._subscriber is None:
             return features
         if model is not None:
-            self.problem, message = self._wait(nanoseconds(header.stamp))
+            self._no_depth, message = self._wait(nanoseconds(header.stamp))
             if message is not None:
                 try:
                     return with_points(features, self._decode(message, header), model)
                 except VprError as error:
-                    self.problem = f"{self._subscriber.topic} cannot be used: {error}"
+                    self._no_depth = f"{self._subscriber.topic} cannot be used: {error}"
         self.missed += 1
         return features
 

@@ -31,7 +31,9 @@ def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
         yield f"an image without a pose: {parts.poses.missing}{rarely}"
     if parts.stamps.problem:
         yield parts.stamps.problem
-    if parts.camera.problem:
+    # Who has no use for CameraInfo need not have a calibrated camera.
+    wanted = parts.camera.takes_depth or parts.map.detector.reference.has_points
+    if wanted and parts.camera.problem:
         yield f"no transforms: {parts.camera.problem}"
     if parts.camera.takes_depth and not parts.map.detector.reference.features:
         yield (
