@@ -63,7 +63,7 @@ FILES = ["after.tum", "before.tum", "graph.g2o", "loops.csv", "optimised.g2o", "
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three laps around a small block: by day, at dusk, in rain; odometry drifts, depth is there."""
+    """Three laps around a small block: by day, at dusk, in rain; odometry drifts; with depth."""
     route = SyntheticRoute(length_m=240.0, camera=PinholeCamera(320, 240), closed=True)
     laps = tuple(replace(lap, step_m=2.0, rate_hz=5.0) for lap in LAPS)
     path = tmp_path_factory.mktemp("round_trip") / "bag"
