@@ -362,6 +362,19 @@ SETTINGS: tuple[Setting, ...] = (
         live=True,
     ),
     Setting(
+        "depth",
+        "",
+        "Topic of depth images, aligned to the colour images (16UC1 millimetres or 32FC1 metres). "
+        "Places that are added then keep where their corners are in space, and whoever recognises "
+        "them is told from where. Only adding takes depth. Empty: none.",
+    ),
+    Setting(
+        "camera_info",
+        "",
+        "Topic of the camera's CameraInfo. Empty: camera_info beside the images, as drivers name "
+        "it.",
+    ),
+    Setting(
         "exclude_images",
         DetectorOptions.exclude_images,
         "Places added to the map during the last so many images are not matched.",

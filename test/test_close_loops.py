@@ -22,11 +22,15 @@ import pytest
 from synthetic_drives import street
 from test_bag_trajectories import header, make, stamped, write
 
-from floppynet_vpr.commands import close_loops
+from floppynet_vpr.commands import build_map, close_loops
+from floppynet_vpr.datasets.bag_depth import open_depth
+from floppynet_vpr.datasets.bags_reading import BagFrames
+from floppynet_vpr.datasets.depth_topics import DEPTH_TOPIC
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.detection import DetectorOptions
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.graph.bag_trajectories import fixed_transform, trajectory_of_topic
 from floppynet_vpr.graph.g2o import read_g2o
 from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
 from floppynet_vpr.graph.optimisation import optimise
@@ -39,6 +43,8 @@ from floppynet_vpr.graph.trajectory import (
     read_tum,
     write_tum,
 )
+from floppynet_vpr.graph.transform_errors import error_of
+from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.synthetic.camera import PinholeCamera
 from floppynet_vpr.synthetic.round_trip import (
     LAPS,
@@ -51,6 +57,7 @@ from floppynet_vpr.synthetic.route import SyntheticRoute
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLE = DOCS / "examples" / "close_loops.py"
+ODOMETRY = ["--odometry", ODOMETRY_TOPIC]
 FILES = ["after.tum", "before.tum", "graph.g2o", "loops.csv", "optimised.g2o", "way.png"]
 
 
@@ -61,6 +68,17 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     laps = tuple(replace(lap, step_m=2.0, rate_hz=5.0) for lap in LAPS)
     path = tmp_path_factory.mktemp("round_trip") / "bag"
     write_round_trip(RoundTrip(route, laps), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def depth_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two laps by day, a metre beside each other, with depth."""
+    route = SyntheticRoute(length_m=240.0, camera=PinholeCamera(320, 240), closed=True)
+    beside = replace(LAPS[1], light=LAPS[0].light)
+    laps = tuple(replace(lap, step_m=3.0, rate_hz=3.0) for lap in (LAPS[0], beside))
+    path = tmp_path_factory.mktemp("depth") / "bag"
+    write_round_trip(RoundTrip(route, laps), path, depth=True)
     return path
 
 
@@ -130,6 +148,91 @@ def test_the_command_straightens_the_way_and_says_by_how_much(
     assert "exists" in capsys.readouterr().err
 
 
+def test_with_depth_loop_closures_say_from_where_and_how_sure_that_is(
+    depth_bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain_out, out = tmp_path / "plain", tmp_path / "out"
+    command = [str(depth_bag), *ODOMETRY, "--graph-only"]
+    assert close_loops.main([*command, "-o", str(plain_out)]) == 0
+    assert close_loops.main([*command, "-o", str(out), "--depth", DEPTH_TOPIC]) == 0
+    said = re.search(
+        r"(\d+) loop closures, (\d+) of them with a transform", capsys.readouterr().out
+    )
+    assert said is not None
+    plain, graph = read_g2o(plain_out / "graph.g2o"), read_g2o(out / "graph.g2o")
+    truth = true_poses(depth_bag, read_tum(out / "before.tum"))
+    assert [(one.start, one.end) for one in graph.loops] == [
+        (one.start, one.end) for one in plain.loops
+    ], "what is recognised does not depend on depth"
+    told = [loop for loop in graph.loops if loop.transform.metres]
+    assert (len(graph.loops), len(told)) == (int(said[1]), int(said[2]))
+    assert len(told) >= 10
+    errors = [error_of(loop, truth[loop.start], truth[loop.end]) for loop in told]
+    assert np.median([error.metres for error in errors]) < 0.15
+    assert np.median([error.radians for error in errors]) < np.radians(0.5)
+    assert np.mean([error.within_1 for error in errors]) > 0.6
+    others = {(one.start, one.end): one for one in plain.loops}
+    for loop in set(graph.loops) - set(told):
+        assert np.allclose(loop.covariance, others[loop.start, loop.end].covariance)
+
+
+def test_a_bag_with_depth_gives_back_what_was_written(depth_bag: Path) -> None:
+    bag = depth_bag
+    source = open_source(bag)
+    assert isinstance(source, BagFrames)
+    assert source.topic == "/camera/image_raw/compressed", "depth is no picture to choose"
+    camera, depth = open_depth(bag, source, DEPTH_TOPIC)
+    assert (camera.model.width, camera.frame) == (320, "camera_optical_frame")
+    lens = PinholeCamera(320, 240)
+    assert np.allclose(camera.model.matrix, lens.intrinsics)
+    mount = fixed_transform(bag, "base_link", camera.frame)
+    assert mount.position == pytest.approx([0.0, 0.0, 1.5])
+    assert mount.rotation @ [0, 0, 1] == pytest.approx([1, 0, 0])
+    stamps = [frame.stamp_ns for frame in source]
+    for stamp_ns in stamps[:5]:
+        found = depth.at(stamp_ns)
+        assert found is not None
+        # The road below the camera: its rows are as far as its height makes them.
+        assert found[230, 160] == pytest.approx(lens.focal_px * 1.5 / (230 - 119.5), abs=1e-3)
+        assert np.isnan(found[:20]).any(), "the sky has no depth"
+    assert depth.at(stamps[5] + 100_000_000) is None and depth.missed == 1
+
+
+def test_a_map_of_a_bag_keeps_the_depth_of_its_corners(depth_bag: Path, tmp_path: Path) -> None:
+    out = tmp_path / "map.fvm"
+    command = [str(depth_bag), "-o", str(out), "--every", "20", "--depth", DEPTH_TOPIC]
+    assert build_map.main(command) == 0
+    reference = ReferenceMap.load(out)
+    assert len(reference) == 8 and reference.features == DEFAULT_FEATURES
+    for place in range(len(reference)):
+        features = reference.features_of(place)
+        assert features is not None and features.points is not None
+        known = features.points[np.isfinite(features.points).all(axis=1)]
+        assert len(known) > 50
+        assert known[:, 2].min() > 0.5 and known[:, 1].max() < 1.6, "nothing is below the road"
+
+
+def test_what_depth_lacks_is_named(
+    depth_bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        ([*ODOMETRY, "--depth", "/d"], f"no sensor_msgs/msg/Image on /d; it has: {DEPTH_TOPIC}"),
+        ([*ODOMETRY, "--camera-info", "/c"], "--camera-info goes with --depth"),
+        (
+            [*ODOMETRY, "--depth", DEPTH_TOPIC, "--mount", *"0000000"],
+            "(0, 0, 0, 0, 0, 0, 0) is no pose",
+        ),
+        (
+            [*ODOMETRY, "--depth", DEPTH_TOPIC, "--camera-info", "/c"],
+            "no sensor_msgs/msg/CameraInfo on /c; it has: /camera/camera_info",
+        ),
+    ):
+        out = tmp_path / "out"
+        assert close_loops.main([str(depth_bag), "-o", str(out), "--graph-only", *options]) == 1
+        assert message in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+
+
 def test_a_fifth_of_the_loops_made_wrong_by_hand_does_no_harm(written: Path, bag: Path) -> None:
     pytest.importorskip("gtsam", reason="needs the extra [graph]")
     graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
@@ -173,14 +276,16 @@ def test_the_example_runs_without_ros(bag: Path, tmp_path: Path) -> None:
 
 
 def test_the_commands_of_the_page_run_as_written(
-    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    depth_bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "drive_bag").symlink_to(bag)
-    lines = re.findall(
-        r"^ros2 run floppynet_vpr close_loops (.*)$", (DOCS / "pose_graph.md").read_text(), re.M
-    )
-    assert len(lines) == 2
+    (tmp_path / "drive_bag").symlink_to(depth_bag)
+    pages = "".join((DOCS / name).read_text() for name in ("pose_graph.md", "depth.md"))
+    pages = pages.replace("\\\n", " ")
+    lines = re.findall(r"^ros2 run floppynet_vpr close_loops (.*)$", pages, re.M)
+    maps = re.findall(r"^ros2 run floppynet_vpr build_map (.*)$", pages, re.M)
+    assert len(lines) == 3 and len(maps) == 1
+    assert build_map.main(shlex.split(maps[0])) == 0
     if importlib.util.find_spec("gtsam") is None:
         lines = [line for line in lines if "--graph-only" in line]
     for line in lines:
@@ -194,7 +299,7 @@ def test_what_the_bag_lacks_is_named(
         ([], "2 topics of nav_msgs/Odometry"),
         (["--odometry", "/wheels"], "no poses on /wheels; it has them on: /ground_truth, /odom"),
         (["--tf", "odom", "base_link"], "has no tf"),
-        (["--odometry", ODOMETRY_TOPIC, "--topic", "/depth"], "no image topic /depth"),
+        (["--odometry", ODOMETRY_TOPIC, "--topic", "/front"], "no image topic /front"),
     ):
         out = tmp_path / "out"
         assert close_loops.main([str(bag), "-o", str(out), "--graph-only", *options]) == 1

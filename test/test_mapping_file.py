@@ -208,6 +208,8 @@ def put_table(index: int, *values: Any) -> Callable[[dict[str, Any]], Any]:
         lambda facts: facts | {"tables": facts["tables"] + [["growth", 8, 3]]},
         lambda facts: facts | {"tables": facts["tables"] + [["growth", 16]]},
         lambda facts: facts | {"tables": facts["tables"] + [["clay", 16, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [["points", 432, 3]]},
+        lambda facts: facts | {"tables": facts["tables"] + [[]]},
         lambda facts: facts | {"tables": facts["tables"][::-1]},
         lambda facts: [],
         lambda facts: None,

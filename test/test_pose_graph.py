@@ -24,6 +24,7 @@ from floppynet_vpr.graph.pose_graph import (
 )
 from floppynet_vpr.graph.se3 import Transform, interpolate
 from floppynet_vpr.graph.trajectory import Trajectory, absolute_error, read_tum, write_tum
+from floppynet_vpr.graph.transform_errors import error_of, misplaced, summary
 
 metres = st.floats(-1e3, 1e3)
 quaternions = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: math.hypot(*q) > 0.1)
@@ -57,6 +58,37 @@ def test_motions_are_a_group(one: Transform, two: Transform, three: Transform) -
 def test_a_rotation_matrix_is_one(one: Transform) -> None:
     assert one.rotation @ one.rotation.T == pytest.approx(np.eye(3), abs=1e-12)
     assert np.linalg.det(one.rotation) == pytest.approx(1)
+
+
+@given(transforms)
+def test_a_matrix_gives_back_its_transform(one: Transform) -> None:
+    assert_same(Transform.of_matrix(one.rotation, one.position), one)
+
+
+@given(transforms, st.lists(st.floats(-1e-6, 1e-6), min_size=6, max_size=6))
+def test_the_adjoint_takes_small_motions_to_the_other_side(
+    one: Transform, motion: list[float]
+) -> None:
+    def small(values: list[float]) -> Transform:
+        return Transform.of([*values[:3], *(value / 2 for value in values[3:]), 1.0])
+
+    assert_same(one @ small(motion), small((one.adjoint @ motion).tolist()) @ one)
+
+
+def test_the_error_of_an_edge_is_how_far_the_truth_is_from_it() -> None:
+    covariance = diagonal_covariance(0.1, 0.02)
+    edge = Edge(0, 1, Transform(1.0), covariance, LOOP)
+    start = Transform(5.0, 1.0, 0.0, 0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))
+    angle = 0.03
+    end = start @ Transform(1.05, 0.15, 0.0, 0.0, 0.0, math.sin(angle / 2), math.cos(angle / 2))
+    error = error_of(edge, start, end)
+    assert error.metres == pytest.approx(math.hypot(0.05, 0.15))
+    assert error.radians == pytest.approx(angle)
+    # Of six values that across the way and the heading are beyond one deviation, none beyond two.
+    assert (error.within_1, error.within_2) == (pytest.approx(4 / 6), 1.0)
+    assert "off by 16 cm and 1.72 degrees in the middle" in summary([error])
+    poses, true = [start, start @ Transform(1.0)], {0: Transform(), 1: start.inverse() @ end}
+    assert misplaced(poses, true, [edge]) == pytest.approx(error.metres)
 
 
 @given(st.floats(-3.1, 3.1))

@@ -19,6 +19,7 @@ from floppynet_vpr.synthetic.camera import (
     clip_near,
     to_optical,
 )
+from floppynet_vpr.synthetic.depth_renderer import render_depth
 from floppynet_vpr.synthetic.houses import HouseBuilder
 from floppynet_vpr.synthetic.light import DAY
 from floppynet_vpr.synthetic.renderer import StreetRenderer
@@ -187,3 +188,28 @@ def test_the_line_is_as_long_as_it_says_and_starts_along_x() -> None:
     assert line.points(np.zeros(1), 0.0)[0] == pytest.approx([0, 0])
     assert line.points(np.zeros(1), 2.0)[0] == pytest.approx([0, 2])
     assert steps[0] / np.linalg.norm(steps[0]) == pytest.approx([1, 0], abs=0.01)
+
+
+def test_the_depth_of_the_street_is_that_of_its_pixels_seen_from_anywhere() -> None:
+    route = short_route()
+    poses, scene = route.poses(FIRST_LAP)[:6], route.scene(FIRST_LAP)
+    here, there = (render_depth(route.camera, scene, poses[i], float(i)) for i in (2, 5))
+    k = route.camera.intrinsics
+    # The road, from the height of the camera.
+    rows = np.arange(470, 480)
+    expected = route.camera.focal_px * FIRST_LAP.camera_m / (rows - k[1, 2])
+    assert here[rows, 320] == pytest.approx(expected, rel=1e-5)
+    assert np.isnan(here).mean() > 0.02, "the sky has no depth"
+    # What one picture's depth says is where the other picture's says, but for what hides it.
+    y, x = np.mgrid[0:480:5, 0:640:5]
+    z = here[y, x]
+    seen = np.isfinite(z)
+    rays = np.stack([(x - k[0, 2]) / k[0, 0], (y - k[1, 2]) / k[1, 1], np.ones(x.shape)], axis=-1)
+    world = (rays * z[..., None])[seen] @ poses[2].rotation + poses[2].position
+    inside = to_optical(world, poses[5])
+    image = np.rint(route.camera.project_optical(inside)).astype(int)
+    shown = (inside[:, 2] > NEAR_M) & ((image >= 0) & (image < [640, 480])).all(axis=1)
+    apart = np.abs(there[image[shown, 1], image[shown, 0]] / inside[shown, 2] - 1)
+    assert shown.sum() > 1000
+    assert np.mean(apart < 0.02) > 0.85
+    assert np.nanmedian(apart) < 0.002

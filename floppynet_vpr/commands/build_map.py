@@ -9,7 +9,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
@@ -26,12 +29,17 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 from floppynet_vpr.network.network import Network
 
+if TYPE_CHECKING:
+    from floppynet_vpr.datasets.frames import FrameSource
+    from floppynet_vpr.extraction import DescribedFrame
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
     from floppynet_vpr.mapping.grid import POOL5
+    from floppynet_vpr.mapping.place_features import POINT_BYTES
 
     parser = make_parser(
         "build_map",
@@ -76,6 +84,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--session", default="", metavar="NAME", help="which drive it is: summer, night, monday"
     )
     session.add_argument("--robot", default="", metavar="NAME", help="who drove")
+    parser.add_argument(
+        "--depth",
+        metavar="TOPIC",
+        help="images of depth of a bag, aligned to the colour images (16UC1 or 32FC1): places keep "
+        f"where their corners are in space ({POINT_BYTES} bytes a feature), and who recognises "
+        f"them is told from where; without --features it keeps {DEFAULT_FEATURES}",
+    )
+    parser.add_argument(
+        "--camera-info",
+        metavar="TOPIC",
+        help="CameraInfo of the images, for --depth; without it camera_info beside them",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     frames = parser.add_argument_group("frames")
     frames.add_argument(
@@ -126,6 +146,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
+    from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
     from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
 
@@ -134,6 +155,10 @@ def _build(arguments: argparse.Namespace) -> int:
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
+    if arguments.camera_info is not None and arguments.depth is None:
+        raise VprError("--camera-info goes with --depth TOPIC")
+    if arguments.depth is not None and not arguments.features:
+        arguments.features = DEFAULT_FEATURES
     weights = load_network(arguments.weights)
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(
@@ -152,6 +177,8 @@ def _build(arguments: argparse.Namespace) -> int:
             skipped=None if arguments.strict else unusable,
             thumbnails=arguments.thumbnails,
         )
+        if arguments.depth is not None:
+            described = _located(arguments, source, described)
         frames = progress(described, len(source))
         reference = build_map(
             frames,
@@ -175,6 +202,24 @@ def _build(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _located(
+    arguments: argparse.Namespace, source: FrameSource, described: Iterable[DescribedFrame]
+) -> Iterator[DescribedFrame]:
+    """Add to the features of frames where in space they are, as far as depth of them is known."""
+    from floppynet_vpr.datasets.bag_depth import open_depth
+    from floppynet_vpr.extraction.feature_points import with_points
+
+    camera, depth = open_depth(arguments.source, source, arguments.depth, arguments.camera_info)
+    for frame in described:
+        known = depth.at(frame.stamp_ns)
+        features = frame.features
+        if known is not None and features is not None:
+            features = with_points(features, known, camera.model)
+        yield replace(frame, features=features)
+    if depth.missed:
+        print(f"warning: frames without depth: {depth.missed}", file=sys.stderr)
+
+
 def _require_room(
     output: Path, places: int, arguments: argparse.Namespace, weights: Network
 ) -> None:
@@ -182,10 +227,12 @@ def _require_room(
     from floppynet_vpr.extraction.local_features import row_bytes
     from floppynet_vpr.mapping import STORAGES
     from floppynet_vpr.mapping.grid import Grid
+    from floppynet_vpr.mapping.place_features import POINT_BYTES
     from floppynet_vpr.mapping.thumbnails import ROW_BYTES
 
     a_place = STORAGES[arguments.storage].row_bytes(Grid(*weights.shape))
     a_place += row_bytes(arguments.features) if arguments.features else 0
+    a_place += POINT_BYTES * arguments.features if arguments.depth is not None else 0
     a_place += ROW_BYTES if arguments.thumbnails else 0
     needed = places * a_place
     free = shutil.disk_usage(output.parent).free

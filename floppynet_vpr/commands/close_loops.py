@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,14 @@ from floppynet_vpr.commands.common import (
     require_new,
     run,
 )
+from floppynet_vpr.datasets.depth_topics import ROBOT_FRAME
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path, write_atomically
 
 if TYPE_CHECKING:
-    from floppynet_vpr.graph.loop_closer import LoopCloser
+    from floppynet_vpr.datasets.bag_depth import BagDepth
+    from floppynet_vpr.datasets.frames import FrameSource
+    from floppynet_vpr.graph.loop_closer import LoopCloser, RobotCamera
     from floppynet_vpr.graph.pose_graph import PoseGraph
     from floppynet_vpr.graph.se3 import Transform
     from floppynet_vpr.graph.trajectory import Trajectory
@@ -54,11 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
         "wrong. Written are the pose graph as measured and as optimised (g2o), the way before "
         "and after (TUM: seconds x y z qx qy qz qw), the loop closures, and a picture. A loop "
         "closure says 'here again', not from where exactly: its covariance is that of the places' "
-        "spacing.",
+        "spacing. With --depth it says from where, if enough corners of the image are found again.",
         "  ros2 run floppynet_vpr close_loops drive_bag -o straight/\n"
         "  ros2 run floppynet_vpr close_loops drive_bag --odometry /wheel/odom --truth /gnss/odom "
         "-o straight/\n"
-        "  ros2 run floppynet_vpr close_loops drive_bag --tf odom base_link -o straight/",
+        "  ros2 run floppynet_vpr close_loops drive_bag --tf odom base_link -o straight/\n"
+        "  ros2 run floppynet_vpr close_loops drive_bag -o straight/ --odometry /odom \\\n"
+        "      --depth /camera/aligned_depth_to_color/image_raw",
     )
     parser.add_argument(
         "bag", type=user_path, metavar="BAG", help="rosbag2 with images and odometry"
@@ -103,6 +109,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--every", type=at_least(1), default=1, metavar="N", help="use every N-th image"
     )
     add_strict_option(bag)
+    depth = parser.add_argument_group("depth")
+    depth.add_argument(
+        "--depth",
+        metavar="TOPIC",
+        help="images of depth, aligned to the colour images: 16UC1 (millimetres) or 32FC1 (metres)",
+    )
+    depth.add_argument(
+        "--camera-info",
+        metavar="TOPIC",
+        help="the CameraInfo of the images; without it camera_info beside them",
+    )
+    depth.add_argument(
+        "--mount",
+        nargs=7,
+        type=float,
+        metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"),
+        help="pose of the camera's optical frame on the robot; without it as tf of the bag says",
+    )
     graph = parser.add_argument_group("graph")
     graph.add_argument(
         "--metres",
@@ -156,6 +180,7 @@ def _close_loops(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.graph.optimisation import require_gtsam
     from floppynet_vpr.graph.picture import draw_ways
     from floppynet_vpr.graph.trajectory import absolute_error
+    from floppynet_vpr.graph.transform_errors import misplaced
 
     output: Path = arguments.output
     if not arguments.graph_only:
@@ -189,8 +214,31 @@ def _close_loops(arguments: argparse.Namespace) -> int:
             for way in (graph, done.graph)
         )
         print(f"absolute trajectory error: {before:.2f} m before, {after:.2f} m after")
+        laps = [loop for loop in graph.loops if loop.start in true and loop.end in true]
+        if laps:
+            apart = [misplaced(way.poses, true, laps) for way in (graph, done.graph)]
+            print(
+                f"places seen again are {apart[0]:.2f} m off where they lie to each other before, "
+                f"{apart[1]:.2f} m after, in the middle"
+            )
+        _tell_transforms(closer, true)
     print(f"wrote {output}: {GRAPH}, {OPTIMISED}, {BEFORE}, {AFTER}, {LOOPS}, {PICTURE}")
     return 0
+
+
+def _tell_transforms(closer: LoopCloser, true: dict[int, Transform]) -> None:
+    """Say how far the transforms of loop closures are from the truth."""
+    from floppynet_vpr.graph.transform_errors import error_of, summary
+
+    loops = [closer.graph.loops[index] for index in sorted(closer.transforms)]
+    errors = [
+        error_of(loop, true[loop.start], true[loop.end])
+        for loop in loops
+        if loop.start in true and loop.end in true
+    ]
+    if errors:
+        print(f"transforms of {len(errors)} of {len(closer.graph.loops)} loop closures: ", end="")
+        print(summary(errors))
 
 
 def _odometry(arguments: argparse.Namespace) -> Trajectory:
@@ -207,6 +255,7 @@ def _odometry(arguments: argparse.Namespace) -> Trajectory:
 def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
     """Take all images that there are poses for."""
     from floppynet_vpr.datasets.sources import open_source
+    from floppynet_vpr.detection.relative_pose import QUERY_FEATURES
     from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
     from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
     from floppynet_vpr.mapping.keyframes import KeyframeLimits
@@ -221,10 +270,12 @@ def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
         drift=arguments.drift,
         turn_deg=arguments.turn,
     )
-    closer, unusable = LoopCloser(weights, options), UnusableFrames()
+    camera, depth = _depth(arguments, source)
+    closer, unusable = LoopCloser(weights, options, camera), UnusableFrames()
+    features = QUERY_FEATURES if camera is not None else 0
     lost = late = 0
     skipped = None if arguments.strict else unusable
-    described = describe_frames(source.pending(), extractors, skipped=skipped)
+    described = describe_frames(source.pending(), extractors, features, skipped)
     for frame in progress(described, len(source)):
         pose = odometry.at(frame.stamp_ns, arguments.pose_tolerance)
         if pose is None:
@@ -232,8 +283,17 @@ def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
         elif closer.graph.nodes and frame.stamp_ns < closer.graph.nodes[-1].stamp_ns:
             late += 1
         else:
-            closer.add_described(frame.descriptor, frame.stamp_ns, pose, frame.name)
+            closer.add_described(
+                frame.descriptor,
+                frame.stamp_ns,
+                pose,
+                frame.name,
+                frame.features,
+                partial(depth.at, frame.stamp_ns) if depth is not None else None,
+            )
     unusable.tell()
+    if depth is not None and depth.missed:
+        print(f"warning: places without depth: {depth.missed}", file=sys.stderr)
     if not closer.graph.nodes:
         raise VprError(
             f"no image of {arguments.bag} has a pose within {arguments.pose_tolerance:g} s of its "
@@ -243,8 +303,41 @@ def _drive(arguments: argparse.Namespace, odometry: Trajectory) -> LoopCloser:
         print(f"warning: images left out because they are out of order: {late}", file=sys.stderr)
     if lost:
         print(f"warning: images left out because no pose is near them: {lost}", file=sys.stderr)
-    print(f"{len(closer.graph.nodes)} places, {len(closer.graph.loops)} loop closures")
+    told = f"{len(closer.graph.nodes)} places, {len(closer.graph.loops)} loop closures"
+    print(told if camera is None else f"{told}, {len(closer.transforms)} of them with a transform")
     return closer
+
+
+def _depth(
+    arguments: argparse.Namespace, source: FrameSource
+) -> tuple[RobotCamera | None, BagDepth | None]:
+    """The camera on the robot and the depth of its images, None each without --depth."""
+    from floppynet_vpr.datasets.bag_depth import open_depth
+    from floppynet_vpr.datasets.bag_poses import posed_frame, read_poses
+    from floppynet_vpr.graph.bag_trajectories import fixed_transform
+    from floppynet_vpr.graph.loop_closer import RobotCamera
+    from floppynet_vpr.graph.se3 import Transform
+
+    if arguments.depth is None:
+        for option in ("camera_info", "mount"):
+            if getattr(arguments, option) is not None:
+                raise VprError(f"--{option.replace('_', '-')} goes with --depth TOPIC")
+        return None, None
+    camera, depth = open_depth(arguments.bag, source, arguments.depth, arguments.camera_info)
+    if arguments.mount is not None:
+        return RobotCamera(camera.model, Transform.of(arguments.mount)), depth
+    if arguments.tf is not None:
+        robot = arguments.tf[1]
+    else:
+        topic, _ = read_poses(arguments.bag, arguments.odometry)
+        robot = posed_frame(arguments.bag, topic) or ROBOT_FRAME
+    try:
+        mount = fixed_transform(arguments.bag, robot, camera.frame)
+    except VprError as error:
+        raise VprError(
+            f"where the camera is on the robot is not known: {error}; give it with --mount"
+        ) from None
+    return RobotCamera(camera.model, mount), depth
 
 
 def _true_poses(

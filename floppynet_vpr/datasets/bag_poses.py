@@ -58,11 +58,18 @@ def read_poses(path: Path, topic: str | None = None) -> tuple[str, list[StampedP
         wanted = named[topic.lstrip("/")]
     poses = [
         StampedPose(nanoseconds(message.header.stamp) or received_ns, _row(message))
-        for _, received_ns, message in _messages(path, topic=wanted)
+        for _, received_ns, message in read_messages(path, topic=wanted)
     ]
     if not poses:
         raise VprError(f"topic {wanted} of the bag {path} has no messages")
     return wanted, poses
+
+
+def posed_frame(path: Path, topic: str) -> str:
+    """The frame whose poses a topic holds, as its first message says; empty where it does not."""
+    for _, _, message in read_messages(path, topic=topic):
+        return str(getattr(message, "child_frame_id", "")).strip("/")
+    return ""
 
 
 def read_transforms(path: Path) -> tuple[dict[str, str], dict[str, list[StampedPose]]]:
@@ -73,7 +80,7 @@ def read_transforms(path: Path) -> tuple[dict[str, str], dict[str, list[StampedP
     """
     parents: dict[str, str] = {}
     poses: dict[str, list[StampedPose]] = defaultdict(list)
-    for topic, received_ns, message in _messages(path, msgtype=TF):
+    for topic, received_ns, message in read_messages(path, msgtype=TF):
         for one in message.transforms:
             parent, child = one.header.frame_id.strip("/"), one.child_frame_id.strip("/")
             if parents.setdefault(child, parent) != parent:
@@ -90,10 +97,13 @@ def read_transforms(path: Path) -> tuple[dict[str, str], dict[str, list[StampedP
     return parents, dict(poses)
 
 
-def _messages(
+def read_messages(
     path: Path, *, topic: str | None = None, msgtype: str | None = None
 ) -> Iterator[tuple[str, int, Any]]:
-    """The messages of a topic or a type: topic, time of recording in nanoseconds, what is said."""
+    """The messages of a topic or a type: topic, time of recording in nanoseconds, what is said.
+
+    Raises VprError where the bag or a message is damaged.
+    """
     from rosbags.typesys import Stores, get_typestore
 
     deserialize = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr

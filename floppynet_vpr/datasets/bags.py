@@ -27,6 +27,7 @@ from floppynet_vpr.datasets.bags_reading import (
     ODOMETRY,
     RAW,
 )
+from floppynet_vpr.datasets.depth_topics import DepthRecording, depth_adder
 from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
@@ -99,6 +100,7 @@ def write_bag(
     frame_id: str = CAMERA_FRAME,
     positions: Sequence[tuple[float, float]] | None = None,
     poses: Mapping[str, NDArray[np.float64]] | None = None,
+    depth: DepthRecording | None = None,
     force: bool = False,
 ) -> WrittenBag:
     """Write frames as one image topic of a new rosbag2, with their GPS positions if known.
@@ -121,6 +123,8 @@ def write_bag(
         poses: by topic, the pose of every frame, (n, 7) x, y, z, qx, qy, qz, qw; they become
             nav_msgs/Odometry, from the topic's name as frame to base_link, stamped like their
             images.
+        depth: what is written of a camera with depth, stamped like the images: CameraInfo beside
+            them, depth (16UC1) on `DEPTH_TOPIC`, and its mount on tf_static.
         force: replace an existing bag (nothing else is ever replaced).
 
     Raises:
@@ -146,12 +150,15 @@ def write_bag(
                 add_poses = [
                     (_pose_adder(writer, name), rows) for name, rows in (poses or {}).items()
                 ]
+                add_depth = None if depth is None else depth_adder(writer, depth, topic, frame_id)
                 for frame in frames:
                     last_ns = _checked_stamp(start_ns + frame.stamp_ns, frame.name)
                     first_ns = first_ns if messages else last_ns
                     add(frame, last_ns)
                     if positions is not None and add_fix is not None:
                         add_fix(positions[messages], last_ns)
+                    if add_depth is not None:
+                        add_depth(last_ns)
                     for add_pose, rows in add_poses:
                         add_pose(rows[messages], last_ns)
                     messages += 1

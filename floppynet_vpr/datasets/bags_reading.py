@@ -21,7 +21,13 @@ from floppynet_vpr.datasets.bag_files import Bag, open_bag
 from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
-from floppynet_vpr.imaging.payload import ImageError, decode_compressed, decode_image, refuse_depth
+from floppynet_vpr.imaging.payload import (
+    ImageError,
+    decode_compressed,
+    decode_image,
+    is_depth_topic,
+    refuse_depth,
+)
 from floppynet_vpr.stamps import nanoseconds
 
 if TYPE_CHECKING:
@@ -193,17 +199,18 @@ def _types() -> "Typestore":
 def _choose_topic(
     path: Path, connections: "list[Connection]", topic: str | None
 ) -> "list[Connection]":
-    """Pick the connections of the wanted or the only image topic."""
+    """Pick the connections of the wanted or the only image topic that is not depth by its name."""
     images = [c for c in connections if c.msgtype in (RAW, COMPRESSED)]
     topics = sorted({c.topic for c in images})
+    pictures = [name for name in topics if not is_depth_topic(name)]
     listing = ", ".join(topics)
     if not topics:
         others = ", ".join(sorted({c.topic for c in connections})) or "none at all"
         raise VprError(f"the bag {path} has no image topic; its topics are: {others}")
     if topic is None:
-        if len(topics) > 1:
+        if len(pictures or topics) > 1:
             raise VprError(f"the bag {path} has several image topics, name one of: {listing}")
-        topic = topics[0]
+        topic = (pictures or topics)[0]
     # Bags of other makes name topics without the slash; and image_transport's users name the base
     # topic of a compressed one.
     named = {name.lstrip("/"): name for name in topics}

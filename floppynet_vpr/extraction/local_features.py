@@ -38,10 +38,13 @@ class LocalFeatures:
     """Where an image has its corners and how they look, the strongest first.
 
     `positions` is (n, 2) float32, x and y in pixels of the reduced image; `bits` is (n, 32) uint8.
+    `points`, where depth was known, is (n, 3) float32: the corners in the camera's optical frame
+    (z forward, x right, y down), metres, not a number where not known.
     """
 
     positions: NDArray[np.float32]
     bits: NDArray[np.uint8]
+    points: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Count the features."""
@@ -57,9 +60,8 @@ def extract_features(image: NDArray[np.uint8], count: int) -> LocalFeatures:
     An image that is small or shows nothing gives fewer, down to none.
     """
     grey = convert_colour(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-    share = LONGEST_SIDE / max(grey.shape)
-    if share < 1:
-        size = [max(1, round(side * share)) for side in reversed(grey.shape)]
+    size = _reduced(grey.shape[1], grey.shape[0])
+    if size != (grey.shape[1], grey.shape[0]):
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     if min(grey.shape) < _LEAST_SIDE:
         return _NONE
@@ -71,6 +73,19 @@ def extract_features(image: NDArray[np.uint8], count: int) -> LocalFeatures:
     chosen = np.argsort(-strength, kind="stable")[:count]
     positions = np.array([points[index].pt for index in chosen], np.float32)
     return LocalFeatures(positions, np.ascontiguousarray(bits[chosen], np.uint8))
+
+
+def _reduced(width: int, height: int) -> tuple[int, int]:
+    """The width and height that an image is reduced to before its corners are looked for."""
+    share = min(1.0, LONGEST_SIDE / max(width, height))
+    return max(1, round(width * share)), max(1, round(height * share))
+
+
+def full_positions(features: LocalFeatures, width: int, height: int) -> NDArray[np.float64]:
+    """The positions (n, 2) of features in the image as it was taken, of this width and height."""
+    # Pixel centres are integers: the reduced image begins half a pixel of its own before its first.
+    scale = np.array([width, height]) / _reduced(width, height)
+    return np.asarray((features.positions.astype(np.float64) + 0.5) * scale - 0.5)
 
 
 def row_bytes(slots: int) -> int:

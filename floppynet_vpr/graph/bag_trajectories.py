@@ -30,17 +30,7 @@ def trajectory_of_tf(path: Path, frame: str, child: str) -> Trajectory:
     interpolated between its poses, however far apart, and unknown before the first and after the
     last; one with a single pose is fixed. Raises VprError when tf does not connect them.
     """
-    parents, poses = read_transforms(path)
-    frame, child = frame.strip("/"), child.strip("/")
-    up, down = _chain(parents, child), _chain(parents, frame)
-    common = next((name for name in up if name in down), None)
-    if common is None:
-        raise VprError(
-            f"tf of the bag {path} does not connect {frame} and {child}; its frames are: "
-            + ", ".join(sorted({*parents, *parents.values()}))
-        )
-    links = [*up[: up.index(common)], *down[: down.index(common)]]
-    ways = {link: _trajectory(poses[link], f"tf's frame {link} of {path}") for link in links}
+    up, down, ways = _links(path, frame, child)
     moving = [way.stamps_ns for way in ways.values() if len(way) > 1]
     if not moving:
         raise VprError(f"in the bag {path} {child} never moves as seen from {frame}")
@@ -50,12 +40,46 @@ def trajectory_of_tf(path: Path, frame: str, child: str) -> Trajectory:
     return Trajectory.of(
         (
             stamp_ns,
-            _pose(ways, down[: down.index(common)], stamp_ns).inverse()
-            @ _pose(ways, up[: up.index(common)], stamp_ns),
+            _pose(ways, down, stamp_ns).inverse() @ _pose(ways, up, stamp_ns),
         )
         for stamp_ns in sorted({stamp for stamps in moving for stamp in stamps})
         if first <= stamp_ns <= last
     )
+
+
+def fixed_transform(path: Path, frame: str, child: str) -> Transform:
+    """The pose of the frame `child` as seen from `frame`, which it does not move against.
+
+    Raises VprError when the tf of the bag does not connect them, or they move.
+    """
+    if frame.strip("/") == child.strip("/"):
+        return Transform()
+    up, down, ways = _links(path, frame, child)
+    for link, way in ways.items():
+        if len(set(way.poses)) > 1:
+            raise VprError(f"in the bag {path} {child} moves as seen from {frame}: {link} does")
+    return _pose(ways, down, 0).inverse() @ _pose(ways, up, 0)
+
+
+def _links(
+    path: Path, frame: str, child: str
+) -> tuple[list[str], list[str], dict[str, Trajectory]]:
+    """The frames from `child` up, and from `frame` up, to before the first that both have above.
+
+    With the way of each in its parent. Raises VprError when tf does not connect the two.
+    """
+    parents, poses = read_transforms(path)
+    frame, child = frame.strip("/"), child.strip("/")
+    up, down = _chain(parents, child), _chain(parents, frame)
+    common = next((name for name in up if name in down), None)
+    if common is None:
+        raise VprError(
+            f"tf of the bag {path} does not connect {frame} and {child}; its frames are: "
+            + ", ".join(sorted({*parents, *parents.values()}))
+        )
+    up, down = up[: up.index(common)], down[: down.index(common)]
+    ways = {link: _trajectory(poses[link], f"tf's frame {link} of {path}") for link in [*up, *down]}
+    return up, down, ways
 
 
 def _trajectory(poses: list[StampedPose], origin: str) -> Trajectory:

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.growth import Grower, Growth, GrowthOptions
+from floppynet_vpr.detection.relative_pose import RelativePose, relative_pose
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, LocalFeatures
 from floppynet_vpr.graph.se3 import Transform
+from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.mapping import Pose, ReferenceMap
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.network.network import Network
@@ -32,28 +35,49 @@ class Answer(NamedTuple):
     """What came of an image.
 
     `matches`, best first; `detected`: the first is a loop closure; `new`: the image shows enough
-    that is new to become a place.
+    that is new to become a place. `relative`: from where the image shows a place that it closes a
+    loop with, where that is known.
     """
 
     matches: tuple[Match, ...]
     detected: bool
     new: bool
+    relative: RelativePose | None
 
 
 class Places:
     """The places of a drive, in a map that grows and is searched: the mode `both` of the node."""
 
-    def __init__(self, weights: Network, options: DetectorOptions, limits: KeyframeLimits) -> None:
-        """Start with no place, for descriptors made with `weights`."""
-        self._map = ReferenceMap.for_weights(weights)
+    def __init__(
+        self,
+        weights: Network,
+        options: DetectorOptions,
+        limits: KeyframeLimits,
+        camera: CameraModel | None = None,
+    ) -> None:
+        """Start with no place, for descriptors made with `weights` of the images of a `camera`.
+
+        Without one, it is not asked from where an image shows a place.
+        """
+        self._map = ReferenceMap.for_weights(weights, features=DEFAULT_FEATURES if camera else 0)
+        self._camera = camera
         self._detector = LoopClosureDetector(self._map, options)
         self._gate = KeyframeGate(limits)
         self._grower = Grower(GrowthOptions(max_places=0))
         self._growth = Growth(new=True)
         self._nodes: dict[int, int] = {}
 
-    def ask(self, descriptor: NDArray[np.float32], stamp_ns: int, pose: Transform) -> Answer:
-        """Look for an image by its (9216,) float32 descriptor, its stamp and where it was taken."""
+    def ask(
+        self,
+        descriptor: NDArray[np.float32],
+        stamp_ns: int,
+        pose: Transform,
+        features: LocalFeatures | None = None,
+    ) -> Answer:
+        """Look for an image by its (d,) float32 descriptor, its stamp and where it was taken.
+
+        `features` are its corners, to tell from where it shows a place.
+        """
         detection = self._detector.detect(descriptor, stamp_ns)
         matches = tuple(
             Match(self._nodes[one.place.id], one.distance, one.score)
@@ -62,10 +86,23 @@ class Places:
         new = self._gate.passes(descriptor, stamp_ns, Pose(*pose.values))
         if new:
             self._growth = self._grower.decide(self._detector, detection, descriptor)
-        return Answer(matches, detection.detected, new)
+        relative = None
+        if detection.detected and new and features is not None and self._camera is not None:
+            known = self._map.features_of(detection.candidates[0].index)
+            if known is not None:
+                relative = relative_pose(features, known, self._camera)
+        return Answer(matches, detection.detected, new, relative)
 
-    def add(self, descriptor: NDArray[np.float32], name: str, stamp_ns: int, node: int) -> None:
+    def add(
+        self,
+        descriptor: NDArray[np.float32],
+        name: str,
+        stamp_ns: int,
+        node: int,
+        features: LocalFeatures | None = None,
+    ) -> None:
         """Make the image asked about last the place of a node, unless the map knows it."""
         if self._growth.new:
             look_of = self._growth.look_of
-            self._nodes[self._map.add(descriptor, name, stamp_ns, look_of=look_of).id] = node
+            place = self._map.add(descriptor, name, stamp_ns, features=features, look_of=look_of)
+            self._nodes[place.id] = node

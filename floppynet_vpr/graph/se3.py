@@ -47,6 +47,35 @@ class Transform:
             size = 1.0
         return cls(*position, *(value / size for value in quaternion))
 
+    @classmethod
+    def of_matrix(cls, rotation: NDArray[np.float64], position: NDArray[np.float64]) -> Transform:
+        """Take a rotation (3, 3) and a position (3,), metres."""
+        # The eigenvector for the largest eigenvalue of K (Bar-Itzhack 2000) is the quaternion.
+        a, b, c = rotation
+        k = np.array(
+            [
+                [a[0] - b[1] - c[2], 0, 0, 0],
+                [a[1] + b[0], b[1] - a[0] - c[2], 0, 0],
+                [a[2] + c[0], b[2] + c[1], c[2] - a[0] - b[1], 0],
+                [c[1] - b[2], a[2] - c[0], b[0] - a[1], a[0] + b[1] + c[2]],
+            ]
+        )
+        quaternion = np.linalg.eigh(k)[1][:, -1]
+        quaternion *= 1.0 if quaternion[3] >= 0 else -1.0
+        return cls.of([*position.tolist(), *quaternion.tolist()])
+
+    @property
+    def adjoint(self) -> NDArray[np.float64]:
+        """The (6, 6) float64 matrix that takes small motions to this motion's parent frame.
+
+        They are rows of a shift and a rotation vector: A exp(m) = exp(adjoint m) A.
+        """
+        x, y, z = self.position
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        found = np.asarray(np.kron(np.eye(2), self.rotation), np.float64)
+        found[:3, 3:] = cross @ self.rotation
+        return found
+
     @property
     def values(self) -> tuple[float, float, float, float, float, float, float]:
         """Position and quaternion in one row: x, y, z, qx, qy, qz, qw."""

@@ -101,6 +101,11 @@ _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _SMALLEST_MOSAIC: Final = 3  # OpenCV silently paints anything smaller black
 
 
+def is_depth_topic(topic: str) -> bool:
+    """Tell whether images on a topic are depth, by its name: depth_registered, aligned_depth_to."""
+    return _DEPTH_TOPIC.search(topic) is not None
+
+
 def refuse_depth(topic: str, encoding: str) -> None:
     """Raise ImageError for an image of depth, which only its topic's name tells from a picture.
 
@@ -110,11 +115,7 @@ def refuse_depth(topic: str, encoding: str) -> None:
     """
     kind = encoding.partition(";")[0].strip()
     # compressedDepth is refused by `decode_compressed` on every topic: a relay would not help.
-    if (
-        kind in _DEPTH_ENCODINGS
-        and _DEPTH_TOPIC.search(topic)
-        and not _is_compressed_depth(encoding)
-    ):
+    if kind in _DEPTH_ENCODINGS and is_depth_topic(topic) and not _is_compressed_depth(encoding):
         raise ImageError(
             "encoding",
             f"{topic} carries {kind}, by its name the depth of things and no picture of them: use "

@@ -25,6 +25,9 @@ from floppynet_vpr.mapping.session_means import SessionContent
 FEATURES = "features"
 """The table of local features, which not every map has."""
 
+POINTS = "points"
+"""The table of the points of local features, which a map has where depth was known."""
+
 POSE_VALUES = 7
 
 THUMBNAILS = "thumbnails"

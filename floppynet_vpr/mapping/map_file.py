@@ -34,6 +34,9 @@ The `.fvm` file, all values little-endian:
                      vectors   float32: the descriptor; with the storage float32
                    and these where there are any:
                      features  local features (`extraction.local_features`)
+                     points    with features, where depth was known: float32 x, y, z of each of its
+                               corners, in metres in the optical frame of the camera at the place;
+                               not a number where unknown
                      thumbnails  a JPEG of at most 4096 bytes, filled up with zeros; all zeros where
                                a place has none
                      growth    uint64 (2): the id of the place that it is another look of, its own
@@ -60,12 +63,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.extraction.local_features import slots_of
 from floppynet_vpr.files import open_file, write_atomically
 from floppynet_vpr.imaging.thumbnail import MOST_BYTES
 from floppynet_vpr.mapping import version1
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.map_content import (
     FEATURES,
+    POINTS,
     POSE_VALUES,
     THUMBNAILS,
     Facts,
@@ -79,6 +84,7 @@ from floppynet_vpr.mapping.map_content import (
     first_places,
     pose_of,
 )
+from floppynet_vpr.mapping.place_features import POINT_BYTES
 from floppynet_vpr.mapping.places import MOST_PLACES, MOST_SESSIONS, Place, Session, place_id
 from floppynet_vpr.mapping.session_means import SessionContent
 from floppynet_vpr.mapping.storages import STORAGES
@@ -387,16 +393,25 @@ def _layout(
     if names != [name for name in _OPTIONAL if name in names]:
         raise ValueError("its tables do not fit")
     for name, size, rows in more:
-        if rows != places or (rows and not _OPTIONAL[name](size)):
+        if rows != places or (rows and not _OPTIONAL[name](size, more[0][1])):
             raise ValueError("its tables do not fit")
         if rows:
             layout.append((name, size, places))
     return layout
 
 
-_OPTIONAL: dict[str, Callable[[Any], bool]] = {
-    FEATURES: are_features,
-    THUMBNAILS: lambda size: size == MOST_BYTES,
-    _GROWTH: lambda size: size == _GROWTH_BYTES,
+def _are_points(size: Any, features: Any) -> bool:
+    if not are_features(features):
+        return False
+    return type(size) is int and size == slots_of(features) * POINT_BYTES
+
+
+_OPTIONAL: dict[str, Callable[[Any, Any], bool]] = {
+    FEATURES: lambda size, _: are_features(size),
+    POINTS: _are_points,
+    THUMBNAILS: lambda size, _: size == MOST_BYTES,
+    _GROWTH: lambda size, _: size == _GROWTH_BYTES,
 }
-"""Tables that not every map has, in their order, and how many bytes of a row they may have."""
+"""Tables that not every map has, in their order, and how many bytes of a row they may have.
+
+The second number is that of a row of the first such table, features if there are points."""

@@ -29,7 +29,7 @@ from floppynet_vpr.mapping.cells import (
 )
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.looks import NEAR, Looks, Services
-from floppynet_vpr.mapping.map_content import FEATURES, MapContent, MapError
+from floppynet_vpr.mapping.map_content import FEATURES, POINTS, MapContent, MapError
 from floppynet_vpr.mapping.map_file import read_map, write_map
 from floppynet_vpr.mapping.place_features import PlaceFeatures
 from floppynet_vpr.mapping.places import (
@@ -139,6 +139,11 @@ class ReferenceMap:
     def features(self) -> int:
         """For how many local features of each place there is room, 0 where none are kept."""
         return self._features.slots
+
+    @property
+    def has_points(self) -> bool:
+        """Whether the depth of local features was known at any place."""
+        return self._features.has_points
 
     def features_of(self, index: int) -> LocalFeatures | None:
         """Give the local features kept with a place; None where none are."""
@@ -490,6 +495,8 @@ class ReferenceMap:
         tables = {name: list(table.filled()) for name, table in self._tables.items()}
         if self.features:
             tables[FEATURES] = self._features.filled()
+        if self.has_points:
+            tables[POINTS] = self._features.filled_points()
         return MapContent(
             self.network,
             self.fingerprint,
@@ -521,7 +528,8 @@ class ReferenceMap:
             rows = content.tables[CODES][0][first : first + _AT_ONCE * COMPARED]
             loaded._candidates.add(codes(rows, loaded.grid).signs)
         if FEATURES in content.tables:
-            loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
+            points = content.tables.get(POINTS, [None])[0]
+            loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0], points)
         loaded._thumbnails = Thumbnails(content.thumbnails is not None, content.thumbnails or ())
         for place in content.places:
             loaded._add_place(place)

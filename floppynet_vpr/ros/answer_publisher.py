@@ -49,7 +49,11 @@ class AnswerPublisher:
     def publish(self, header: Header, query_id: int, result: Recognised) -> None:
         """Publish the answer to an image with this header."""
         grid = self._map.grid
-        self._answers.publish(loop_closure_message(header, query_id, result.detection, grid))
+        self._answers.publish(
+            loop_closure_message(
+                header, query_id, result.detection, grid, result.camera, result.relative
+            )
+        )
         told = f"image {query_id}: {story(result.detection, result.added)}"
         self._node.get_logger().debug(told)
         if self._stories.get_subscription_count():

@@ -31,6 +31,15 @@ def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
         yield f"an image without a pose: {parts.poses.missing}{rarely}"
     if parts.stamps.problem:
         yield parts.stamps.problem
+    # Who has no use for CameraInfo need not have a calibrated camera.
+    wanted = parts.camera.takes_depth or parts.map.detector.reference.has_points
+    if wanted and parts.camera.problem:
+        yield f"no transforms: {parts.camera.problem}"
+    if parts.camera.takes_depth and not parts.map.detector.reference.features:
+        yield (
+            "depth is set, but the map that is gone on with keeps no local features, so none is "
+            "kept: begin a new map, or build it with build_map --features"
+        )
     by_features = parts.settings["verification"] == BY_FEATURES
     if by_features and parts.map.places and not parts.map.detector.reference.features:
         yield (
@@ -88,6 +97,7 @@ def facts(
         "map": parts.map.origin or "none",
         **(parts.mapping.facts if parts.mapping is not None else {}),
         **parts.poses.facts,
+        **parts.camera.facts,
         "stamps of images": parts.stamps.problem or "as they come",
         **detection_facts(parts.settings.detector_options, last),
         "raw images unpacked by": parts.images.description,

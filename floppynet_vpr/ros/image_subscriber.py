@@ -27,9 +27,17 @@ class ImageSubscriber:
     """Subscribes to the camera and knows who publishes to it."""
 
     def __init__(
-        self, node: Node, transport: str, qos: str, depth: int, received: Callable[[Any], None]
+        self,
+        node: Node,
+        transport: str,
+        qos: str,
+        depth: int,
+        received: Callable[[Any], None],
+        topic: str | None = None,
     ) -> None:
         """Subscribe to `image` (raw) or `image/compressed`; `received` gets every message.
+
+        A `topic` takes their place, whatever the transport says of its name.
 
         As with image_transport, remapping `image` moves its compressed form along.
 
@@ -43,7 +51,7 @@ class ImageSubscriber:
         self._type = CompressedImage if compressed else Image
         self._other_type = Image if compressed else CompressedImage
         self._other_transport = "raw" if compressed else "compressed"
-        self._name = image_topic(node, transport)
+        self._name = topic or image_topic(node, transport)
         self._auto = qos == "auto"
         self._depth = max(depth, _LEAST_DEPTH)
         self._received = received

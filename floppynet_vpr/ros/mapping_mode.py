@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from floppynet_vpr.detection import Detection, LoopClosureDetector
 from floppynet_vpr.detection.growth import Grower
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction.local_features import extract_features
+from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.files import user_path
 from floppynet_vpr.imaging.thumbnail import make_thumbnail
 from floppynet_vpr.mapping import Place, Pose
@@ -87,11 +87,13 @@ class MappingMode:
         pose: Pose | None,
         frame: PoseFrame,
         lost: bool,
+        locate: Callable[[LocalFeatures], LocalFeatures],
     ) -> Place | None:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
         What is new is decided by `KeyframeGate` and by `Grower`. `frame` is that of the pose.
-        `lost`: a pose was wanted, and the source gave none.
+        `lost`: a pose was wanted, and the source gave none. `locate` adds to local features where
+        in space they are, if that is known.
         """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
@@ -105,7 +107,7 @@ class MappingMode:
             self.known += 1
             return None
         count = detector.reference.features
-        features = extract_features(rgb, count) if count else None
+        features = locate(extract_features(rgb, count)) if count else None
         small = make_thumbnail(rgb) if detector.reference.thumbnails else None
         place = self._map.add(
             detector, descriptor, name, stamp_ns, pose, features, frame, growth.look_of, small

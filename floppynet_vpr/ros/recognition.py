@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from floppynet_vpr.detection import BY_FEATURES, Detection, Verifier
+from floppynet_vpr.detection.relative_pose import QUERY_FEATURES, RelativePose, relative_pose
 from floppynet_vpr.extraction import Extractor, create_extractor
-from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, extract_features
+from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.libraries import gains
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap
 from floppynet_vpr.network.network import shape_text
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
+from floppynet_vpr.ros.camera_topics import CameraTopics
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
@@ -43,7 +47,9 @@ _NO_MAP_HINT = (
 class Recognised:
     """What came of an image: the answer, the pose it was taken at and the place it became.
 
-    `rgb` is the image, (h, w, 3) uint8, `reference` the map that the answer is about.
+    `rgb` is the image, (h, w, 3) uint8, `reference` the map that the answer is about. `camera` took
+    it, None where that is not known; `relative` is its pose as seen from the place that was
+    detected.
     """
 
     detection: Detection
@@ -52,6 +58,8 @@ class Recognised:
     times: FrameTimes
     rgb: NDArray[np.uint8]
     reference: ReferenceMap
+    camera: CameraModel | None = None
+    relative: RelativePose | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Recognition:
     poses: PoseSource
     stamps: ImageStamps
     verifier: Verifier
+    camera: CameraTopics
 
     def process(self, message: Any, arrived: float) -> Recognised:
         """Work on an image message that `arrived` then (`time.perf_counter`).
@@ -85,6 +94,10 @@ class Recognition:
         if self.settings["verification"] == BY_FEATURES:
             self.verifier.options = self.settings.verification_options
             detection = self.verifier.verify(rgb, detection, detector.reference)
+        camera = self.camera.model(message.header, rgb)
+        relative = None
+        if detection.detected and camera is not None:
+            relative = _relative(rgb, detector.reference, detection, camera)
         searched = time.perf_counter()
         growing = self.mapping is not None
         pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"], wait=growing)
@@ -93,11 +106,22 @@ class Recognition:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
+            locate = partial(self.camera.locate, header=message.header, model=camera)
             added = self.mapping.take(
-                detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost
+                detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost, locate
             )
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
-        return Recognised(detection, pose, added, times, rgb, detector.reference)
+        return Recognised(detection, pose, added, times, rgb, detector.reference, camera, relative)
+
+
+def _relative(
+    rgb: NDArray[np.uint8], reference: ReferenceMap, detection: Detection, camera: CameraModel
+) -> RelativePose | None:
+    """From where an image shows the place that was detected, where the map knows its depth."""
+    place = reference.features_of(detection.candidates[0].index) if reference.has_points else None
+    if place is None or place.points is None:
+        return None
+    return relative_pose(extract_features(rgb, QUERY_FEATURES), place, camera)
 
 
 def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) -> Recognition:
@@ -119,7 +143,8 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     )
     if lacking := "; ".join(gains()):
         log.info(f"this machine can do without, but would gain by: {lacking}")
-    features = DEFAULT_FEATURES if settings["verification"] == BY_FEATURES else 0
+    by_features = settings["verification"] == BY_FEATURES
+    features = DEFAULT_FEATURES if by_features or settings["depth"] else 0
     drive = Drive(
         settings["session_name"],
         settings["robot"] or node.get_namespace().strip("/"),
@@ -137,7 +162,17 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     made.callback(poses.close)
     images = _create_decoder(node, settings["image_transport"])
     stamps = ImageStamps(lambda: node.get_clock().now().nanoseconds)
-    return Recognition(settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier())
+    camera = CameraTopics(
+        node,
+        settings["image_transport"],
+        settings["qos"],
+        settings["camera_info"],
+        settings["depth"] if mapping is not None else "",
+    )
+    made.callback(camera.close)
+    return Recognition(
+        settings, images, extractor, map_in_use, mapping, poses, stamps, Verifier(), camera
+    )
 
 
 def _look_at_map(node: Node, path: str, map_in_use: MapInUse, mapping: MappingMode | None) -> None:

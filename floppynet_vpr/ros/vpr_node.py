@@ -211,6 +211,8 @@ class VprNode(GuardedNode):
     def _follow_publishers(self) -> None:
         if self._images is not None:
             self._images.follow_publishers()
+        if self._recognition is not None:
+            self._recognition.camera.follow_publishers()
 
     def _check(self) -> None:
         """Tell what needs to be known, publish diagnostics and markers, once a second."""

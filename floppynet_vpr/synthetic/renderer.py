@@ -44,7 +44,7 @@ class StreetRenderer:
                     self._draw_wall(canvas, sighting.surface, sighting, pose)
                 elif isinstance(sighting.surface, Facet):
                     colour = self._faded(sighting.surface.rgb, sighting.depth_m)
-                    _fill(canvas, sighting.outline, colour, cv2.LINE_AA)
+                    fill(canvas, sighting.outline, colour, cv2.LINE_AA)
                 else:
                     self._draw_cut_out(canvas, sighting.surface, sighting)
         return canvas
@@ -52,7 +52,7 @@ class StreetRenderer:
     def _draw_wall(
         self, canvas: NDArray[np.uint8], wall: Wall, sighting: Sighting, pose: CameraPose
     ) -> None:
-        box = self._clipped(*sighting.outline.min(axis=0), *sighting.outline.max(axis=0))
+        box = picture_box(self.camera, *sighting.outline.min(axis=0), *sighting.outline.max(axis=0))
         if box is None:
             return
         left, top, right, bottom = box
@@ -74,31 +74,14 @@ class StreetRenderer:
         patch = np.asarray(warped, np.uint8)
         self._fade(patch, sighting.depth_m)
         mask = np.zeros((size[1], size[0]), np.uint8)
-        _fill(mask, sighting.outline - (left, top), 255)
+        fill(mask, sighting.outline - (left, top), 255)
         cv2.copyTo(patch, mask, canvas[top:bottom, left:right])
 
     def _draw_cut_out(self, canvas: NDArray[np.uint8], cut: CutOut, sighting: Sighting) -> None:
-        if sighting.depth_m < 1.0 or not sighting.whole:
+        placed = place_cut_out(self.camera, cut, sighting)
+        if placed is None:
             return
-        scale = self.camera.focal_px / sighting.depth_m
-        u, v = sighting.outline[0].tolist()
-        width, height = cut.width_m * scale, cut.height_m * scale
-        box = self._clipped(u - width / 2, v - height, u + width / 2, v)
-        if box is None:
-            return
-        left, top, right, bottom = box
-        full = cut.texture.picture
-        picture = cut.texture.level(full.shape[1] / width, full.shape[0] / height)
-        zoom_u, zoom_v = width / picture.shape[1], height / picture.shape[0]
-        to_image = np.array(
-            [
-                [zoom_u, 0, u - width / 2 - left + 0.5 * zoom_u - 0.5],
-                [0, zoom_v, v - height - top + 0.5 * zoom_v - 0.5],
-            ]
-        )
-        patch = cv2.warpAffine(
-            picture, to_image, (right - left, bottom - top), flags=cv2.INTER_LINEAR
-        )
+        (left, top, right, bottom), patch = placed
         under = canvas[top:bottom, left:right]
         colour = np.ascontiguousarray(patch[:, :, :3], np.uint8)
         alpha = cv2.cvtColor(patch[:, :, 3], cv2.COLOR_GRAY2RGB)
@@ -108,14 +91,6 @@ class StreetRenderer:
         self._fade(colour, sighting.depth_m)
         over = cv2.multiply(colour, alpha, scale=1 / 255)
         cv2.add(cv2.multiply(under, 255 - alpha, scale=1 / 255), over, dst=under)
-
-    def _clipped(
-        self, u0: float, v0: float, u1: float, v1: float
-    ) -> tuple[int, int, int, int] | None:
-        left, top = max(int(np.floor(u0)), 0), max(int(np.floor(v0)), 0)
-        right = min(int(np.ceil(u1)) + 1, self.camera.width)
-        bottom = min(int(np.ceil(v1)) + 1, self.camera.height)
-        return (left, top, right, bottom) if right > left and bottom > top else None
 
     def _faded(self, rgb: tuple[int, int, int], depth_m: float) -> list[float]:
         """A colour as it is seen through the haze."""
@@ -133,6 +108,42 @@ class StreetRenderer:
         cv2.LUT(patch, self._haze[step], dst=patch)
 
 
+def picture_box(
+    camera: PinholeCamera, u0: float, v0: float, u1: float, v1: float
+) -> tuple[int, int, int, int] | None:
+    """The part of a rectangle that is in the picture, whole pixels: left, top, right, bottom."""
+    left, top = max(int(np.floor(u0)), 0), max(int(np.floor(v0)), 0)
+    right = min(int(np.ceil(u1)) + 1, camera.width)
+    bottom = min(int(np.ceil(v1)) + 1, camera.height)
+    return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def place_cut_out(
+    camera: PinholeCamera, cut: CutOut, sighting: Sighting
+) -> tuple[tuple[int, int, int, int], NDArray[np.uint8]] | None:
+    """Where in the picture a cut-out is, and what it shows there, RGBA; None if it is not drawn."""
+    if sighting.depth_m < 1.0 or not sighting.whole:
+        return None
+    scale = camera.focal_px / sighting.depth_m
+    u, v = sighting.outline[0].tolist()
+    width, height = cut.width_m * scale, cut.height_m * scale
+    box = picture_box(camera, u - width / 2, v - height, u + width / 2, v)
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    full = cut.texture.picture
+    picture = cut.texture.level(full.shape[1] / width, full.shape[0] / height)
+    zoom_u, zoom_v = width / picture.shape[1], height / picture.shape[0]
+    to_image = np.array(
+        [
+            [zoom_u, 0, u - width / 2 - left + 0.5 * zoom_u - 0.5],
+            [0, zoom_v, v - height - top + 0.5 * zoom_v - 0.5],
+        ]
+    )
+    size = (right - left, bottom - top)
+    return box, np.asarray(cv2.warpAffine(picture, to_image, size, flags=cv2.INTER_LINEAR))
+
+
 def _shrinkage(image: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[float, float]:
     """Texels per pixel, across and down, where a texture with these corners is seen largest."""
     a, b, c, d = image.tolist()
@@ -141,7 +152,7 @@ def _shrinkage(image: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[floa
     return shape[1] / across, shape[0] / down
 
 
-def _fill(
+def fill(
     canvas: NDArray[np.uint8],
     outline: NDArray[np.float64],
     colour: float | list[float],

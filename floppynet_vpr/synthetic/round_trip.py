@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import radians
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.bags import WrittenBag, write_bag
+from floppynet_vpr.datasets.depth_topics import DepthRecording
 from floppynet_vpr.datasets.frames import Frame, stamp_of
+from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.synthetic.camera import CameraPose
 from floppynet_vpr.synthetic.light import DAY, DUSK, RAIN
 from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
@@ -28,6 +31,9 @@ LAPS: Final = (
     Lap("in_rain", RAIN, left_m=0.2, yaw_deg=1.0, sway_m=0.2, cars_moved=0.3),
 )
 """Once by day, once at dusk, once in rain, each in another lane and with other cars parked."""
+
+_OPTICAL: Final = (-0.5, 0.5, -0.5, 0.5)
+"""The optical frame on a camera that looks ahead, as a quaternion (REP 103)."""
 
 _CHANGE_M = 12.0
 """On so many metres at the beginning of a lap, the camera moves over to its lane."""
@@ -97,6 +103,16 @@ class RoundTrip:
                 yield replace(frame, stamp_ns=stamp_of(index, self.laps[0].rate_hz))
                 index += 1
 
+    def depth_recording(self) -> DepthRecording:
+        """What a bag of the trip has of a camera with depth; every lap has its camera's height."""
+        lens = self.route.camera
+        camera = CameraModel(lens.width, lens.height, lens.intrinsics, np.empty(0))
+        depths = chain.from_iterable(
+            self.route.depths_from(lap, cameras)
+            for lap, cameras in zip(self.laps, self._cameras, strict=True)
+        )
+        return DepthRecording(camera, depths, (0.0, 0.0, self.laps[0].camera_m, *_OPTICAL))
+
     def _drive(self) -> Iterator[list[CameraPose]]:
         left = self.laps[0].left_m
         for lap in self.laps:
@@ -107,13 +123,20 @@ class RoundTrip:
             left = lap.left_m
 
 
-def write_round_trip(trip: RoundTrip, out: Path, drift: Drift | None = None) -> WrittenBag:
-    """Write a round trip as a bag: images, odometry and truth; raises VprError as `write_bag`."""
+def write_round_trip(
+    trip: RoundTrip, out: Path, drift: Drift | None = None, *, depth: bool = False
+) -> WrittenBag:
+    """Write a round trip as a bag: images, odometry and truth; raises VprError as `write_bag`.
+
+    With `depth` also what a camera with depth gives: depth, CameraInfo, and tf_static, which tells
+    where the camera is on the robot.
+    """
     return write_bag(
         trip.frames(),
         out,
         encoding="jpeg",
         poses={ODOMETRY_TOPIC: trip.odometry(drift), TRUTH_TOPIC: trip.truth()},
+        depth=trip.depth_recording() if depth else None,
     )
 
 

@@ -18,6 +18,7 @@ from floppynet_vpr.datasets.frames import Frame, stamp_of
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.synthetic.camera import CameraPose, PinholeCamera
 from floppynet_vpr.synthetic.centerline import Centerline
+from floppynet_vpr.synthetic.depth_renderer import render_depth
 from floppynet_vpr.synthetic.furniture import FurnitureBuilder
 from floppynet_vpr.synthetic.ground import SEGMENT_M, lay_ground
 from floppynet_vpr.synthetic.houses import HouseBuilder
@@ -161,3 +162,9 @@ class SyntheticRoute:
             seen = renderer.render(pose, self.station(float(along[index])))
             stamp_ns = stamp_of(index, lap.rate_hz)
             yield Frame(f"{lap.name}_{index:04d}", stamp_ns, sensor.expose(seen, index))
+
+    def depths_from(self, lap: Lap, poses: list[CameraPose]) -> Iterator[NDArray[np.float32]]:
+        """The depth of the frames that `frames_from` gives, (height, width) float32 metres."""
+        scene = self.scene(lap)
+        for along_m, pose in zip(self.positions_m(lap), poses, strict=True):
+            yield render_depth(self.camera, scene, pose, self.station(float(along_m)))
