@@ -4,33 +4,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions
+from floppynet_vpr.detection.match_error import MatchError
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor
+from floppynet_vpr.graph.drive_graph import DRIFT, TURN_DEG, DriveGraph
 from floppynet_vpr.graph.optimisation import Optimised, optimise
 from floppynet_vpr.graph.places import DEFAULT_OPTIONS, Match, Places
-from floppynet_vpr.graph.pose_graph import (
-    LOOP,
-    ODOMETRY,
-    Edge,
-    Node,
-    PoseGraph,
-    diagonal_covariance,
-)
+from floppynet_vpr.graph.pose_graph import Node, PoseGraph
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
 from floppynet_vpr.network.weights import NetworkWeights, load_weights
-
-_STEP_M: Final = 0.01
-_STEP_RAD: Final = 0.001
-"""What odometry is off by however short the way, as standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +27,15 @@ class LoopCloserOptions:
     """How a pose graph is made.
 
     `places`: which images become places, and so nodes. `detector`: how loop closures are detected.
-    `drift` and `turn_deg`: by what share of the way, and how many degrees, odometry is off on 10 m,
-    as standard deviations; they grow with the root of the way. Of a turn it is off by the share
-    `drift`, too. `loop_places`, `loop_metres` and
-    `loop_deg`: by how many places along the way, how many metres to any side and how many degrees
-    the robot may be off the place recognised.
+    `drift` and `turn_deg`: how far odometry is off, see `DriveGraph`. `match_error`: how far the
+    robot may be off the place recognised.
     """
 
     places: KeyframeLimits = field(default=KeyframeLimits(metres=1.0, degrees=15.0))
     detector: DetectorOptions = DEFAULT_OPTIONS
-    drift: float = 0.02
-    turn_deg: float = 1.0
-    loop_places: float = 2.0
-    loop_metres: float = 1.0
-    loop_deg: float = 5.0
+    drift: float = DRIFT
+    turn_deg: float = TURN_DEG
+    match_error: MatchError = field(default=MatchError())
 
 
 @dataclass(frozen=True)
@@ -80,10 +64,15 @@ class LoopCloser:
     ) -> None:
         """Start a drive, with the network that the package carries unless told otherwise."""
         self.options = options or LoopCloserOptions()
-        self.graph = PoseGraph()
+        self._drive = DriveGraph(self.options.drift, self.options.turn_deg)
         self._weights = weights or load_weights(None)
         self._places = Places(self._weights, self.options.detector, self.options.places)
         self._extractor: Extractor | None = None
+
+    @property
+    def graph(self) -> PoseGraph:
+        """The pose graph as it is now."""
+        return self._drive.graph
 
     def add(
         self, rgb: NDArray[np.uint8], stamp_ns: int, odometry: Transform, name: str = ""
@@ -110,13 +99,9 @@ class LoopCloser:
         closes = answer.matches[0] if answer.detected else None
         if not answer.new:
             return Step(answer.matches, closes, None)
-        node = self.graph.add_node(stamp_ns, odometry)
-        if node.id:
-            self._link(nodes[-2], node)
+        node = self._drive.node(self._drive.go_on(stamp_ns, odometry))
         if closes is not None:
-            self.graph.add_edge(
-                Edge(closes.node, node.id, Transform(), self._loop_covariance(closes.node), LOOP)
-            )
+            self._drive.close(closes.node, node.id, self._loop_covariance(closes.node))
         self._places.add(descriptor, name or f"{stamp_ns / 1e9:.3f}", stamp_ns, node.id)
         return Step(answer.matches, closes, node)
 
@@ -124,28 +109,9 @@ class LoopCloser:
         """Move the nodes to where they fit odometry and loop closures best; see `optimise`."""
         return optimise(self.graph)
 
-    def _link(self, before: Node, node: Node) -> None:
-        moved = before.pose.inverse() @ node.pose
-        tens = moved.metres / 10
-        covariance = diagonal_covariance(
-            math.hypot(_STEP_M, 10 * self.options.drift * math.sqrt(tens)),
-            math.hypot(
-                _STEP_RAD,
-                math.radians(self.options.turn_deg) * math.sqrt(tens),
-                self.options.drift * moved.radians,
-            ),
-        )
-        self.graph.add_edge(Edge(before.id, node.id, moved, covariance, ODOMETRY))
-
     def _loop_covariance(self, node: int) -> NDArray[np.float64]:
-        """How far from a place one may be where it is recognised.
-
-        Along the way (x) anywhere up to `loop_places` off is alike, which has a standard deviation
-        of the whole by the root of 3.
-        """
-        options, nodes = self.options, self.graph.nodes
+        """How far from a place one may be where it is recognised, in its frame."""
+        nodes = self.graph.nodes
         near = nodes[max(node - 1, 0)], nodes[min(node + 1, len(nodes) - 1)]
         spacing = (near[0].pose.inverse() @ near[1].pose).metres / max(near[1].id - near[0].id, 1)
-        covariance = diagonal_covariance(options.loop_metres, math.radians(options.loop_deg))
-        covariance[0, 0] += (options.loop_places * spacing) ** 2 / 3
-        return covariance
+        return self.options.match_error.covariance(spacing)

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from floppynet_vpr.detection import Detection, Verifier
 from floppynet_vpr.extraction import Extractor, create_extractor
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
-from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap
 from floppynet_vpr.network.weights import weights_path
 from floppynet_vpr.parameters import MAPPING
 from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
@@ -37,8 +37,12 @@ _NO_MAP_HINT = (
 
 @dataclass(frozen=True)
 class Recognised:
-    """What came of an image: the answer, the pose it was taken at and the place it became."""
+    """What came of an image: the answer, the pose it was taken at and the place it became.
 
+    `reference` is the map that was looked in.
+    """
+
+    reference: ReferenceMap
     detection: Detection
     pose: Pose | None
     added: Place | None
@@ -86,7 +90,7 @@ class Recognition:
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
             added = self.mapping.take(detector, rgb, descriptor, name, stamp_ns, pose, frame, lost)
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
-        return Recognised(detection, pose, added, times)
+        return Recognised(detector.reference, detection, pose, added, times)
 
 
 def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) -> Recognition:
