@@ -24,12 +24,12 @@ class MatchError:
     turned shift what is seen alike. docs/relocalisation.md says what they were measured on.
     """
 
-    along_metres: float = 1.0
-    along_places: float = 0.8
+    along_metres: float = 0.7
+    along_places: float = 0.5
     side_metres: float = 1.0
-    degrees: float = 4.0
-    shift_metres: float = 0.3
-    shift_degrees: float = 1.0
+    degrees: float = 3.0
+    shift_metres: float = 1.2
+    shift_degrees: float = 5.0
 
     def covariance(self, spacing_m: float, shift: int = 0) -> NDArray[np.float64]:
         """Covariance (6, 6) of x, y, z in metres and the turns about them in radians, x forward.

@@ -183,6 +183,8 @@ class Relocalisation:
         with self._lock:
             self._sure.forget()  # what was seen before may be of where the robot was taken from
             self._requests.append(waiting)
+        seconds = self._parts.settings["relocalise_seconds"]
+        self._node.get_logger().info(f"asked where the robot is: looking for up to {seconds:g} s")
         found: Any = await waiting.answered
         response.success, response.message = found
         return response
