@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,12 +72,15 @@ class Detection:
     `measure` is what a calibration would judge the first candidate by (`DetectorOptions.measure`):
     the belief in it where sequences are matched, else how distinct it is or, where images are
     compared rigidly, its distance. `reason` says why nothing was detected, else it is empty.
+    `standing` is by how many standard deviations the first candidate is nearer to this image than
+    is usual, whatever was believed before; infinite where the image alone was judged.
     """
 
     limits: Limits
     candidates: tuple[Candidate, ...]
     measure: float
     reason: str
+    standing: float = math.inf
 
     @property
     def detected(self) -> bool:
@@ -151,13 +155,16 @@ class LoopClosureDetector:
                 self._commonness.watch(standing)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
             beliefs = np.ones(len(ids), np.float32)
+            standing_here = math.inf
         else:
             distinctness = 0.0
-            belief = self._believe(self._sequence, descriptor, eligible)
+            belief, standing = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief, self.reference.borders)[ids]
+            standing_here = float(standing[ids[0]]) if len(ids) else 0.0
         compared = self._comparer.compare(descriptor, ids)
-        return self._verdict(ids, compared, beliefs, distinctness)
+        verdict = self._verdict(ids, compared, beliefs, distinctness)
+        return replace(verdict, standing=standing_here)
 
     @property
     def in_force(self) -> DetectorOptions:
@@ -191,8 +198,8 @@ class LoopClosureDetector:
 
     def _believe(
         self, sequence: SequenceModel, descriptor: NDArray[np.float32], eligible: int
-    ) -> NDArray[np.float32]:
-        """Take the next image, return the belief in each eligible place, (eligible,) float32."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take the next image, return the belief in each eligible place, and how it stands out."""
         background, here = self._comparer.background, self._here
         moved = self._gate.passes(
             descriptor, background.step, lambda: background.step_after(here), self._believed
@@ -203,14 +210,15 @@ class LoopClosureDetector:
         # When stamps jump back, places may be recent once more that had been followed.
         self._followed = max(self._followed, eligible)
         unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
-        odds = log_odds(np.concatenate([self._commonness.less(standing), unlikely]))
+        uncommon = self._commonness.less(standing)
+        odds = log_odds(np.concatenate([uncommon, unlikely]))
         if moved:
             self._commonness.watch(standing)
         belief = sequence.update(odds, moved, self.reference.borders)[:eligible]
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())
-        return belief
+        return belief, uncommon
 
     def _verdict(
         self,

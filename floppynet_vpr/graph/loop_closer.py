@@ -101,7 +101,7 @@ class LoopCloser:
             return Step(answer.matches, closes, None)
         node = self._drive.node(self._drive.go_on(stamp_ns, odometry))
         if closes is not None:
-            self._drive.close(closes.node, node.id, self._loop_covariance(closes.node))
+            self._drive.close(closes.node, node.id, self._loop_covariance(closes))
         self._places.add(descriptor, name or f"{stamp_ns / 1e9:.3f}", stamp_ns, node.id)
         return Step(answer.matches, closes, node)
 
@@ -109,9 +109,9 @@ class LoopCloser:
         """Move the nodes to where they fit odometry and loop closures best; see `optimise`."""
         return optimise(self.graph)
 
-    def _loop_covariance(self, node: int) -> NDArray[np.float64]:
+    def _loop_covariance(self, match: Match) -> NDArray[np.float64]:
         """How far from a place one may be where it is recognised, in its frame."""
-        nodes = self.graph.nodes
+        nodes, node = self.graph.nodes, match.node
         near = nodes[max(node - 1, 0)], nodes[min(node + 1, len(nodes) - 1)]
         spacing = (near[0].pose.inverse() @ near[1].pose).metres / max(near[1].id - near[0].id, 1)
-        return self.options.match_error.covariance(spacing)
+        return self.options.match_error.covariance(spacing, match.shift)

@@ -20,11 +20,15 @@ DEFAULT_OPTIONS = DetectorOptions()
 
 
 class Match(NamedTuple):
-    """A node that an image may show: the descriptors' distance (0 to 2) and the score (0 to 1)."""
+    """A node that an image may show: the descriptors' distance (0 to 2) and the score (0 to 1).
+
+    `shift`: by how many cells the place shows farther to the right what the image shows.
+    """
 
     node: int
     distance: float
     score: float
+    shift: int = 0
 
 
 class Answer(NamedTuple):
@@ -55,7 +59,7 @@ class Places:
         """Look for an image by its (9216,) float32 descriptor, its stamp and where it was taken."""
         detection = self._detector.detect(descriptor, stamp_ns)
         matches = tuple(
-            Match(self._nodes[one.place.id], one.distance, one.score)
+            Match(self._nodes[one.place.id], one.distance, one.score, one.shift[0])
             for one in detection.candidates
         )
         new = self._gate.passes(descriptor, stamp_ns, Pose(*pose.values))

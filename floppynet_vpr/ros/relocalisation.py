@@ -95,8 +95,8 @@ class Relocalisation:
         """Take what came of an image with this header."""
         settings, detection = self._parts.settings, result.detection
         with self._lock:
-            count = self._sure.take(detection)
-            objection = self._objection(detection, count)
+            self._sure.take(detection)
+            objection = self._objection(detection)
             for request in self._requests:
                 request.images += 1
                 request.objection = objection
@@ -115,8 +115,8 @@ class Relocalisation:
             listeners = self._publisher.get_subscription_count()
             sigma = math.sqrt(max(covariance[0, 0], covariance[1, 1]))
             told = (
-                f"recognised {best.place.name or best.place.id} in {count} images in a row, score "
-                f"{best.score:.2f}: at ({pose.x:.2f}, {pose.y:.2f}, {pose.z:.2f}) in {frame}, "
+                f"recognised {best.place.name or best.place.id} in {self._sure.count} images in a "
+                f"row, score {best.score:.2f}: at ({pose.x:.2f}, {pose.y:.2f}, {pose.z:.2f}) in {frame}, "
                 f"within {sigma:.1f} m (1 sigma); told on {self._publisher.topic_name} "
                 + (f"to {listeners} who listen" if listeners else "where nobody listens")
             )
@@ -151,7 +151,7 @@ class Relocalisation:
         limit = self._parts.settings["lost_metres"]
         return 0 < limit < (math.inf if self._sigma is None else self._sigma)
 
-    def _objection(self, detection: Detection, count: int) -> str:
+    def _objection(self, detection: Detection) -> str:
         """Why an image is not enough to say where the robot is; empty: it is."""
         settings = self._parts.settings
         if not detection.detected:
@@ -162,9 +162,7 @@ class Relocalisation:
         frame = self._parts.map.frame_of(place, self._parts.poses.frame)
         if frame != settings["initialpose_frame"]:
             return f"the place's pose is in {frame}, not in {settings['initialpose_frame']}"
-        if count < settings["initialpose_images"]:
-            return f"{count} in a row recognised it, not yet {settings['initialpose_images']}"
-        return ""
+        return self._sure.objection(settings["initialpose_images"])
 
     def _on_localized(self, message: PoseWithCovarianceStamped) -> None:
         x, y = (float(message.pose.covariance[index]) for index in (0, 7))
