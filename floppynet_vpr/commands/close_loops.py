@@ -53,8 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
         "agree (GTSAM, the extra [graph]). Loop closures that do not fit the others are taken for "
         "wrong. Written are the pose graph as measured and as optimised (g2o), the way before "
         "and after (TUM: seconds x y z qx qy qz qw), the loop closures, and a picture. A loop "
-        "closure says 'here again', not from where exactly: its covariance says how far off that may "
-        "be, as measured. With --truth, the share of loop closures within it is printed.",
+        "closure says 'here again', not from where exactly; its covariance says how far off that "
+        "may be. With --truth, the share of loop closures within it is printed.",
         "  ros2 run floppynet_vpr close_loops drive_bag -o straight/\n"
         "  ros2 run floppynet_vpr close_loops drive_bag --odometry /wheel/odom --truth /gnss/odom "
         "-o straight/\n"

@@ -116,8 +116,8 @@ class Relocalisation:
             sigma = math.sqrt(max(covariance[0, 0], covariance[1, 1]))
             told = (
                 f"recognised {best.place.name or best.place.id} in {self._sure.count} images in a "
-                f"row, score {best.score:.2f}: at ({pose.x:.2f}, {pose.y:.2f}, {pose.z:.2f}) in {frame}, "
-                f"within {sigma:.1f} m (1 sigma); told on {self._publisher.topic_name} "
+                f"row, score {best.score:.2f}: at ({pose.x:.2f}, {pose.y:.2f}, {pose.z:.2f}) in "
+                f"{frame}, within {sigma:.1f} m (1 sigma); told on {self._publisher.topic_name} "
                 + (f"to {listeners} who listen" if listeners else "where nobody listens")
             )
             self._node.get_logger().info(told)
