@@ -400,10 +400,12 @@ SETTINGS: tuple[Setting, ...] = (
         "bond_heartbeat_period",
         0.1,
         "Time between two heartbeats to nav2's lifecycle manager, as its own nodes have it. Sent "
-        "where autostart is false and bondpy is installed; 0 sends none.",
+        "where autostart is false and bondpy is installed, from the next activation on; 0 sends "
+        "none.",
         0.0,
         60.0,
         "s",
+        live=True,
     ),
 )
 

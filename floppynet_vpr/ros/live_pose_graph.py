@@ -98,11 +98,14 @@ class LivePoseGraph:
 
     def _is_node(self, pose: Pose, added: Place | None) -> bool:
         """Whether an image becomes a node: with the map growing, if it became a place."""
-        if self._parts.mapping is not None or self._last is None:
-            return added is not None or self._parts.mapping is None
-        limits, (_, last) = self._parts.settings.keyframe_limits, self._last
-        return metres_between(last, pose) >= limits.metres or 0 < limits.degrees <= degrees_between(
-            last, pose
+        if self._parts.mapping is not None:
+            return added is not None
+        limits = self._parts.settings.keyframe_limits
+        if self._last is None or not (limits.metres or limits.degrees):
+            return True
+        _, last = self._last
+        return (0 < limits.metres <= metres_between(last, pose)) or (
+            0 < limits.degrees <= degrees_between(last, pose)
         )
 
     def _close_loop(self, here: int, result: Recognised) -> None:
