@@ -24,6 +24,7 @@ from floppynet_vpr.extraction import BACKENDS
 
 Value = bool | int | float | str
 
+NEVER, WHEN_LOST, ALWAYS = INITIALPOSE_CHOICES = ("never", "when_lost", "always")
 LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
 
 
@@ -393,6 +394,58 @@ SETTINGS: tuple[Setting, ...] = (
         live=True,
     ),
     Setting(
+        "publish_initialpose",
+        NEVER,
+        "When the pose of a place that is recognised surely goes out on `initialpose`, for AMCL, "
+        "slam_toolbox or rtabmap. never; when_lost: after ~/relocalise, and while the pose on "
+        "localization_pose is less sure than lost_metres; always: whenever a place is recognised "
+        "surely.",
+        choices=INITIALPOSE_CHOICES,
+        live=True,
+    ),
+    Setting(
+        "initialpose_frame",
+        "map",
+        "Frame that such a pose has to be in: that of the map which the localization uses.",
+        live=True,
+    ),
+    Setting(
+        "initialpose_images",
+        5,
+        "Images in a row that must recognise the same stretch of the map.",
+        1,
+        1000,
+        live=True,
+    ),
+    Setting(
+        "initialpose_period",
+        10.0,
+        "Time between two such poses, at least; one that ~/relocalise asks for does not wait.",
+        0.0,
+        3600.0,
+        "s",
+        live=True,
+    ),
+    Setting(
+        "lost_metres",
+        0.0,
+        "Standard deviation of the position on `localization_pose` above which the robot is lost, "
+        "for when_lost. 0: it never is.",
+        0.0,
+        10000.0,
+        "m",
+        live=True,
+    ),
+    Setting(
+        "relocalise_seconds",
+        30.0,
+        "Time after which ~/relocalise answers that nothing was recognised.",
+        0.1,
+        3600.0,
+        "s",
+        live=True,
+    ),
+    Setting(
         "no_image_warning",
         5.0,
         "Time without an image after which the node says why, with the topic and its publishers.",
@@ -407,6 +460,17 @@ SETTINGS: tuple[Setting, ...] = (
         "Configure and activate at start; false leaves that to a lifecycle manager or `ros2 "
         "lifecycle set`.",
     ),
+    Setting(
+        "bond_heartbeat_period",
+        0.1,
+        "Time between two heartbeats to nav2's lifecycle manager, as its own nodes have it. Sent "
+        "where autostart is false and bondpy is installed, from the next activation on; 0 sends "
+        "none.",
+        0.0,
+        60.0,
+        "s",
+        live=True,
+    ),
 )
 
 INPUT_TOPICS = {
@@ -414,5 +478,13 @@ INPUT_TOPICS = {
     "image_transport:=compressed its compressed form, <image>/compressed, is used.",
     "odom": "Odometry topic (nav_msgs/Odometry), used with pose_source:=odometry.",
     "pose": "Pose topic (geometry_msgs/PoseStamped), used with pose_source:=pose.",
+    "localization_pose": "Pose by the localization (geometry_msgs/PoseWithCovarianceStamped), such "
+    "as /amcl_pose, used with publish_initialpose:=when_lost and lost_metres.",
 }
 """The topics the node subscribes to, and what each is, for launch files that remap them."""
+
+OUTPUT_TOPICS = {
+    "initialpose": "Topic on which the localization takes the pose to start from "
+    "(geometry_msgs/PoseWithCovarianceStamped), used with publish_initialpose.",
+}
+"""The topics outside its namespace that the node publishes, in the same way."""

@@ -17,7 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 
-from floppynet_vpr.parameters import INPUT_TOPICS, SETTINGS, Setting
+from floppynet_vpr.parameters import INPUT_TOPICS, OUTPUT_TOPICS, SETTINGS, Setting
 
 NODE_NAME = "vpr"
 CONFIG = Path(get_package_share_directory("floppynet_vpr")) / "config"
@@ -26,6 +26,7 @@ USE_SIM_TIME = Setting(
     "use_sim_time", False, "Take the time from /clock (simulators, ros2 bag play --clock)."
 )
 PARAMETERS = (*SETTINGS, USE_SIM_TIME)
+TOPICS = {**INPUT_TOPICS, **OUTPUT_TOPICS}
 
 
 def declared_arguments() -> list[DeclareLaunchArgument]:
@@ -38,7 +39,7 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         ),
         *(
             DeclareLaunchArgument(name, default_value=name, description=text)
-            for name, text in INPUT_TOPICS.items()
+            for name, text in TOPICS.items()
         ),
         *map(argument_of, PARAMETERS),
         DeclareLaunchArgument(
@@ -93,7 +94,7 @@ def start_node(context: LaunchContext) -> list[Action]:
     params_file = Path(given["params_file"]).expanduser()
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={given['params_file']} must be an existing file")
-    topics = {name: given[name] for name in INPUT_TOPICS}
+    topics = {name: given[name] for name in TOPICS}
     # The argument names the base topic; people paste the compressed one just as often.
     topics["image"] = topics["image"].removesuffix("/compressed")
     topics["image/compressed"] = f"{topics['image']}/compressed"

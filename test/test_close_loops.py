@@ -28,9 +28,11 @@ from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.depth_topics import DEPTH_TOPIC
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.detection import DetectorOptions
+from floppynet_vpr.detection.match_error import MatchError
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.graph.bag_trajectories import fixed_transform, trajectory_of_topic
+from floppynet_vpr.graph.coverage import coverage
 from floppynet_vpr.graph.g2o import read_g2o
 from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
 from floppynet_vpr.graph.optimisation import optimise
@@ -114,17 +116,30 @@ def test_the_graph_is_written_without_gtsam(written: Path, bag: Path) -> None:
 
 def test_loop_closures_are_as_far_off_as_their_covariance_says(written: Path, bag: Path) -> None:
     graph, way = read_g2o(written / "graph.g2o"), read_tum(written / "before.tum")
-    truth = true_poses(bag, way)
-    within = []
-    for loop in graph.loops:
-        seen = truth[loop.start].inverse() @ truth[loop.end]
-        if seen.metres < 15.0:  # the others are wrong, which no covariance tells
-            sigmas = np.sqrt(np.diag(loop.covariance))
-            off = np.abs([seen.x, seen.y, 2 * seen.qz]) / sigmas[[0, 1, 5]]
-            within.append([off <= 1, off <= 2])
-    assert len(within) > 0.9 * len(graph.loops)
-    one_sigma, two_sigma = np.mean(within, axis=0)
-    assert (one_sigma > 0.68).all() and (two_sigma > 0.95).all()
+    judged = coverage(graph, dict(enumerate(true_poses(bag, way))))
+    assert judged is not None and judged.loops == len(graph.loops)
+    assert judged.wrong < 0.1 * judged.loops
+    assert min(judged.one_sigma) > 0.6 and min(judged.two_sigma) > 0.9
+    assert min(judged.one_sigma) < 0.95, "a covariance that covers everything tells nothing"
+
+
+def test_the_share_within_sigmas_is_counted_and_the_wrong_ones_apart() -> None:
+    graph = PoseGraph()
+    truth = {}
+    for x, y, degrees in ((0, 0, 0), (1, 0, 0), (0, 3, 4), (40, 0, 0), (0, 0, 0)):
+        node = graph.add_node(0, Transform())
+        truth[node.id] = Transform.of([x, y, 0, 0, 0, np.radians(degrees) / 2, 1])
+    del truth[4]
+    covariance = np.diag([1.0, 4.0, 1.0, 1.0, 1.0, np.radians(3.0) ** 2])
+    for end in (1, 2, 3, 4):
+        graph.add_edge(Edge(0, end, Transform(), covariance, LOOP))
+    judged = coverage(graph, truth)
+    assert judged is not None
+    assert (judged.loops, judged.wrong) == (3, 1)
+    assert judged.one_sigma == (1.0, 0.5, 0.5) and judged.two_sigma == (1.0, 1.0, 1.0)
+    assert "of 3 loop closures 1 are wrong" in str(judged)
+    assert "to the side 50 % and 100 %" in str(judged)
+    assert coverage(graph, {}) is None
 
 
 def test_the_command_straightens_the_way_and_says_by_how_much(
@@ -139,6 +154,7 @@ def test_the_command_straightens_the_way_and_says_by_how_much(
     truth = true_poses(bag, before)
     errors = [absolute_error(way.poses, truth) for way in (before, after)]
     assert errors[1] < errors[0] / 5
+    assert "loop closures" in said and "within 1 and 2 sigma: along the way" in said
     assert f"error: {errors[0]:.2f} m before, {errors[1]:.2f} m after" in said
     assert read_g2o(tmp_path / "out" / "optimised.g2o").poses == list(after.poses)
     picture = cv2.imread(str(tmp_path / "out" / "way.png"))
@@ -373,9 +389,10 @@ def test_places_seen_again_are_linked_to_those_of_before() -> None:
     assert len(graph.nodes) == 120 and len(graph.edges) - len(graph.loops) == 119
     assert [(loop.start, loop.end) for loop in graph.loops] == [(i, i + 60) for i in range(60)]
     sigmas = np.sqrt(np.diag(graph.loops[5].covariance))
-    assert sigmas[0] == pytest.approx(np.hypot(1.0, 2.002 / np.sqrt(3)))
-    assert sigmas[1:3] == pytest.approx(1.0)
-    assert np.degrees(sigmas[3:]) == pytest.approx(5.0)
+    error = MatchError()
+    assert sigmas[0] == pytest.approx(np.hypot(error.along_metres, 1.001 * error.along_places))
+    assert sigmas[1:3] == pytest.approx(error.side_metres)
+    assert np.degrees(sigmas[3:]) == pytest.approx(error.degrees)
     odometry = np.sqrt(np.diag(graph.edges[0].covariance))
     assert odometry[0] == pytest.approx(0.2 * np.sqrt(0.1), rel=0.02)
     assert np.degrees(odometry[5]) == pytest.approx(np.sqrt(0.1), rel=0.05)

@@ -63,7 +63,8 @@ def test_the_layouts_show_what_the_node_has(ros_domain: int, tmp_path: Path) -> 
     try:
         client.image_publisher()
         client.wait_for(lambda: topics <= published(client) | {"/image"}, f"{topics} of the node")
-        assert {"/image", "/vpr/loop_closure", "/vpr/markers", "/vpr/matched_pose"} <= topics
+        assert {"/image", "/vpr/loop_closure", "/vpr/matched_pose"} <= topics
+        assert {"/vpr/markers", "/vpr/pose_graph"} <= topics
     finally:
         node.stop()
         client.close()

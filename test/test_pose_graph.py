@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.graph.drive_graph import DriveGraph
 from floppynet_vpr.graph.g2o import read_g2o, write_g2o
 from floppynet_vpr.graph.optimisation import optimise
 from floppynet_vpr.graph.pose_graph import (
@@ -159,6 +160,34 @@ def test_g2o_lines_are_as_the_format_says(tmp_path: Path) -> None:
     rows = [information[0:6], information[6:11], information[11:15], information[15:18]]
     assert rows == [[4, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0], [4, 0, 0, 0], [100, 0, 0]]
     assert information[18:] == pytest.approx([100, 0, 25])
+
+
+def test_a_graph_that_is_full_forgets_its_oldest_nodes_and_goes_on() -> None:
+    drive = DriveGraph(most=20)
+    for step in range(100):
+        here = drive.go_on(step, Transform(float(step)))
+        assert here == step and drive.last == step
+        if step > 2:
+            drive.close(here - 2, here, np.eye(6), Transform())
+        graph = drive.graph
+        assert len(graph.nodes) <= 20
+        assert [node.pose.x for node in graph.nodes] == list(drive.keys)
+        assert [node.id for node in graph.nodes] == list(range(len(graph.nodes)))
+        for edge in graph.edges:
+            apart = graph.nodes[edge.end].pose.x - graph.nodes[edge.start].pose.x
+            assert apart == (1 if edge.kind == ODOMETRY else 2)
+    assert drive.forgotten > 70 and len(drive.graph.loops) > 10
+    assert drive.node(95).pose.x == 95.0
+
+
+def test_a_place_beside_the_way_is_no_step_of_it() -> None:
+    drive = DriveGraph()
+    first = drive.go_on(1, Transform())
+    beside = drive.stand(0, Transform(50.0))
+    drive.close(beside, first, np.eye(6), Transform())
+    drive.go_on(2, Transform(1.0))
+    kinds = [(edge.start, edge.end, edge.kind) for edge in drive.graph.edges]
+    assert kinds == [(1, 0, LOOP), (0, 2, ODOMETRY)]
 
 
 @pytest.mark.parametrize(

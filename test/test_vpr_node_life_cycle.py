@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from floppynet_vpr.extraction import create_extractor
 from floppynet_vpr.mapping import ReferenceMap
@@ -34,6 +35,7 @@ from floppynet_vpr.ros.guard import guarded
 from floppynet_vpr.ros.vpr_node import VprNode
 from floppynet_vpr_msgs.srv import MapFile
 
+ROOT = Path(__file__).resolve().parents[1]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -264,4 +266,7 @@ def test_diagnostics_tell_robots_apart(
         start_node("-r", f"__ns:=/{robot}", map=map_file)
     expected = {f"robot{number}/vpr: place recognition" for number in (1, 2)}
     client.wait_for(lambda: set(names) == expected, "diagnostics of both")
+    config = yaml.safe_load((ROOT / "config" / "diagnostics_aggregator.yaml").read_text())
+    analyzer = config["/**"]["ros__parameters"]["place_recognition"]
+    assert all(text in name for text in analyzer["contains"] for name in names)
     assert set(names.values()) == {socket.gethostname()}

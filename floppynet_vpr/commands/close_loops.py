@@ -57,8 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
         "agree (GTSAM, the extra [graph]). Loop closures that do not fit the others are taken for "
         "wrong. Written are the pose graph as measured and as optimised (g2o), the way before "
         "and after (TUM: seconds x y z qx qy qz qw), the loop closures, and a picture. A loop "
-        "closure says 'here again', not from where exactly: its covariance is that of the places' "
-        "spacing. With --depth it says from where, if enough corners of the image are found again.",
+        "closure says 'here again', not from where exactly; its covariance says how far off that "
+        "may be. With --depth it says from where, if enough corners of the image are found again. "
+        "With --truth, the share of loop closures within their covariance is printed.",
         "  ros2 run floppynet_vpr close_loops drive_bag -o straight/\n"
         "  ros2 run floppynet_vpr close_loops drive_bag --odometry /wheel/odom --truth /gnss/odom "
         "-o straight/\n"
@@ -176,6 +177,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _close_loops(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
+    from floppynet_vpr.graph.coverage import coverage
     from floppynet_vpr.graph.g2o import write_g2o
     from floppynet_vpr.graph.optimisation import require_gtsam
     from floppynet_vpr.graph.picture import draw_ways
@@ -213,6 +215,9 @@ def _close_loops(arguments: argparse.Namespace) -> int:
             absolute_error([way.poses[node] for node in true], list(true.values()))
             for way in (graph, done.graph)
         )
+        judged = coverage(graph, true)
+        if judged is not None:
+            print(judged)
         print(f"absolute trajectory error: {before:.2f} m before, {after:.2f} m after")
         laps = [loop for loop in graph.loops if loop.start in true and loop.end in true]
         if laps:

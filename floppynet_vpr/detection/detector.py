@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -77,12 +78,15 @@ class Detection:
     `measure` is what a calibration would judge the first candidate by (`DetectorOptions.measure`):
     the belief in it where sequences are matched, else how distinct it is or, where images are
     compared rigidly, its distance. `reason` says why nothing was detected, else it is empty.
+    `standing` is by how many standard deviations the first candidate is nearer to this image than
+    is usual, whatever was believed before; infinite where the image alone was judged.
     """
 
     limits: Limits
     candidates: tuple[Candidate, ...]
     measure: float
     reason: str
+    standing: float = math.inf
 
     @property
     def detected(self) -> bool:
@@ -185,14 +189,17 @@ class LoopClosureDetector:
                 self._commonness.watch(standing)
             ids = self._comparer.nearest(descriptor, options.top_k, eligible)
             beliefs = np.ones(len(ids), np.float32)
+            standing_here = math.inf
         else:
             distinctness = 0.0
-            belief = self._believe(self._sequence, descriptor, eligible)
+            belief, standing = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
             beliefs = within_window(belief, self.reference.breaks)[ids]
+            standing_here = float(standing[ids[0]]) if len(ids) else 0.0
             ids = self._nearest_looks(descriptor, ids, eligible)
         compared = self._comparer.compare(descriptor, ids)
-        detection = self._verdict(ids, compared, beliefs, distinctness)
+        verdict = self._verdict(ids, compared, beliefs, distinctness)
+        detection = replace(verdict, standing=standing_here)
         if self._sequence is None or options.verification == UNVERIFIED or not len(ids):
             return detection
         count = self._comparer.agreeing(descriptor, int(ids[0]), eligible)
@@ -233,8 +240,8 @@ class LoopClosureDetector:
 
     def _believe(
         self, sequence: SequenceModel, descriptor: NDArray[np.float32], eligible: int
-    ) -> NDArray[np.float32]:
-        """Take the next image, return the belief in each eligible place, (eligible,) float32."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take the next image, return the belief in each eligible place, and how it stands out."""
         background, here = self._comparer.background, self._here
         moved = self._gate.passes(
             descriptor,
@@ -250,8 +257,8 @@ class LoopClosureDetector:
         # When stamps jump back, places may be recent once more that had been followed.
         self._followed = max(self._followed, eligible)
         unlikely = np.full(self._followed - eligible, -np.inf, np.float32)
-        folded = _folded(self._commonness.less(standing), looks)
-        odds = log_odds(np.concatenate([folded, unlikely]))
+        uncommon = _folded(self._commonness.less(standing), looks)
+        odds = log_odds(np.concatenate([uncommon, unlikely]))
         odds[looks[0]] = -np.inf
         if moved:
             self._commonness.watch(standing)
@@ -259,7 +266,7 @@ class LoopClosureDetector:
         if eligible:
             self._here = int(belief.argmax())
             self._believed = float(belief.sum())
-        return belief
+        return belief, uncommon
 
     def _nearest_looks(
         self, descriptor: NDArray[np.float32], ids: NDArray[np.int64], eligible: int

@@ -4,39 +4,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions
+from floppynet_vpr.detection.match_error import MatchError
 from floppynet_vpr.detection.relative_pose import QUERY_FEATURES, RelativePose
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction import Extractor, create_extractor, load_network
 from floppynet_vpr.extraction.external_network import ExternalNetwork
 from floppynet_vpr.extraction.feature_points import with_points
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
+from floppynet_vpr.graph.drive_graph import DRIFT, TURN_DEG, DriveGraph
 from floppynet_vpr.graph.optimisation import Optimised, optimise
 from floppynet_vpr.graph.places import DEFAULT_OPTIONS, Match, Places
-from floppynet_vpr.graph.pose_graph import (
-    LOOP,
-    ODOMETRY,
-    Edge,
-    Node,
-    PoseGraph,
-    diagonal_covariance,
-)
+from floppynet_vpr.graph.pose_graph import Node, PoseGraph
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
 from floppynet_vpr.network.weights import NetworkWeights
-
-_STEP_M: Final = 0.01
-_STEP_RAD: Final = 0.001
-"""What odometry is off by however short the way, as standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +33,15 @@ class LoopCloserOptions:
     """How a pose graph is made.
 
     `places`: which images become places, and so nodes. `detector`: how loop closures are detected.
-    `drift` and `turn_deg`: by what share of the way, and how many degrees, odometry is off on 10 m,
-    as standard deviations; they grow with the root of the way. Of a turn it is off by the share
-    `drift`, too. `loop_places`, `loop_metres` and
-    `loop_deg`: by how many places along the way, how many metres to any side and how many degrees
-    the robot may be off the place recognised.
+    `drift` and `turn_deg`: how far odometry is off, see `DriveGraph`. `match_error`: how far the
+    robot may be off the place recognised.
     """
 
     places: KeyframeLimits = field(default=KeyframeLimits(metres=1.0, degrees=15.0))
     detector: DetectorOptions = DEFAULT_OPTIONS
-    drift: float = 0.02
-    turn_deg: float = 1.0
-    loop_places: float = 2.0
-    loop_metres: float = 1.0
-    loop_deg: float = 5.0
+    drift: float = DRIFT
+    turn_deg: float = TURN_DEG
+    match_error: MatchError = field(default=MatchError())
 
 
 @dataclass(frozen=True)
@@ -106,7 +90,7 @@ class LoopCloser:
         """
         self._camera = camera
         self.options = options or LoopCloserOptions()
-        self.graph = PoseGraph()
+        self._drive = DriveGraph(self.options.drift, self.options.turn_deg)
         self.transforms: set[int] = set()
         """Which of the graph's loops tell from where the place was seen."""
         self._weights = weights or load_network()
@@ -117,6 +101,11 @@ class LoopCloser:
             None if camera is None else camera.model,
         )
         self._extractor: Extractor | None = None
+
+    @property
+    def graph(self) -> PoseGraph:
+        """The pose graph as it is now."""
+        return self._drive.graph
 
     def add(
         self,
@@ -164,12 +153,10 @@ class LoopCloser:
         closes = answer.matches[0] if answer.detected else None
         if not answer.new:
             return Step(answer.matches, closes, None)
-        node = self.graph.add_node(stamp_ns, odometry)
-        if node.id:
-            self._link(nodes[-2], node)
+        node = self._drive.node(self._drive.go_on(stamp_ns, odometry))
         if closes is not None:
-            transform, covariance = self._loop(closes.node, answer.relative)
-            self.graph.add_edge(Edge(closes.node, node.id, transform, covariance, LOOP))
+            moved, covariance = self._loop(closes, answer.relative)
+            self._drive.close(closes.node, node.id, covariance, moved)
             if answer.relative is not None:
                 self.transforms.add(len(self.graph.loops) - 1)
         if self._camera is not None and features is not None and depth is not None:
@@ -184,40 +171,20 @@ class LoopCloser:
         """Move the nodes to where they fit odometry and loop closures best; see `optimise`."""
         return optimise(self.graph)
 
-    def _link(self, before: Node, node: Node) -> None:
-        moved = before.pose.inverse() @ node.pose
-        tens = moved.metres / 10
-        covariance = diagonal_covariance(
-            math.hypot(_STEP_M, 10 * self.options.drift * math.sqrt(tens)),
-            math.hypot(
-                _STEP_RAD,
-                math.radians(self.options.turn_deg) * math.sqrt(tens),
-                self.options.drift * moved.radians,
-            ),
-        )
-        self.graph.add_edge(Edge(before.id, node.id, moved, covariance, ODOMETRY))
-
     def _loop(
-        self, node: int, relative: RelativePose | None
+        self, match: Match, relative: RelativePose | None
     ) -> tuple[Transform, NDArray[np.float64]]:
         """The pose of the robot as seen from where it stood at a node, and its covariance."""
-        covariance = self._loop_covariance(node)
         if relative is None or self._camera is None:
-            return Transform(), covariance
+            return Transform(), self._loop_covariance(match)
         mount = self._camera.mount
         seen = Transform.of_matrix(relative.rotation, relative.translation)
         spread = mount.adjoint @ relative.covariance @ mount.adjoint.T
         return mount @ seen @ mount.inverse(), (spread + spread.T) / 2
 
-    def _loop_covariance(self, node: int) -> NDArray[np.float64]:
-        """How far from a place one may be where it is recognised.
-
-        Along the way (x) anywhere up to `loop_places` off is alike, which has a standard deviation
-        of the whole by the root of 3.
-        """
-        options, nodes = self.options, self.graph.nodes
+    def _loop_covariance(self, match: Match) -> NDArray[np.float64]:
+        """How far from a place one may be where it is recognised, in its frame."""
+        nodes, node = self.graph.nodes, match.node
         near = nodes[max(node - 1, 0)], nodes[min(node + 1, len(nodes) - 1)]
         spacing = (near[0].pose.inverse() @ near[1].pose).metres / max(near[1].id - near[0].id, 1)
-        covariance = diagonal_covariance(options.loop_metres, math.radians(options.loop_deg))
-        covariance[0, 0] += (options.loop_places * spacing) ** 2 / 3
-        return covariance
+        return self.options.match_error.covariance(spacing, match.shift)

@@ -24,11 +24,15 @@ DEFAULT_OPTIONS = DetectorOptions()
 
 
 class Match(NamedTuple):
-    """A node that an image may show: the descriptors' distance (0 to 2) and the score (0 to 1)."""
+    """A node that an image may show: the descriptors' distance (0 to 2) and the score (0 to 1).
+
+    `shift`: by how many cells the place shows farther to the right what the image shows.
+    """
 
     node: int
     distance: float
     score: float
+    shift: int = 0
 
 
 class Answer(NamedTuple):
@@ -80,7 +84,7 @@ class Places:
         """
         detection = self._detector.detect(descriptor, stamp_ns)
         matches = tuple(
-            Match(self._nodes[one.place.id], one.distance, one.score)
+            Match(self._nodes[one.place.id], one.distance, one.score, one.shift[0])
             for one in detection.candidates
         )
         new = self._gate.passes(descriptor, stamp_ns, Pose(*pose.values))

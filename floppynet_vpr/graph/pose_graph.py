@@ -89,6 +89,17 @@ class PoseGraph:
             )
         self.edges.append(edge)
 
+    def last(self, count: int) -> PoseGraph:
+        """The graph of the last `count` nodes alone, numbered anew, and the edges between them."""
+        first = max(0, len(self.nodes) - count)
+        nodes = [replace(node, id=node.id - first) for node in self.nodes[first:]]
+        edges = [
+            replace(edge, start=edge.start - first, end=edge.end - first)
+            for edge in self.edges
+            if min(edge.start, edge.end) >= first
+        ]
+        return PoseGraph(nodes, edges)
+
     def with_poses(self, poses: Sequence[Transform]) -> PoseGraph:
         """The same graph with other poses, one for each node."""
         nodes = [replace(node, pose=pose) for node, pose in zip(self.nodes, poses, strict=True)]

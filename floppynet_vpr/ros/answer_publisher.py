@@ -11,12 +11,12 @@ from std_msgs.msg import Header, String
 
 from floppynet_vpr.ros.detection_text import story
 from floppynet_vpr.ros.guard import GuardedNode
-from floppynet_vpr.ros.map_in_use import MapInUse
+from floppynet_vpr.ros.live_pose_graph import LivePoseGraph
 from floppynet_vpr.ros.map_markers import MapMarkers
 from floppynet_vpr.ros.match_images import MatchImages
 from floppynet_vpr.ros.messages import loop_closure_message, matched_pose_message
-from floppynet_vpr.ros.pose_sources import PoseSource
-from floppynet_vpr.ros.recognition import Recognised
+from floppynet_vpr.ros.recognition import Recognised, Recognition
+from floppynet_vpr.ros.relocalisation import Relocalisation
 from floppynet_vpr_msgs.msg import LoopClosure
 
 _DEPTH = 10
@@ -25,26 +25,30 @@ _DEPTH = 10
 class AnswerPublisher:
     """Publishes ~/loop_closure for every image, and what some want to see beside it.
 
-    That is ~/matched_pose, ~/markers, ~/story and ~/match_image.
+    That is ~/matched_pose, ~/markers, ~/story and ~/match_image. `relocalisation` and the pose
+    graph take every answer as well.
     """
 
-    def __init__(self, node: GuardedNode, map_in_use: MapInUse, poses: PoseSource) -> None:
+    def __init__(self, node: GuardedNode, parts: Recognition) -> None:
         """Offer the topics; nothing is published on them before the node is active."""
         self._node = node
-        self._poses = poses
-        self._map = map_in_use
+        self._poses = parts.poses
+        self._map = parts.map
         self._answers: Any = self._offer(LoopClosure, "~/loop_closure")
         self._matched_poses: Any = self._offer(PoseStamped, "~/matched_pose")
         self._stories: Any = self._offer(String, "~/story")
-        self._markers = MapMarkers(node, map_in_use)
         self._matches = MatchImages(node, node.errors)
+        self._markers = MapMarkers(node, parts.map)
+        self._graph = LivePoseGraph(node, parts)
+        self.relocalisation = Relocalisation(node, parts)
 
     def close(self) -> None:
         """Offer them no more."""
         self._matches.close()
         for publisher in (self._answers, self._matched_poses, self._stories):
             self._node.destroy_lifecycle_publisher(publisher)
-        self._markers.close()
+        for part in (self._markers, self._graph, self.relocalisation):
+            part.close()
 
     def publish(self, header: Header, query_id: int, result: Recognised) -> None:
         """Publish the answer to an image with this header."""
@@ -54,6 +58,8 @@ class AnswerPublisher:
                 header, query_id, result.detection, grid, result.camera, result.relative
             )
         )
+        self.relocalisation.take(header, result)
+        self._graph.take(header, result)
         told = f"image {query_id}: {story(result.detection, result.added)}"
         self._node.get_logger().debug(told)
         if self._stories.get_subscription_count():
@@ -68,9 +74,11 @@ class AnswerPublisher:
             if result.pose is not None and frame == self._poses.frame:
                 self._markers.loop_closure(result.pose, place.pose)
 
-    def publish_markers(self) -> None:
-        """Send what is new of the map to those who look at it."""
+    def look(self) -> None:
+        """Send what is new of map and graph to those who look at it; to be done every second."""
         self._markers.publish(self._poses.frame)
+        self._graph.publish()
+        self.relocalisation.look()
 
     def _offer(self, kind: type, name: str) -> Any:
         return self._node.create_lifecycle_publisher(kind, name, _DEPTH)

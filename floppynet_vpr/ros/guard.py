@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import traceback
 from collections.abc import Callable
@@ -58,26 +59,40 @@ class UnforeseenErrors:
 def guarded(callback: Callable[..., Any], errors: UnforeseenErrors) -> Callable[..., Any]:
     """Keep the errors of a timer's, subscription's or service's callback from its node.
 
-    A service whose response has `success` and `message` answers with what was wrong.
+    A service whose response has `success` and `message` answers with what was wrong. The callback
+    may be a coroutine.
     """
+
+    def finished(response: Any) -> Any:
+        if hasattr(response, "message"):
+            response.message = shown(response.message)
+        return response
+
+    def failed(arguments: tuple[Any, ...], error: Exception) -> Any:
+        name = callback.__name__.strip("_")
+        errors.tell(f"the callback '{name}' of the node failed", error)
+        response: Any = arguments[-1] if arguments else None
+        if hasattr(response, "success") and hasattr(response, "message"):
+            response.success = False
+            response.message = f"failed: {in_words(error)}"
+        return response
 
     @wraps(callback)
     def wrapper(*arguments: Any) -> Any:
         try:
-            response: Any = callback(*arguments)
-            if hasattr(response, "message"):
-                response.message = shown(response.message)
-            return response
+            return finished(callback(*arguments))
         except Exception as error:
-            name = callback.__name__.strip("_")
-            errors.tell(f"the callback '{name}' of the node failed", error)
-            response = arguments[-1] if arguments else None
-            if hasattr(response, "success") and hasattr(response, "message"):
-                response.success = False
-                response.message = f"failed: {in_words(error)}"
-            return response
+            return failed(arguments, error)
 
-    return wrapper
+    @wraps(callback)
+    async def awaiting(*arguments: Any) -> Any:
+        try:
+            return finished(await callback(*arguments))
+        except Exception as error:
+            return failed(arguments, error)
+
+    # rclpy awaits only what it can see to be a coroutine.
+    return awaiting if inspect.iscoroutinefunction(callback) else wrapper
 
 
 class GuardedNode(LifecycleNode):

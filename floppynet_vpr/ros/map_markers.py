@@ -1,15 +1,11 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Places and loop closures as markers for RViz, sent only while somebody looks.
-
-Places go out in markers of 500. Of these only the ones that have grown are sent again, so that a
-map of any size costs next to nothing once it was sent.
-"""
+"""Places and loop closures as markers for RViz, sent only while somebody looks."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Iterator
 
 from geometry_msgs.msg import Point
 from rclpy.node import Node
@@ -18,12 +14,10 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from floppynet_vpr.mapping import Pose
+from floppynet_vpr.ros.growing_markers import GrowingMarkers, point_of
 from floppynet_vpr.ros.map_in_use import MapInUse
 
-_PLACES = 500
 _CLOSURES = 1000
-_POINT_METRES = 0.2
-_LINE_METRES = 0.05
 _PLACE_COLOUR = ColorRGBA(r=0.1, g=0.45, b=0.9, a=1.0)
 _CLOSURE_COLOUR = ColorRGBA(r=0.1, g=0.8, b=0.2, a=1.0)
 
@@ -44,7 +38,8 @@ class MapMarkers:
         self._closed = 0
         self._listeners = 0
         self._sent: tuple[object, ...] = ()
-        self._sent_places = 0
+        self._places = GrowingMarkers("places", Marker.SPHERE_LIST, _PLACE_COLOUR)
+        self._lines = GrowingMarkers("loop closures", Marker.LINE_LIST, _CLOSURE_COLOUR)
         self._sent_closures = 0
 
     def close(self) -> None:
@@ -75,45 +70,15 @@ class MapMarkers:
         markers = []
         if anew:
             markers.append(Marker(header=header, action=Marker.DELETEALL))
-            self._sent_places = self._sent_closures = 0
+            self._places.sent = self._sent_closures = 0
         places = self._map.places
-        count = len(places)
-        if count > self._sent_places:
-            first = self._sent_places // _PLACES * _PLACES
-            for start in range(first, count, _PLACES):
-                poses = [place.pose for place in places[start : min(start + _PLACES, count)]]
-                points = [_point(pose) for pose in poses if pose is not None]
-                if points:
-                    markers.append(_places_marker(header, start // _PLACES, points))
-            self._sent_places = count
+
+        def points(first: int, end: int) -> Iterator[Point]:
+            return (point_of(place.pose) for place in places[first:end] if place.pose is not None)
+
+        markers += self._places.new(header, len(places), points)
         if self._closed > self._sent_closures:
             self._sent_closures = self._closed
-            ends = [_point(pose) for pair in list(self._closures) for pose in pair]
-            markers.append(_closures_marker(header, ends))
+            ends = [point_of(pose) for pair in list(self._closures) for pose in pair]
+            markers.append(self._lines.marker(header, 0, ends))
         return markers
-
-
-def _places_marker(header: Header, number: int, points: list[Point]) -> Marker:
-    marker = _marker(header, "places", number, Marker.SPHERE_LIST, _PLACE_COLOUR, points)
-    marker.scale.x = marker.scale.y = marker.scale.z = _POINT_METRES
-    return marker
-
-
-def _closures_marker(header: Header, ends: list[Point]) -> Marker:
-    marker = _marker(header, "loop closures", 0, Marker.LINE_LIST, _CLOSURE_COLOUR, ends)
-    marker.scale.x = _LINE_METRES
-    return marker
-
-
-def _marker(
-    header: Header, space: str, number: int, kind: int, colour: Any, points: list[Point]
-) -> Marker:
-    marker = Marker(header=header, ns=space, id=number, type=kind, action=Marker.ADD)
-    marker.pose.orientation.w = 1.0
-    marker.color = colour
-    marker.points = points
-    return marker
-
-
-def _point(pose: Pose) -> Point:
-    return Point(x=pose.x, y=pose.y, z=pose.z)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,16 @@ from floppynet_vpr.ros.map_folder import MapFolder
 from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr.ros.parameters import NodeParameters
+
+
+class Taken(NamedTuple):
+    """What came of an image: the place that it became, if any.
+
+    It is a `keyframe` if it shows enough that the one before did not, whether the map knows it or not.
+    """
+
+    place: Place | None
+    keyframe: bool
 
 
 class MappingMode:
@@ -88,7 +99,7 @@ class MappingMode:
         frame: PoseFrame,
         lost: bool,
         locate: Callable[[LocalFeatures], LocalFeatures],
-    ) -> Place | None:
+    ) -> Taken:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
         What is new is decided by `KeyframeGate` and by `Grower`. `frame` is that of the pose.
@@ -100,12 +111,12 @@ class MappingMode:
             self._version = self._map.version[0]
             self._gate = KeyframeGate(self._settings.keyframe_limits)
         if not self._gate.passes(descriptor, stamp_ns, pose, lost):
-            return None
+            return Taken(None, keyframe=False)
         options = self._grower.options = self._settings.growth_options
         growth = self._grower.decide(detector, detection, descriptor)
         if not growth.new:
             self.known += 1
-            return None
+            return Taken(None, keyframe=True)
         count = detector.reference.features
         features = locate(extract_features(rgb, count)) if count else None
         small = make_thumbnail(rgb) if detector.reference.thumbnails else None
@@ -117,7 +128,7 @@ class MappingMode:
         if dropped:
             self.dropped += dropped
             self._version = self._map.version[0]  # what was seen last still is
-        return place
+        return Taken(place, keyframe=True)
 
     def start(self) -> None:
         """Save from now on."""

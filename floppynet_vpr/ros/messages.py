@@ -6,14 +6,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, Vector3
+from geometry_msgs.msg import (
+    Point,
+    Pose,
+    PoseStamped,
+    PoseWithCovarianceStamped,
+    Quaternion,
+    Transform,
+    Vector3,
+)
+from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from floppynet_vpr.detection import Candidate, Detection
 from floppynet_vpr.detection.relative_pose import RelativePose
+from floppynet_vpr.graph.pose_graph import LOOP, PoseGraph
 from floppynet_vpr.graph.se3 import Transform as Motion
 from floppynet_vpr.imaging.camera_model import CameraModel
 from floppynet_vpr.mapping import Pose as MapPose
@@ -54,6 +66,42 @@ def matched_pose_message(stamp: Time, frame: str, pose: MapPose) -> PoseStamped:
     return PoseStamped(header=Header(stamp=stamp, frame_id=frame), pose=_pose(pose))
 
 
+def initial_pose_message(
+    stamp: Time, frame: str, pose: MapPose, covariance: NDArray[np.float64]
+) -> PoseWithCovarianceStamped:
+    """Make the pose that a localization is to start from; the covariance is (6, 6)."""
+    message = PoseWithCovarianceStamped(header=Header(stamp=stamp, frame_id=frame))
+    message.pose.pose = _pose(pose)
+    message.pose.covariance = covariance.ravel()
+    return message
+
+
+def pose_graph_message(kinds: Any, graph: PoseGraph, first_key: int, known: int, frame: str) -> Any:
+    """Make a PoseGraph of `kinds`, the module pose_graph_tools_msgs.msg, of what is new in a graph.
+
+    Keys count from `first_key`. The first `known` nodes and the edges between them are left out.
+    """
+    message = kinds.PoseGraph()
+    for node in graph.nodes[known:]:
+        stamp = _time(node.stamp_ns)
+        new = kinds.PoseGraphNode(robot_id=0, key=first_key + node.id, pose=_pose(node.pose))
+        new.header = Header(stamp=stamp, frame_id=frame)
+        message.nodes.append(new)
+        message.header = new.header
+    kind = kinds.PoseGraphEdge
+    for edge in graph.edges:
+        if max(edge.start, edge.end) < known:
+            continue
+        new = kind(robot_from=0, robot_to=0)
+        new.header = Header(stamp=_time(graph.nodes[edge.end].stamp_ns), frame_id=frame)
+        new.key_from, new.key_to = first_key + edge.start, first_key + edge.end
+        new.type = kind.LOOPCLOSE if edge.kind == LOOP else kind.ODOM
+        new.pose = _pose(edge.transform)
+        new.covariance = edge.covariance.ravel()
+        message.edges.append(new)
+    return message
+
+
 def _candidate(
     candidate: Candidate,
     grid: Grid,
@@ -63,11 +111,10 @@ def _candidate(
     place = candidate.place
     right, down = shift_shares(candidate.shift, grid)
     bearing = (math.nan, math.nan) if camera is None else camera.bearing(right, down)
-    seconds, nanoseconds = divmod(place.stamp_ns, SECOND_NS)
     message = LoopClosureCandidate(
         place_id=place.id,
         place=shown(place.name),
-        stamp=Time(sec=seconds, nanosec=nanoseconds),
+        stamp=_time(place.stamp_ns),
         distance=candidate.distance,
         score=candidate.score,
         session=shown(place.session.name),
@@ -98,7 +145,12 @@ def _transform(relative: RelativePose) -> Transform:
     )
 
 
-def _pose(pose: MapPose) -> Pose:
+def _time(stamp_ns: int) -> Time:
+    seconds, nanoseconds = divmod(stamp_ns, SECOND_NS)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def _pose(pose: MapPose | Motion) -> Pose:
     return Pose(
         position=Point(x=pose.x, y=pose.y, z=pose.z),
         orientation=Quaternion(x=pose.qx, y=pose.qy, z=pose.qz, w=pose.qw),

@@ -31,7 +31,7 @@ from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import image_topic
 from floppynet_vpr.ros.map_in_use import Drive, MapInUse, PoseFrame
-from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
+from floppynet_vpr.ros.mapping_mode import MappingMode, Taken, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
 from floppynet_vpr.ros.statistics import FrameTimes
@@ -47,6 +47,7 @@ _NO_MAP_HINT = (
 class Recognised:
     """What came of an image: the answer, the pose it was taken at and the place it became.
 
+    It is a `keyframe` if, in a mode that maps, it became a place or would have, were it not known.
     `rgb` is the image, (h, w, 3) uint8, `reference` the map that the answer is about. `camera` took
     it, None where that is not known; `relative` is its pose as seen from the place that was
     detected.
@@ -55,6 +56,7 @@ class Recognised:
     detection: Detection
     pose: Pose | None
     added: Place | None
+    keyframe: bool
     times: FrameTimes
     rgb: NDArray[np.uint8]
     reference: ReferenceMap
@@ -101,17 +103,27 @@ class Recognition:
         searched = time.perf_counter()
         growing = self.mapping is not None
         pose = self.poses.at(stamp_ns, self.settings["pose_tolerance"], wait=growing)
-        added = None
+        taken = Taken(None, keyframe=False)
         if self.mapping is not None:
             name = f"{message.header.frame_id} {stamp_ns / 1e9:.3f}".strip()
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
             locate = partial(self.camera.locate, header=message.header, model=camera)
-            added = self.mapping.take(
+            taken = self.mapping.take(
                 detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost, locate
             )
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
-        return Recognised(detection, pose, added, times, rgb, detector.reference, camera, relative)
+        return Recognised(
+            detection=detection,
+            pose=pose,
+            added=taken.place,
+            keyframe=taken.keyframe,
+            times=times,
+            rgb=rgb,
+            reference=detector.reference,
+            camera=camera,
+            relative=relative,
+        )
 
 
 def _relative(

@@ -20,6 +20,7 @@ from std_srvs.srv import SetBool
 from floppynet_vpr.detection import Detection
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.ros.answer_publisher import AnswerPublisher
+from floppynet_vpr.ros.bond import bond_with_manager
 from floppynet_vpr.ros.detection_text import story
 from floppynet_vpr.ros.frame_worker import FrameWorker
 from floppynet_vpr.ros.guard import GuardedNode
@@ -82,7 +83,7 @@ class VprNode(GuardedNode):
         with ExitStack() as made:  # ends all of it where a step fails
             made.callback(self._drop_parts)
             parts = self._recognition = create_recognition(self, settings, made)
-            self._answers = AnswerPublisher(self, parts.map, parts.poses)
+            self._answers = AnswerPublisher(self, parts)
             made.callback(self._answers.close)
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             made.callback(self.destroy_publisher, self._diagnostics)
@@ -104,8 +105,8 @@ class VprNode(GuardedNode):
     @transition("active", fails_as=TransitionCallbackReturn.FAILURE)
     def on_activate(self, state: LifecycleState) -> None:
         """Start to take images."""
-        recognition = self._recognition
-        assert recognition is not None, "rclpy configures a node before it activates it"
+        recognition, answers = self._recognition, self._answers
+        assert recognition is not None and answers is not None, "rclpy configures a node first"
         settings = self.settings
         self._begin_anew()
         with ExitStack() as running:
@@ -114,6 +115,8 @@ class VprNode(GuardedNode):
             if recognition.mapping is not None:
                 running.callback(recognition.mapping.stop)
                 recognition.mapping.start()
+            running.callback(answers.relocalisation.stop)
+            answers.relocalisation.start()
             running.callback(self._end_images)
             self._worker = FrameWorker(
                 self._process,
@@ -131,6 +134,7 @@ class VprNode(GuardedNode):
                 settings["queue_size"],
                 self._on_image,
             )
+            running.callback(bond_with_manager(self, settings).close)
             self.get_logger().info(f"waiting for images on {self._images.topic}")
             self._running = running.pop_all()
 
@@ -236,10 +240,10 @@ class VprNode(GuardedNode):
                 socket.gethostname(),
                 level,
                 summary,
-                facts(seen, parts, self._images, self._last, errors),
+                facts(seen, parts, self._images, self._last, errors) | answers.relocalisation.facts,
             )
         )
-        answers.publish_markers()
+        answers.look()
 
     def _on_pause(self, request: Any, response: Any) -> Any:
         self._paused = request.data
