@@ -100,10 +100,11 @@ class BagDepth:
         while not self._ended and (not self._kept or self._kept[-1][0] < stamp_ns + _TOLERANCE_NS):
             one = next(self._coming, None)
             self._ended = one is None
+            # What is passed over while nothing is asked for must not pile up.
+            while self._kept and self._kept[0][0] < stamp_ns - _KEPT_NS:
+                self._kept.popleft()
             if one is not None:
                 self._kept.append(one)
-        while self._kept and self._kept[0][0] < stamp_ns - _KEPT_NS:
-            self._kept.popleft()
         near = min(self._kept, key=lambda one: abs(one[0] - stamp_ns), default=None)
         if near is None or abs(near[0] - stamp_ns) > _TOLERANCE_NS:
             self.missed += 1
