@@ -47,6 +47,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
         (f"share/{PACKAGE}/config/datasets", sorted(glob("config/datasets/*"))),
+        (f"share/{PACKAGE}/config/sros2", sorted(glob("config/sros2/*"))),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{PACKAGE}/rtabmap", sorted(glob("rtabmap/*.py"))),
     ],

@@ -138,7 +138,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Folder that ~/save_map and ~/load_map are confined to, and save_map_to. Relative paths in "
         "requests are of this folder. Empty: any folder, but no file is replaced that is not a "
-        "map. Cannot be changed after the start.",
+        "map.",
         fixed=True,
     ),
     Setting(

@@ -173,7 +173,8 @@ def test_ros_tools_are_told_what_a_parameter_is(ros_context: Any) -> None:
     for setting in SETTINGS:
         told = node.describe_parameter(setting.name)
         assert told.description.startswith(setting.text)
-        assert ("Read when the node is configured." in told.description) is not setting.live
+        configured = "Read when the node is configured." in told.description
+        assert configured is not (setting.live or setting.fixed)
         ranges = [*told.integer_range, *told.floating_point_range]
         assert [(r.from_value, r.to_value) for r in ranges] == (
             [(setting.minimum, setting.maximum)] if setting in NUMBERS else []
