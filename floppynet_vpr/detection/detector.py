@@ -137,7 +137,7 @@ class LoopClosureDetector:
         self._agreement = Agreement()
         self._gate = MotionGate()
         self._moved = True
-        self._here = self._followed = 0
+        self._here = self._followed = self._eligible = 0
         self._believed = 0.0
 
     def _match(self, sequence: str) -> None:
@@ -176,6 +176,7 @@ class LoopClosureDetector:
         eligible = self._recent.eligible(
             self.reference.places, stamp_ns, options.exclude_images, options.exclude_seconds
         )
+        self._eligible = eligible
         if self._sequence is None:
             self._comparer.seen(descriptor, self._needs)
             if self.in_force.measure == "distance":
@@ -282,6 +283,17 @@ class LoopClosureDetector:
         order = np.lexsort((looks, distances))
         nearest = [int(looks[order][places[order] == place][0]) for place in ids.tolist()]
         return np.array(nearest, np.int64)
+
+    def alone(self, descriptor: NDArray[np.float32]) -> tuple[int, float]:
+        """Look at the image just judged as if nothing had been seen before it.
+
+        Returns the place that stands out most, -1 where none is, and how distinct it is.
+        """
+        standing = self._comparer.standing(descriptor, self._eligible)
+        if not len(standing):
+            return -1, 0.0
+        folded = _folded(self._commonness.less(standing), self.reference.looks(self._eligible))
+        return int(folded.argmax()), _distinctness(folded)
 
     def distances(
         self, descriptor: NDArray[np.float32], indices: NDArray[np.int64]

@@ -4,7 +4,8 @@
 
 An image that shows something new becomes a place, unless its place was recognised surely. Then it
 is left out where it looks as one of the looks that the map has of that place, and is kept as
-another look of it where it looks different (by night, in rain), up to a number of looks. A map
+another look of it where it looks different (by night, in rain), up to a number of looks. Where a
+drive is not followed yet, an image is left out that looks the same as one place and no other. A map
 that has more places than it may drops those that serve least: that were neither added nor
 recognised for longest (`ReferenceMap.least_serving`).
 """
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection.detector import Detection, LoopClosureDetector
+from floppynet_vpr.detection.limits import DISTINCT
 from floppynet_vpr.detection.options import RIGID_MATCHING, DetectorOptions
 from floppynet_vpr.mapping import ReferenceMap
 
@@ -83,14 +85,17 @@ class Grower:
         """
         in_force = detector.in_force
         self._unsure = 0 if _is_sure(detection, in_force) else self._unsure + 1
-        if not detection.detected:
+        reference, best = detector.reference, _recognised(detector, detection, descriptor)
+        if best is None:
             return Growth(new=True)
-        reference, best = detector.reference, detection.candidates[0].index
+        looks = reference.looks_of(best)
+        looks_the_same = detector.distances(descriptor, looks).min() <= _same_look(in_force)
+        if not detection.detected and not looks_the_same:
+            return Growth(new=True)
         reference.serve(best)
         if not self.options.max_looks:
             return Growth(new=True)
-        looks = reference.looks_of(best)
-        if detector.distances(descriptor, looks).min() > _same_look(in_force):
+        if not looks_the_same:
             if self._unsure >= _FOLLOWED:
                 return Growth(new=True)
             if len(looks) < self.options.max_looks:
@@ -106,6 +111,20 @@ def kept_places(reference: ReferenceMap, options: GrowthOptions) -> NDArray[np.i
         return None
     dropped = reference.least_serving(len(reference) - (most - most // _DROPPED))
     return np.setdiff1d(np.arange(len(reference)), dropped)
+
+
+def _recognised(
+    detector: LoopClosureDetector, detection: Detection, descriptor: NDArray[np.float32]
+) -> int | None:
+    """The place of an image: that detected or, where the drive is not followed yet, a distinct one.
+
+    A drive is followed only some images after it began, or after it went over to another way.
+    Without the latter, these first places would be added each time.
+    """
+    if detection.detected:
+        return detection.candidates[0].index
+    place, distinctness = detector.alone(descriptor)
+    return place if distinctness >= DISTINCT else None
 
 
 def _same_look(options: DetectorOptions) -> float:

@@ -97,7 +97,7 @@ class LivePoseGraph:
         self._last = None
 
     def _is_node(self, pose: Pose, result: Recognised) -> bool:
-        """Whether an image becomes a node: with the map growing, if it might have become a place."""
+        """Whether an image becomes a node: with the map growing, if it is a keyframe."""
         if self._parts.mapping is not None:
             return result.keyframe
         limits = self._parts.settings.keyframe_limits

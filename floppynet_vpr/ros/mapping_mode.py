@@ -29,7 +29,7 @@ from floppynet_vpr.ros.parameters import NodeParameters
 class Taken(NamedTuple):
     """What came of an image: the place that it became, if any.
 
-    It is a `keyframe` if it shows enough that the one before did not, whether the map knows it or not.
+    It is a `keyframe` if it shows enough that the one before did not, known to the map or not.
     """
 
     place: Place | None
