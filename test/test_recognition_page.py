@@ -46,5 +46,7 @@ def test_commands_on_the_page_measure_what_it_says(
 
 
 def test_the_page_names_the_numbers_in_force() -> None:
-    assert f"{AGREEING:g} must agree, on average\n  of the last {IMAGES} images" in PAGE
+    assert f"{AGREEING:g} must agree, on average of the last {IMAGES} images" in " ".join(
+        PAGE.split()
+    )
     assert f"`{DetectorOptions().verification}` (default)" in PAGE
