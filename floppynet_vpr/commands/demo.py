@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from floppynet_vpr.commands import build_map, evaluate
@@ -104,10 +104,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
-        raise VprError(f"the demo needs ROS 2 ({error}): source its setup.bash first") from error
+    _rehearsal()
     if arguments.data is None and (arguments.reference or arguments.query):
         raise VprError("--reference and --query choose folders of --data DIR: name that, too")
     if arguments.weights is not None and not arguments.weights.is_file():
@@ -143,6 +140,15 @@ def _demo(arguments: argparse.Namespace) -> int:
     return judged or status or _verdict(len(pair.query), recording, output)
 
 
+def _rehearsal() -> Callable[..., None]:
+    """What plays a bag to a node; raises VprError where ROS 2 is absent."""
+    try:
+        from floppynet_vpr.ros.rehearsal import rehearse
+    except ImportError as error:
+        raise VprError(f"the demo needs ROS 2 ({error}): source its setup.bash first") from error
+    return rehearse
+
+
 def _rehearse(
     arguments: argparse.Namespace,
     reference_map: Path,
@@ -152,8 +158,7 @@ def _rehearse(
     told: str,
 ) -> None:
     """Play the queries of a pair to a node, and print its answers as they come."""
-    from floppynet_vpr.ros.rehearsal import rehearse
-
+    rehearse = _rehearsal()
     if recording.exists():
         shutil.rmtree(recording)
     reference_at = {stamp: number for number, stamp in enumerate(pair.reference.stamps_ns())}
