@@ -28,6 +28,7 @@ OK, HINT, FAULT = "ok", "hint", "fault"
 
 _PYTHONS = ((3, 10), (3, 13))
 _LEAST_SHARED_BYTES = 64 << 20
+_TIMED = 10
 _ABSENT = {
     "cv2": "images cannot be decoded: pip install opencv-python-headless",
     "faiss": "large maps are searched without it, if at all: pip install faiss-cpu",
@@ -93,9 +94,11 @@ def _recognition() -> Finding:
         extractor = create_extractor()
         image = np.random.default_rng(0).integers(0, 256, (227, 227, 3), np.uint8)
         extractor.describe(image)
-        begun = time.perf_counter()
-        descriptor = extractor.describe(image)
-        milliseconds = 1e3 * (time.perf_counter() - begun)
+        times = []
+        for _ in range(_TIMED):
+            begun = time.perf_counter()
+            descriptor = extractor.describe(image)
+            times.append(1e3 * (time.perf_counter() - begun))
         reference = ReferenceMap.for_weights(extractor.weights)
         reference.add(descriptor, "itself")
         found = reference.search(descriptor, 1)
@@ -104,7 +107,7 @@ def _recognition() -> Finding:
         return Finding(FAULT, "network", f"the node cannot start: {reason}")
     if int(found.indices[0, 0]) != 0:
         return Finding(FAULT, "network", "a map of one image does not find it: report this")
-    return Finding(OK, "network", f"{extractor.description}, an image in {milliseconds:.1f} ms")
+    return Finding(OK, "network", f"{extractor.description}, an image in {min(times):.1f} ms")
 
 
 def _shared_memory() -> Finding:
