@@ -113,7 +113,7 @@ def draw_filter(street: Street, file: Path) -> None:
         axis.imshow(
             shown, aspect="auto", origin="lower", cmap="viridis", vmin=0, vmax=shown.max() / 2
         )
-        axis.plot(street.truth, np.arange(len(shown)), "w:", lw=1, label="right place")
+        axis.plot(street.truth, np.arange(len(shown)), "r:", lw=1, label="right place")
         axis.set(xlabel="place of the map", ylabel="image of the second lap", title=title)
         axis.legend(loc="upper left")
     _save(figure, file)
@@ -139,9 +139,9 @@ def draw_belief(street: Street, file: Path) -> None:
         "o",
         ms=4,
         color="C2",
-        label="best place is right, within 2",
+        label="best place right, within 2",
     )
-    axis.plot(numbers[~hit], np.array(best)[~hit], "x", ms=5, color="C3", label="it is not")
+    axis.plot(numbers[~hit], np.array(best)[~hit], "x", ms=5, color="C3", label="wrong")
     axis.axhline(BELIEVED, color="C0", ls="--", label=f"a loop closure from {BELIEVED} on")
     axis.set(xlabel="image of the second lap", ylabel="belief within 4 places", ylim=(0, 1.02))
     axis.legend(loc="lower right")
