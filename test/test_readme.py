@@ -10,6 +10,7 @@ are told by their names.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import shlex
@@ -314,3 +315,34 @@ def test_the_tables_of_the_paper_are_those_that_evaluate_prints() -> None:
             assert (float(cell) if cell else None) == printed.get(dataset), (name, dataset)
         assert float(row[5]) == paper_scores.AVERAGES[name]
         assert float(row[7]) == paper_scores.ETA_M[name]
+
+
+def sentences() -> list[str]:
+    """All that the package's source holds as text, with a zero byte for what is filled in."""
+    found = []
+    for path in ROOT.glob("floppynet_vpr/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (
+                    part.value if isinstance(part, ast.Constant) else "\0" for part in node.values
+                )
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_the_messages_that_the_page_of_faults_explains_are_said_by_the_code() -> None:
+    page, text = ROOT / "docs" / "faults.md", sentences()
+    cells = re.findall(r"^\| (`[^|]+`[^|]*) \|", text_of(page), re.MULTILINE)
+    assert len(cells) > 20
+    unknown = []
+    for message in (one for cell in cells for one in re.findall(r"`([^`]+)`", cell)):
+        # What is filled in is shown on the page as dots, a number, or a word of the driver's.
+        pieces = [
+            piece.strip(" :;,'") for piece in re.split(r"\.\.\.|\d+(?:\.\d+)?|/x\S*", message)
+        ]
+        for piece in (piece for piece in pieces if len(piece) > 3):
+            if not any(piece in one for one in text):
+                unknown.append((message, piece))
+    assert unknown == []
