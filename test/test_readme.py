@@ -264,6 +264,9 @@ def test_topics_services_and_parameters_that_commands_name_are_the_nodes() -> No
             assert words[3] in names, one
         elif one.text.startswith(("ros2 param set /vpr", "ros2 param get /vpr")):
             assert words[4] in parameters or words[4].startswith("<"), one
+        elif one.text.startswith("vpr_node "):
+            assert set(re.findall(r"-p (\w+):=", one.text)) <= parameters, one
+            assert set(re.findall(r"-r (\w+):=", one.text)) <= {*INPUT_TOPICS}, one
         else:
             continue
         looked_at += 1
