@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help env train-env demo test test-no-ros test-oldest test-newest test-processors test-training \
-	lint parameters clean
+	lint parameters docs docs-links clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
@@ -60,8 +60,14 @@ test-training: train-env ## Check the training with PyTorch
 lint: env ## Check style and types only
 	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary
 
-parameters: env ## Write config/vpr.yaml and README's table after a change of parameters.py
+parameters: env ## Write config/vpr.yaml and the table in docs/node.md after a change of parameters.py
 	@$(IN_ENV) python tools/write_parameters.py
+
+docs: env ## Make the site of docs/ in .venv-docs/html, without a single warning
+	@tools/build_docs.sh html
+
+docs-links: env ## Check all links of the site, those to other sites too
+	@tools/build_docs.sh linkcheck
 
 clean: ## Remove everything that was made
 	rm -rf .venv .venv-* build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

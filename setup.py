@@ -24,6 +24,7 @@ COMMANDS = [
     "make_bag",
     "play_bag",
     "demo",
+    "doctor",
     "evaluate",
     "benchmark",
     "benchmark_map",

@@ -3,7 +3,8 @@
 """The node's parameters, each written once; everything that knows them is made from this table.
 
 The node declares them, vpr.launch.py offers them as arguments, and `make parameters` writes
-config/vpr.yaml and the README's table. A new parameter is one more row here. No ROS is needed.
+config/vpr.yaml and the table in docs/node.md. A new parameter is one more row here. No ROS is
+needed.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from node_harness import Client, StartNode
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "node.md"
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 NUMBERS = [setting for setting in SETTINGS if type(setting.default) in (int, float)]
 FLOATS = [setting for setting in NUMBERS if type(setting.default) is float]
@@ -53,17 +54,17 @@ def test_the_table_is_sound() -> None:
 def test_what_is_made_from_the_table_is_up_to_date() -> None:
     made = writer()
     again = "run `make parameters`"
-    readme = (ROOT / "README.md").read_text()
+    page = PAGE.read_text()
     assert (ROOT / "config" / "vpr.yaml").read_text() == made.config_text(), again
-    assert made.with_table(readme) == readme, again
+    assert made.with_table(page) == page, again
 
 
-def test_the_configuration_has_every_default_and_the_readme_every_parameter() -> None:
+def test_the_configuration_has_every_default_and_its_page_every_parameter() -> None:
     config = yaml.safe_load((ROOT / "config" / "vpr.yaml").read_text())["/**"]["ros__parameters"]
     defaults = {setting.name: setting.default for setting in SETTINGS}
     assert config == defaults
     assert list(map(type, config.values())) == list(map(type, defaults.values()))
-    table = re.search(r"^\| parameter \|.*?(?=\n\n)", (ROOT / "README.md").read_text(), re.M | re.S)
+    table = re.search(r"^\| parameter \|.*?(?=\n\n)", PAGE.read_text(), re.M | re.S)
     assert table is not None
     rows = [line.split("|")[1:-1] for line in table[0].split("\n")[2:]]
     assert [row[0].strip(" `") for row in rows] == list(defaults)

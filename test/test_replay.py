@@ -51,5 +51,5 @@ def test_fast_dds_gets_the_variable_that_its_version_reads(
 
 def test_replays_leave_dds_the_time_that_one_of_its_announcements_takes() -> None:
     assert DISCOVERY_S > 3.0
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    assert f"ros2 bag play lap_2_bag --delay {DISCOVERY_S:g}" in readme
+    page = (Path(__file__).resolve().parents[1] / "docs" / "first_hour.md").read_text()
+    assert f"ros2 bag play lap_2_bag --delay {DISCOVERY_S:g}" in page

@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what is made from the table of parameters: config/vpr.yaml and the README's table."""
+"""Writes what is made from the parameters: config/vpr.yaml and the table in docs/node.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from floppynet_vpr.parameters import SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "config" / "vpr.yaml"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "node.md"
 WIDTH = 100
 
 CONFIG_HEAD = """\
@@ -43,8 +43,8 @@ def _config_entry(setting: Setting) -> str:
     return "\n".join([*comment, f"{line}  # {values}" if values else line, ""])
 
 
-def with_table(readme: str) -> str:
-    """The README with its table of parameters as it should be."""
+def with_table(page: str) -> str:
+    """The page with its table of parameters as it should be."""
     rows = [
         "| parameter | default | values | |",
         "|---|---|---|---|",
@@ -55,7 +55,7 @@ def with_table(readme: str) -> str:
         ),
     ]
     table = re.compile(r"^\| parameter \|.*\n(\|.*\n)*", re.MULTILINE)
-    return table.sub(lambda _: "\n".join(rows) + "\n", readme, count=1)
+    return table.sub(lambda _: "\n".join(rows) + "\n", page, count=1)
 
 
 def _values(setting: Setting) -> str:
@@ -66,7 +66,7 @@ def _values(setting: Setting) -> str:
 
 def main() -> None:
     """Write both files."""
-    for path, text in ((CONFIG, config_text()), (README, with_table(README.read_text("utf-8")))):
+    for path, text in ((CONFIG, config_text()), (PAGE, with_table(PAGE.read_text("utf-8")))):
         path.write_text(text, "utf-8")
         print(f"written: {path}")
 

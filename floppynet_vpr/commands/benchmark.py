@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         "in onnxruntime on one thread. BinaryNet and the Baseline get random weights, on which "
         "time does not depend.",
         "  ros2 run floppynet_vpr benchmark\n"
+        "  ros2 run floppynet_vpr benchmark --report board.md\n"
         "  ros2 run floppynet_vpr benchmark --runs 200 --threads 4 --markdown\n"
         "  ros2 run floppynet_vpr benchmark --tflite floppynet_places365.tflite --json speed.json",
     )
@@ -75,6 +76,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", type=user_path, metavar="FILE", help="write everything there, too"
     )
+    parser.add_argument(
+        "--report",
+        type=user_path,
+        metavar="FILE.md",
+        help="write what an owner of another board can send: the tables, the board, its memory and "
+        "clock, and whether every backend gives the same integers",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser
 
@@ -99,6 +107,10 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_atomically(arguments.json, (_to_json(report).encode(),))
         print(f"wrote {arguments.json}", file=sys.stderr)
+    if arguments.report:
+        text = "\n".join([*_markdown(report), "", *_board_facts(arguments), ""])
+        write_atomically(arguments.report, (text.encode(),))
+        print(f"wrote {arguments.report}: please send it as it is", file=sys.stderr)
     return 0
 
 
@@ -187,13 +199,35 @@ def _print_text(report: _Report) -> None:
 
 
 def _print_markdown(report: _Report) -> None:
-    print("  \n".join(_heading(report)))
+    print("\n".join(_markdown(report)))
+
+
+def _markdown(report: _Report) -> list[str]:
+    lines = ["  \n".join(_heading(report))]
     for header, rows in _tables(report):
         rule = ["---"] + ["---:"] * (len(header) - 1)
-        print()
-        for row in (header, rule, *rows):
-            print(f"| {' | '.join(row)} |")
-    print(f"\n{_legend(report)}")
+        lines += ["", *(f"| {' | '.join(row)} |" for row in (header, rule, *rows))]
+    return [*lines, "", _legend(report)]
+
+
+def _board_facts(arguments: argparse.Namespace) -> list[str]:
+    """What else matters of a board, and the integers that its backends give."""
+    from floppynet_vpr.evaluation.board import describe_board
+    from floppynet_vpr.evaluation.speed import sums_of_backends
+    from floppynet_vpr.network.weights import load_weights
+
+    facts = describe_board()
+    weights = load_weights(arguments.weights)
+    sums = sums_of_backends(weights)
+    alike = "the same by all backends" if len(set(sums.values())) == 1 else "THEY DIFFER"
+    return [
+        "| board | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts.items()),
+        f"| weights | {weights.fingerprint[:12]} |",
+        *(f"| pool5, {name} | {digest} |" for name, digest in sums.items()),
+        f"| pool5 | {alike} |",
+    ]
 
 
 def _to_json(report: _Report) -> str:

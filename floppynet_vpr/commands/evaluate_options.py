@@ -170,7 +170,7 @@ _PARAMETERS = (
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
     """Add the node's parameters that bear on its answers, by their names there."""
     group = parser.add_argument_group(
-        "detector", "The node's parameters of the same names: README says what they mean."
+        "detector", "The node's parameters of the same names: docs/node.md says what they mean."
     )
     group.add_argument(
         "--mode",
