@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from node_harness import Client, StartNode, change_state
 from std_srvs.srv import SetBool
 
 from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
+from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.srv import MapFile
 
 
@@ -30,6 +33,25 @@ def test_an_error_in_a_callback_is_told_once_and_answered() -> None:
         assert callback(None, response) is response
         assert not response.success and "the disk is gone" in response.message
     assert len(log) == 1 and "Traceback" in log[0] and "test_guard.py" in log[0]
+
+
+def test_so_is_one_in_a_callback_that_waits() -> None:
+    log: list[str] = []
+
+    async def fail_later(_request: object, response: SimpleNamespace) -> SimpleNamespace:
+        await asyncio.sleep(0)
+        if response.message:
+            raise OSError("the disk is gone")
+        response.message = "done\x1b"
+        return response
+
+    callback = guarded(fail_later, UnforeseenErrors(SimpleNamespace(error=log.append)))
+    assert inspect.iscoroutinefunction(callback), "rclpy awaits nothing else"
+    response = SimpleNamespace(success=True, message="")
+    assert asyncio.run(callback(None, response)).message == shown("done\x1b")
+    assert asyncio.run(callback(None, response)) is response
+    assert not response.success and "the disk is gone" in response.message
+    assert len(log) == 1
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 300, "/proc/1/mem/none"])
