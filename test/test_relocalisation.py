@@ -211,10 +211,11 @@ def test_who_asks_in_vain_is_told_why(
     assert robot.is_answered(asked).message == "the node was deactivated meanwhile"
     assert "the node is not active" in robot.is_answered(robot.asks()).message
     change_state(client, Transition.TRANSITION_ACTIVATE)
-    asked = robot.asks()
+    robot.asks()
     client.wait_for(lambda: node.log.count("for up to 3600 s") == 2, "the question to be heard")
+    # The service goes with this, and DDS may lose the answer: the node has to bear it.
     change_state(client, Transition.TRANSITION_ACTIVE_SHUTDOWN)
-    assert robot.is_answered(asked).message == "the node was deactivated meanwhile"
+    node.wait_for_log("shut down")
     assert robot.told == []
     assert node.stop() == 0
     assert "Traceback" not in node.log

@@ -77,7 +77,7 @@ class Relocalisation:
         executor = self._node.executor
         if executor is None:
             self._node.destroy_service(self._service)
-        else:  # not before the answers are out
+        else:  # not before the answers are out: rclpy fails to answer by a service that has gone
             executor.create_task(self._node.destroy_service, self._service)
 
     @property
