@@ -49,7 +49,7 @@ class Candidate:
     `distance` is that of the matching in force (0 to 2; see `DetectorOptions.matching`). `score`
     (0 to 1) is the confidence of a calibrated map. Without calibration it is the belief that the
     camera is within four places of this one where sequences are matched, else the cosine,
-    1 - distance^2 / 2 cut off at 0. `shift` is by how many cells of 32 pixels the place shows
+    1 - distance^2 / 2 cut off at 0. `shift` is by how many cells the place shows
     farther to the right, and farther down, what the query shows. `inliers` and `verified` are what
     geometry says (`verification`); -1 inliers: not checked.
     """
