@@ -210,7 +210,10 @@ def test_a_gib_of_address_space_is_enough_or_said_not_to_be(
         (RuntimeError("std::bad_alloc"), "not enough memory"),
         (RuntimeError("can't start new thread"), "not enough memory"),
         (ImportError("libx.so: failed to map segment from shared object"), "not enough memory"),
-        (ModuleNotFoundError("No module named 'faiss'", name="faiss"), "No module named 'faiss'"),
+        (
+            ModuleNotFoundError("No module named 'faiss'", name="faiss"),
+            "faiss is not installed: pip",
+        ),
         (OSError(28, "No space left on device", "map.fvm"), "map.fvm: No space left on device"),
     ],
 )

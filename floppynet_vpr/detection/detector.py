@@ -53,11 +53,11 @@ class Candidate:
     `distance` is that of the matching in force (0 to 2; see `DetectorOptions.matching`). `score`
     (0 to 1) is the confidence of a calibrated map. Without calibration it is the belief that the
     camera is within four places of this one where sequences are matched, else the cosine,
-    1 - distance^2 / 2 cut off at 0. `shift` is by how many cells of 32 pixels the place shows
-    farther to the right, and farther down, what the query shows. `agreeing` is
-    how many cells (0 to 36) agreed with the best candidates of the last images on average
-    (`agreement`), `inliers` how many local features agree (`verification`), -1: not checked.
-    `verified` is whether all that was checked is enough.
+    1 - distance^2 / 2 cut off at 0. `shift` is by how many cells the place shows farther to the
+    right, and farther down, what the query shows. `agreeing` is how many cells (0 to 36) agreed
+    with the best candidates of the last images on average (`agreement`), `inliers` how many local
+    features agree (`verification`), -1: not checked. `verified` is whether all that was checked is
+    enough.
     """
 
     place: Place
