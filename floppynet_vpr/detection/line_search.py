@@ -57,7 +57,7 @@ class LineSearch:
 
     def _scores(self, count: int, borders: Sequence[int]) -> NDArray[np.float32]:
         """The best sum of evidence along any line that ends at each place, (count,) float32."""
-        before, after = neighbours(borders, count)
+        crossed = _Crossed(borders, count)
         best = np.full(count, -np.inf, np.float32)
         for velocity in self._velocities.tolist():
             score = np.zeros(count, np.float32)
@@ -65,8 +65,28 @@ class LineSearch:
                 passed = int(np.rint(velocity * age))
                 first, last = max(0, passed), min(count, len(evidence) + passed)
                 if first < last:
-                    room = before[first:last] if passed > 0 else after[first:last]
-                    moved = evidence[first - passed : last - passed]
-                    score[first:last] += np.where(room >= abs(passed), moved, np.float32(0))
+                    beyond = crossed.places(passed)
+                    kept = score[beyond]
+                    score[first:last] += evidence[first - passed : last - passed]
+                    score[beyond] = kept
             np.maximum(best, score, out=best)
         return best
+
+
+class _Crossed:
+    """The places that lie beyond a border from where the camera was so many places ago."""
+
+    def __init__(self, borders: Sequence[int], count: int) -> None:
+        inside = bool(borders) and borders[0] < count
+        self._room = neighbours(borders, count) if inside else None
+        self._places: dict[int, NDArray[np.int64]] = {0: np.empty(0, np.int64)}
+
+    def places(self, passed: int) -> NDArray[np.int64]:
+        """Indices of these places for `passed` places, backwards below 0."""
+        if self._room is None:
+            return self._places[0]
+        if passed not in self._places:
+            before, after = self._room
+            room = before if passed > 0 else after
+            self._places[passed] = np.flatnonzero(room < abs(passed))
+        return self._places[passed]
