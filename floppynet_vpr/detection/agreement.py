@@ -17,8 +17,8 @@ IMAGES = 16
 AGREEING = 14.5
 """Cells, of 36, that must agree on average.
 
-Chosen on GardensPoint (night and left, against day right) and on two synthetic streets, each driven
-on the map of itself and of the other.
+Chosen on GardensPoint and on two synthetic streets, each driven on the map of itself and of the
+other. Of right places 18 to 26 agree, of strange streets of the same makers 11 to 15.
 """
 
 NOT_CHECKED = -1.0
