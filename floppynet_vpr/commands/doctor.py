@@ -111,7 +111,7 @@ def _ros_findings(arguments: argparse.Namespace, words: Sequence[str]) -> Iterat
         if arguments.image:
             name = node.resolve_topic_name(arguments.image).removesuffix("/compressed")
             wanted = examination.ImageTopic(name, arguments.image_transport)
-        yield from examination.examine_ros(node)
+        yield from examination.examine_ros()
         yield from examination.examine_images(node, wanted, arguments.seconds)
         yield from examination.examine_nodes(node)
 

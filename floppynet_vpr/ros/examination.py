@@ -78,17 +78,15 @@ class _Listener:
         return (self.count - 1) / passed if passed > 0 else 0.0
 
 
-def examine_ros(node: Node) -> Iterator[Finding]:
+def examine_ros() -> Iterator[Finding]:
     """Look at the settings that decide who hears whom."""
     distro = os.environ.get("ROS_DISTRO", "without ROS_DISTRO")
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
     text = f"{distro}, {get_rmw_implementation_identifier()}, domain {domain}"
+    reach = "the whole network"
     if _on_this_machine_only():
-        yield Finding(
-            OK, "ROS", f"{text}, this machine only; for others ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET"
-        )
-    else:
-        yield Finding(OK, "ROS", f"{text}, the whole network")
+        reach = "this machine only (ROS_AUTOMATIC_DISCOVERY_RANGE, ROS_LOCALHOST_ONLY)"
+    yield Finding(OK, "ROS", f"{text}, {reach}")
     try:
         import floppynet_vpr_msgs.msg  # noqa: F401
     except ImportError as error:
