@@ -1,6 +1,6 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""`build_map`: makes a reference map from an image folder, a video or a rosbag2."""
+"""`build_map`: makes a reference map from image folders, videos and bags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
@@ -25,9 +29,16 @@ from floppynet_vpr.commands.common import (
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from floppynet_vpr.building.drives import Recipe
+    from floppynet_vpr.mapping import ReferenceMap
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from floppynet_vpr.building.cluster import PIECE_FRAMES
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 
@@ -35,13 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
         "build_map",
         "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
         "is a folder of images, a video file, a rosbag2 (mcap or sqlite3, raw or compressed "
-        "images), or a ROS 1 bag.",
+        "images), or a ROS 1 bag. Several become one map, each a session of its own, named after "
+        "it; one that cannot be used is named and left out. With --workers or --scheduler they "
+        "are described by other processes, with the same map.",
         "  ros2 run floppynet_vpr build_map lap_1/ --output office.fvm\n"
         "  ros2 run floppynet_vpr build_map drive.mp4 --output street.fvm --every 10\n"
         "  ros2 run floppynet_vpr build_map my_bag/ --topic /front/image_raw --output home.fvm "
-        "--min-distance 0.3",
+        "--min-distance 0.3\n"
+        "  ros2 run floppynet_vpr build_map monday/ tuesday/ --output week.fvm --workers 4",
     )
-    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
+    parser.add_argument(
+        "sources", type=user_path, nargs="+", metavar="SOURCE", help="folder, video or bag"
+    )
     parser.add_argument(
         "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
     )
@@ -89,8 +105,27 @@ def build_parser() -> argparse.ArgumentParser:
         "that standing still adds nothing; 0 keeps all",
     )
     add_strict_option(frames)
-    add_extractor_options(
-        parser, len(os.sched_getaffinity(0)), "frames worked on at once; without it one per core"
+    add_extractor_options(parser, None, "frames worked on at once; without it one per core")
+    fleet = parser.add_argument_group("several processes or machines (Dask)")
+    where = fleet.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=at_least(1),
+        metavar="N",
+        help="start so many processes on this machine; each works on one frame at a time",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:8786",
+        help="use the Dask cluster there; its machines must have this package and find the sources "
+        "under the same paths",
+    )
+    fleet.add_argument(
+        "--piece",
+        type=at_least(1),
+        default=PIECE_FRAMES,
+        metavar="FRAMES",
+        help="a folder or bag with more frames is cut into tasks of so many",
     )
     return parser
 
@@ -111,48 +146,115 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.datasets.sources import open_source
-    from floppynet_vpr.extraction import create_extractor, describe_frames
+    from floppynet_vpr.building.drives import Recipe, add_drive, session_names
     from floppynet_vpr.file_lock import FileLock
-    from floppynet_vpr.mapping import MapError, build_map
+    from floppynet_vpr.mapping import ReferenceMap
     from floppynet_vpr.network.weights import load_weights
 
     output: Path = arguments.output
     require_new(output, arguments.force)
-    source = open_source(
-        arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
+    paths = [path.absolute() for path in arguments.sources]
+    names = session_names(paths)
+    recipe = Recipe(
+        load_weights(arguments.weights),
+        arguments.backend,
+        arguments.storage,
+        arguments.features,
+        arguments.min_distance,
+        arguments.topic,
+        arguments.rate,
+        arguments.every,
+        arguments.strict,
     )
-    weights = load_weights(arguments.weights)
-    extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
-    print(
-        f"{source.label}: {len(source)} frames; {extractors[0].description}, "
-        f"{arguments.threads} at once"
-    )
-    if not arguments.min_distance:
-        _require_room(output, len(source), arguments.storage, arguments.features)
-    with FileLock(output):  # before all the work: whether the map can be written at all
+    unusable, left_out = UnusableFrames(), 0
+    reference = ReferenceMap.for_weights(recipe.weights, recipe.storage, recipe.features)
+    # Before all the work: whether the map can be written at all.
+    with FileLock(output), progress(total=0) as shown:
+        room = _Room(arguments, shown)
         start = time.perf_counter()
-        unusable = UnusableFrames()
-        described = describe_frames(
-            source.pending(),
-            extractors,
-            arguments.features,
-            skipped=None if arguments.strict else unusable,
-        )
-        frames = progress(described, len(source))
-        reference = build_map(
-            frames, weights, arguments.min_distance, arguments.storage, arguments.features
-        )
+        with closing(_drives(arguments, recipe, paths, room, unusable)) as drives:
+            for name, made in zip(names, drives, strict=True):
+                try:
+                    drive = made()
+                    if len(names) == 1:
+                        reference = drive
+                    else:
+                        add_drive(reference, drive, name)
+                except VprError as error:
+                    if arguments.strict or len(names) == 1:
+                        raise
+                    left_out += 1
+                    shown.write(f"warning: source left out: {error}", file=sys.stderr)
+        shown.close()
         unusable.tell()
+        if left_out:
+            print(
+                f"warning: sources left out because they could not be used: {left_out} of "
+                f"{len(names)} (--strict ends at the first instead)",
+                file=sys.stderr,
+            )
         if not len(reference):
-            raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
+            raise VprError("no source gave a frame: nothing to build a map of")
         seconds = time.perf_counter() - start
         reference.save(output)
         print(
             f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
-            f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
+            f"({reference.storage}), in {seconds:.1f} s, {room.frames / seconds:.0f} frames/s"
         )
     return 0
+
+
+def _drives(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    paths: Sequence[Path],
+    room: _Room,
+    unusable: UnusableFrames,
+) -> Generator[Callable[[], ReferenceMap], None, None]:
+    """Make a map of each source, here or on workers."""
+    if arguments.workers is None and arguments.scheduler is None:
+        from floppynet_vpr.building.drives import drives_here
+        from floppynet_vpr.extraction import create_extractor
+
+        threads = arguments.threads or len(os.sched_getaffinity(0))
+        extractors = [create_extractor(recipe.weights, recipe.backend) for _ in range(threads)]
+        how = f"{extractors[0].description}, {threads} at once"
+        yield from drives_here(
+            recipe, paths, extractors, partial(room.found, how), room.done, unusable
+        )
+        return
+    from floppynet_vpr.building.cluster import cluster, drives_on
+
+    if arguments.threads is not None:
+        raise VprError("--threads is of one process: a worker works on one frame at a time")
+    with cluster(arguments.workers, arguments.scheduler) as client:
+        count = len(client.scheduler_info()["workers"])
+        how = f"{count} workers at {client.scheduler.address}"
+        found = partial(room.found, how)
+        yield from drives_on(client, recipe, paths, arguments.piece, found, room.done, unusable)
+
+
+class _Room:
+    """Shows how far the work has come, and ends it where the map would not fit on the disk."""
+
+    def __init__(self, arguments: argparse.Namespace, shown: tqdm[Any]) -> None:
+        """Nothing is found yet."""
+        self.frames = 0
+        self._arguments = arguments
+        self._shown = shown
+
+    def found(self, how: str, path: Path, frames: int) -> None:
+        """Tell of a source with so many frames; raises VprError where there is no room for them."""
+        self.frames += frames
+        self._shown.total = self.frames
+        self._shown.write(f"{path.name}: {frames} frames; {how}")
+        arguments = self._arguments
+        if not arguments.min_distance:
+            _require_room(arguments.output, self.frames, arguments.storage, arguments.features)
+
+    def done(self, frames: int) -> None:
+        """Tell of how many frames more places were made."""
+        self._shown.update(frames)
 
 
 def _require_room(output: Path, places: int, storage: str, features: int) -> None:

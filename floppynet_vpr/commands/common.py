@@ -207,9 +207,9 @@ def add_weights_option(parser: argparse._ActionsContainer) -> None:
 
 
 def add_extractor_options(
-    parser: argparse.ArgumentParser, threads: int = 1, threads_help: str = "CPU threads"
+    parser: argparse.ArgumentParser, threads: int | None = 1, threads_help: str = "CPU threads"
 ) -> None:
-    """Add --weights, --backend and --threads, whose default is `threads`."""
+    """Add --weights, --backend and --threads, whose default is `threads`; None leaves it open."""
     from floppynet_vpr.extraction import BACKENDS
 
     group = parser.add_argument_group("network")

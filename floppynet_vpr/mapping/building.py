@@ -28,8 +28,14 @@ def build_map(
     memory grows by these alone, the frames are let go.
     """
     reference = ReferenceMap.for_weights(weights, storage, features)
-    gate = KeyframeGate(KeyframeLimits(distance=min_distance))
+    add_frames(reference, KeyframeGate(KeyframeLimits(distance=min_distance)), frames)
+    return reference
+
+
+def add_frames(
+    reference: ReferenceMap, gate: KeyframeGate, frames: Iterable[DescribedFrame]
+) -> None:
+    """Add those of `frames` to a map that `gate` lets pass."""
     for frame in frames:
         if gate.passes(frame.descriptor, frame.stamp_ns):
             reference.add(frame.descriptor, frame.name, frame.stamp_ns, features=frame.features)
-    return reference

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -380,6 +381,20 @@ class ReferenceMap:
             list(self.calibrations.values()),
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_candidates": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._sketch()
+
+    def _sketch(self) -> None:
+        """Make the candidates anew of the places' bits."""
+        self._candidates = Candidates()
+        for table in self._tables[CODES].filled():
+            for first in range(0, len(table), _AT_ONCE * COMPARED):
+                self._candidates.add(codes(table[first : first + _AT_ONCE * COMPARED]).signs)
+
     def save(self, path: Path) -> None:
         """Save to a map file, atomically; raises VprError when the disk does not take it."""
         write_map(path, self.content())
@@ -394,9 +409,7 @@ class ReferenceMap:
         loaded = cls(content.network, content.fingerprint, content.storage)
         for name, table in loaded._tables.items():
             loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
-        for first in range(0, len(content.places), _AT_ONCE * COMPARED):
-            rows = content.tables[CODES][0][first : first + _AT_ONCE * COMPARED]
-            loaded._candidates.add(codes(rows).signs)
+        loaded._sketch()
         if FEATURES in content.tables:
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0])
         for place in content.places:
