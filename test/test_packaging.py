@@ -26,6 +26,7 @@ SOURCES = sorted([*ROOT.glob("floppynet_vpr/**/*.py"), *ROOT.glob("launch/*.py")
 # default). Modules that are not listed here are ROS packages, named alike everywhere.
 DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
+    "dask": ("distributed", None),
     "distributed": ("distributed", None),
     "faiss": ("faiss-cpu", "python3-faiss"),
     "flatbuffers": ("flatbuffers", None),

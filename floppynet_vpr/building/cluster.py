@@ -80,6 +80,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     the address, or no worker is there.
     """
     try:
+        import dask
         import distributed
     except ImportError as error:
         raise VprError(
@@ -88,12 +89,12 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     with ExitStack() as stack:
         if scheduler is None:
             scratch = stack.enter_context(TemporaryDirectory(prefix="floppynet_vpr_workers_"))
+            stack.enter_context(dask.config.set(temporary_directory=scratch))
             local = distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
-                local_directory=scratch,
                 silence_logs=logging.CRITICAL,
             )
             address = stack.enter_context(local)
