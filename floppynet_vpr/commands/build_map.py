@@ -13,17 +13,18 @@ from pathlib import Path
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
+    add_map_output,
     add_extractor_options,
     add_strict_option,
     at_least,
     make_parser,
     parse,
     progress,
-    require_new,
     run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.fleet.stored_map import FileMap, StoredMap
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,9 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--min-distance 0.3",
     )
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
-    parser.add_argument(
-        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
-    )
+    add_map_output(parser)
     parser.add_argument(
         "--storage",
         choices=tuple(STORAGES),
@@ -113,12 +112,11 @@ def main(argv: list[str] | None = None) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.extraction import create_extractor, describe_frames
-    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError, build_map
     from floppynet_vpr.network.weights import load_weights
 
-    output: Path = arguments.output
-    require_new(output, arguments.force)
+    output: StoredMap = arguments.output
+    output.require_new(arguments.force)
     source = open_source(
         arguments.source, topic=arguments.topic, rate_hz=arguments.rate, every=arguments.every
     )
@@ -128,9 +126,9 @@ def _build(arguments: argparse.Namespace) -> int:
         f"{source.label}: {len(source)} frames; {extractors[0].description}, "
         f"{arguments.threads} at once"
     )
-    if not arguments.min_distance:
-        _require_room(output, len(source), arguments.storage, arguments.features)
-    with FileLock(output):  # before all the work: whether the map can be written at all
+    if not arguments.min_distance and isinstance(output, FileMap):
+        _require_room(output.path, len(source), arguments.storage, arguments.features)
+    with output.lock():  # before all the work: whether the map can be written at all
         start = time.perf_counter()
         unusable = UnusableFrames()
         described = describe_frames(
@@ -147,10 +145,9 @@ def _build(arguments: argparse.Namespace) -> int:
         if not len(reference):
             raise MapError(f"{arguments.source} gave no frame: nothing to build a map of")
         seconds = time.perf_counter() - start
-        reference.save(output)
+        written = output.save(reference)
         print(
-            f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
-            f"({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
+            f"wrote {output}: {written} ({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
         )
     return 0
 

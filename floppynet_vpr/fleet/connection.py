@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from floppynet_vpr.fleet.map_url import MapUrl
 from floppynet_vpr.mapping import MapError
@@ -18,7 +18,7 @@ from floppynet_vpr.mapping import MapError
 if TYPE_CHECKING:
     import psycopg
 
-    Connection = psycopg.Connection[tuple[Any, ...]]
+Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 _PATIENCE_S = 5
 """Time that a server may take to answer before it counts as gone."""
@@ -49,7 +49,7 @@ def connect(url: MapUrl) -> Connection:
         wanted = {
             key: value
             for key, value in _DEFAULTS.items()
-            if key not in given and _ENVIRONMENT.get(key) not in os.environ
+            if key not in given and _ENVIRONMENT.get(key, "") not in os.environ
         }
         return psycopg.connect(url.connection, autocommit=True, **wanted)
 

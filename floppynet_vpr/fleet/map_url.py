@@ -55,7 +55,7 @@ class MapUrl:
         if self.near is not None:
             words.append(f"near={self.near.x:g},{self.near.y:g},{self.near.radius:g}")
         shown = without_password(self.connection)
-        return f"{shown}{'&' if '?' in shown else '?'}{'&'.join(words)}"
+        return f"{shown}{'&' if '?' in shown else '?'}{'&'.join(words)}" if words else shown
 
     def __repr__(self) -> str:
         return f"MapUrl({self})"
@@ -73,10 +73,11 @@ def is_url(text: str) -> bool:
     return text.startswith(SCHEMES)
 
 
-def parse_url(text: str) -> MapUrl:
+def parse_url(text: str, map_needed: bool = True) -> MapUrl:
     """Take the name of a map apart; raises MapError, without a password in its text.
 
-    `map`, `session` and `near` are this package's, everything else goes to libpq as it is.
+    `map`, `session` and `near` are this package's, everything else goes to libpq as it is. Without
+    `map_needed` it may be that of a database only.
     """
     base, _, query = text.partition("?")
     ours: dict[str, str] = {}
@@ -90,7 +91,7 @@ def parse_url(text: str) -> MapUrl:
         else:
             ours[key] = unquote(value)
     connection = base + ("?" + "&".join(theirs) if theirs else "")
-    if "map" not in ours:
+    if map_needed and "map" not in ours:
         raise MapError(
             f"{without_password(text)} does not say which map of the database is meant: add "
             f"?map=NAME, as in {_EXAMPLE}"
@@ -99,7 +100,7 @@ def parse_url(text: str) -> MapUrl:
         if "\0" in value:
             raise MapError(f"{without_password(text)}: {key} has a zero byte in it")
     near = _region(ours["near"], text) if "near" in ours else None
-    return MapUrl(connection, ours["map"], ours.get("session", ""), near)
+    return MapUrl(connection, ours.get("map", ""), ours.get("session", ""), near)
 
 
 def _region(value: str, text: str) -> Region:
