@@ -18,6 +18,7 @@ COMMANDS = [
     "merge_maps",
     "calibrate",
     "close_loops",
+    "fleet_database",
     "network_info",
     "import_weights",
     "export_onnx",

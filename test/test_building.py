@@ -28,6 +28,7 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
 
+DASK = [sys.executable, "-m", "dask"]
 FRAMES = 90
 START_NS = 1_700_000_000 * 10**9
 

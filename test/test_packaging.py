@@ -36,6 +36,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "geographiclib": ("geographiclib", "python3-geographiclib"),
     "numpy": ("numpy", "python3-numpy"),
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
+    "psycopg": ("psycopg", None),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "tflite": ("tflite", None),
     "scipy": ("scipy", "python3-scipy"),

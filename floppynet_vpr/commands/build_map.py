@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 from floppynet_vpr.commands.common import (
     UnusableFrames,
     add_extractor_options,
+    add_map_output,
     add_strict_option,
     at_least,
     make_parser,
     parse,
     progress,
-    require_new,
     run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.fleet.stored_map import FileMap, StoredMap
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -58,9 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "sources", type=user_path, nargs="+", metavar="SOURCE", help="folder, video or bag"
     )
-    parser.add_argument(
-        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
-    )
+    add_map_output(parser)
     parser.add_argument(
         "--storage",
         choices=tuple(STORAGES),
@@ -147,12 +146,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.building.drives import Recipe, add_drive, session_names
-    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import ReferenceMap
     from floppynet_vpr.network.weights import load_weights
 
-    output: Path = arguments.output
-    require_new(output, arguments.force)
+    output: StoredMap = arguments.output
+    output.require_new(arguments.force)
     paths = [path.absolute() for path in arguments.sources]
     names = session_names(paths)
     recipe = Recipe(
@@ -169,7 +167,7 @@ def _build(arguments: argparse.Namespace) -> int:
     unusable, left_out = UnusableFrames(), 0
     reference = ReferenceMap.for_weights(recipe.weights, recipe.storage, recipe.features)
     # Before all the work: whether the map can be written at all.
-    with FileLock(output), progress(total=0) as shown:
+    with output.lock(), progress(total=0) as shown:
         room = _Room(arguments, shown)
         start = time.perf_counter()
         with closing(_drives(arguments, recipe, paths, room, unusable)) as drives:
@@ -196,10 +194,10 @@ def _build(arguments: argparse.Namespace) -> int:
         if not len(reference):
             raise VprError("no source gave a frame: nothing to build a map of")
         seconds = time.perf_counter() - start
-        reference.save(output)
+        written = output.save(reference)
         print(
-            f"wrote {output}: {len(reference)} places, {output.stat().st_size / 2**20:.1f} MiB "
-            f"({reference.storage}), in {seconds:.1f} s, {room.frames / seconds:.0f} frames/s"
+            f"wrote {output}: {written} ({reference.storage}), in {seconds:.1f} s, "
+            f"{room.frames / seconds:.0f} frames/s"
         )
     return 0
 
@@ -249,8 +247,9 @@ class _Room:
         self._shown.total = self.frames
         self._shown.write(f"{path.name}: {frames} frames; {how}")
         arguments = self._arguments
-        if not arguments.min_distance:
-            _require_room(arguments.output, self.frames, arguments.storage, arguments.features)
+        output = arguments.output
+        if not arguments.min_distance and isinstance(output, FileMap):
+            _require_room(output.path, self.frames, arguments.storage, arguments.features)
 
     def done(self, frames: int) -> None:
         """Tell of how many frames more places were made."""

@@ -405,7 +405,11 @@ class ReferenceMap:
 
         Places added to it later are of a new session.
         """
-        content = read_map(path)
+        return cls.of_content(read_map(path))
+
+    @classmethod
+    def of_content(cls, content: MapContent) -> ReferenceMap:
+        """Take what a map holds, each table of which is one array; see `load`."""
         loaded = cls(content.network, content.fingerprint, content.storage)
         for name, table in loaded._tables.items():
             loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
