@@ -22,8 +22,12 @@ from floppynet_vpr.files import write_atomically
 RATE_HZ = 10.0
 """Images per second in the bags."""
 
-_STARTS_NS = {"reference": 1_780_315_200_000_000_000, "query": 1_780_345_800_000_000_000}
-"""First stamps, noon and half past eight in the evening: two drives never share a stamp."""
+_STARTS_NS = {
+    "reference": 1_780_315_200_000_000_000,
+    "query": 1_780_345_800_000_000_000,
+    "third": 1_780_328_700_000_000_000,
+}
+"""First stamps, noon, half past eight and a quarter to four: two drives never share a stamp."""
 
 Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
 """Wraps the frames of a drive (their number, its label) to show how far it has come."""
