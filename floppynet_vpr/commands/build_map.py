@@ -13,8 +13,8 @@ from pathlib import Path
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
-    add_map_output,
     add_extractor_options,
+    add_map_output,
     add_strict_option,
     at_least,
     make_parser,
@@ -147,7 +147,8 @@ def _build(arguments: argparse.Namespace) -> int:
         seconds = time.perf_counter() - start
         written = output.save(reference)
         print(
-            f"wrote {output}: {written} ({reference.storage}), in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
+            f"wrote {output}: {written} ({reference.storage}), "
+            f"in {seconds:.1f} s, {len(source) / seconds:.0f} frames/s"
         )
     return 0
 
