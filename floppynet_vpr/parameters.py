@@ -120,7 +120,9 @@ SETTINGS: tuple[Setting, ...] = (
         "map",
         "",
         "Map file to load, or several separated by ':' (day and night, summer and winter). Made by "
-        "build_map or by mapping. Empty: none; ~/load_map loads one later.",
+        "build_map or by mapping. Empty: none; ~/load_map loads one later. "
+        "postgresql://user@host/database?map=NAME is a map that robots share: what one adds, the "
+        "others recognise, and mapping adds to it.",
     ),
     Setting(
         "save_map_to",
@@ -137,6 +139,21 @@ SETTINGS: tuple[Setting, ...] = (
         3600.0,
         "s",
         live=True,
+    ),
+    Setting(
+        "journal",
+        "",
+        "Folder in which the places of a shared map wait on disk until the database has them. "
+        "Empty: floppynet_vpr in ROS_HOME, which is ~/.ros.",
+    ),
+    Setting(
+        "journal_size",
+        256,
+        "Size up to which that journal grows while there is no database. A place takes about "
+        "1.5 kB, with local features more.",
+        1,
+        100000,
+        "MB",
     ),
     Setting(
         "keyframe_distance",

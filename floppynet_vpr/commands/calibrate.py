@@ -51,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --gps drive_2.csv drive_1.csv \\\n"
         "      --tolerance 25",
     )
-    parser.add_argument("map", type=stored_map, metavar="MAP.fvm", help="the map, made by build_map")
+    parser.add_argument(
+        "map", type=stored_map, metavar="MAP.fvm", help="the map, made by build_map"
+    )
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
         "-o",

@@ -9,7 +9,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError

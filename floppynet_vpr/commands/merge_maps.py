@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+
 from floppynet_vpr.commands.common import add_map_output, make_parser, parse, run
 from floppynet_vpr.fleet.stored_map import StoredMap, join_stored, stored_map
 

@@ -106,10 +106,18 @@ class LoopClosureDetector:
         self.options = options or DetectorOptions()
         self.known = len(reference) if known is None else known
         """Places that were in the map before this drive."""
+        self.drive: set[int] = set()
+        """Numbers of sessions that are of this drive, though their places may be among these."""
         self._recent = RecentPlaces(self.known)
         self._threshold = AutomaticThreshold(reference)
         self._restart()
         _ = self.limits
+
+    def adopt(self, other: ReferenceMap, indices: NDArray[np.int64]) -> None:
+        """Add places of another map (`ReferenceMap.adopt`) that may be matched from now on."""
+        self.reference.adopt(other, indices)
+        self.known = len(self.reference)
+        self._recent.know(self.known)
 
     @property
     def limits(self) -> Limits:
@@ -212,6 +220,9 @@ class LoopClosureDetector:
             self._believed = float(belief.sum())
         return belief
 
+    def _is_of_this_drive(self, index: int) -> bool:
+        return index >= self.known or self.reference.places[index].session.uid in self.drive
+
     def _verdict(
         self,
         ids: NDArray[np.int64],
@@ -220,7 +231,7 @@ class LoopClosureDetector:
         distinctness: float,
     ) -> Detection:
         options = self.in_force
-        limits = self._limits(this_drive=len(ids) > 0 and int(ids[0]) >= self.known)
+        limits = self._limits(this_drive=len(ids) > 0 and self._is_of_this_drive(int(ids[0])))
         calibration = self.reference.calibrations.get(options.mode)
         single = self._sequence is None
         candidates = []

@@ -57,7 +57,7 @@ def connect(url: MapUrl) -> Connection:
 def _psycopg() -> Any:
     try:
         import psycopg
-        import psycopg.conninfo
+        import psycopg.conninfo  # noqa: F401 (used as an attribute of what is returned)
     except ImportError as error:
         raise MapError(
             "a map in a database needs psycopg, which cannot be loaded "
@@ -94,7 +94,12 @@ def _in_words(psycopg: Any, error: Any, text: str, url: MapUrl) -> MapError:
     lasting = state[:2] in ("28", "3D", "42", "22", "23", "0A")
     if not state and isinstance(error, psycopg.ProgrammingError):
         return MapError(f"{url} is no address of a database: {text}")
-    refused = ("password authentication failed", "no password supplied", "does not exist", "no pg_hba")
+    refused = (
+        "password authentication failed",
+        "no password supplied",
+        "does not exist",
+        "no pg_hba",
+    )
     if lasting or (not state and any(sign in text for sign in refused)):
         return MapError(f"the database of {url} refuses this: {text}")
     return ServerGone(f"the database of {url} does not answer: {text}")

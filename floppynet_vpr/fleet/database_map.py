@@ -129,30 +129,58 @@ def make_map(connection: Connection, url: MapUrl, wanted: MapFacts) -> MapFacts:
 
 def facts_of(content: MapContent) -> MapFacts:
     """What a database would know of a map with this content; its number is still to come."""
-    tables = {name: size for name, size in STORAGES[content.storage].tables.items() if name != CODES}
+    tables = {
+        name: size for name, size in STORAGES[content.storage].tables.items() if name != CODES
+    }
     for name, table in content.tables.items():
         if name != CODES and len(table):
             tables[name] = table[0].shape[1]
-    return MapFacts(
-        0, content.network, content.fingerprint, content.storage, tuple(tables.items())
-    )
+    return MapFacts(0, content.network, content.fingerprint, content.storage, tuple(tables.items()))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a robot has of a session: its mean, of so many images, and the number to go on with."""
+
+    mean: NDArray[np.float32]
+    weight: int
+    next: int
 
 
 def read_sessions(
-    connection: Connection, facts: MapFacts, only: Iterable[int] | None = None, name: str = ""
+    connection: Connection,
+    facts: MapFacts,
+    only: Iterable[int] | None = None,
+    name: str = "",
+    known: Mapping[int, Known] | None = None,
 ) -> list[SessionContent]:
-    """Read the sessions of a map in their order: all, those with these numbers, or of a name."""
+    """Read the sessions of a map that have more than is known, in their order.
+
+    `only`: those with these numbers; `name`: those of this name. Means are read where they are of
+    more images than those known.
+    """
+    known = known or {}
     rows = connection.execute(
-        f"SELECT {_SESSION_COLUMNS}, added, mean, weight FROM floppynet_vpr.sessions "
-        "WHERE map = %s AND (%s::bigint[] IS NULL OR uid = ANY(%s)) AND (%s = '' OR name = %s) "
+        f"SELECT {_SESSION_COLUMNS}, added, "
+        "CASE WHEN weight > coalesce(had_weight, -1) THEN mean ELSE '' END, weight "
+        "FROM floppynet_vpr.sessions LEFT JOIN "
+        "unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS had(had_uid, had_next, had_weight) "
+        "ON uid = had_uid "
+        "WHERE map = %s AND added > coalesce(had_next, 0) "
+        "AND (%s::bigint[] IS NULL OR uid = ANY(%s)) AND (%s = '' OR name = %s) "
         "ORDER BY position",
-        (facts.id, *[None if only is None else list(only)] * 2, name, name),
+        (
+            list(known),
+            [one.next for one in known.values()],
+            [one.weight for one in known.values()],
+            facts.id,
+            *[None if only is None else list(only)] * 2,
+            name,
+            name,
+        ),
         binary=True,
     )
-    return [
-        SessionContent(Session(*row[:6]), row[6], _mean(row[7]), row[8])
-        for row in rows
-    ]
+    return [SessionContent(Session(*row[:6]), row[6], _mean(row[7]), row[8]) for row in rows]
 
 
 def _mean(row: bytes) -> NDArray[np.float32]:
@@ -224,19 +252,18 @@ def content_of(connection: Connection, facts: MapFacts, url: MapUrl) -> MapConte
     if url.session and not sessions:
         raise MapError(f"there is no session '{url.session}' in {url.whole}")
     rows = read_rows(connection, facts, url, {one.session.uid: 0 for one in sessions})
-    calibrations: Sequence[Calibration] = ()
-    if url.is_whole:
-        calibrations = calibrations_of(
-            [
-                row[0]
-                for row in connection.execute(
-                    "SELECT learned FROM floppynet_vpr.calibrations WHERE map = %s "
-                    "ORDER BY position",
-                    (facts.id,),
-                )
-            ]
-        )
-    return as_content(facts, sessions, rows, calibrations)
+    return as_content(
+        facts, sessions, rows, calibrations_in(connection, facts) if url.is_whole else ()
+    )
+
+
+def calibrations_in(connection: Connection, facts: MapFacts) -> list[Calibration]:
+    """Read what was learned of a map."""
+    rows = connection.execute(
+        "SELECT learned FROM floppynet_vpr.calibrations WHERE map = %s ORDER BY position",
+        (facts.id,),
+    )
+    return calibrations_of([row[0] for row in rows])
 
 
 def as_content(
@@ -260,9 +287,7 @@ def as_content(
     )
 
 
-def _up_to_date(
-    one: SessionContent, rows: PlaceRows, codes: NDArray[np.uint8]
-) -> SessionContent:
+def _up_to_date(one: SessionContent, rows: PlaceRows, codes: NDArray[np.uint8]) -> SessionContent:
     """Go on with the mean of a session where its robot has not sent it since, by its bits."""
     new = (rows.records["session"] == one.session.uid) & (rows.records["number"] >= one.weight)
     if one.weight >= one.added or not new.any():
@@ -294,7 +319,7 @@ def add_content(connection: Connection, url: MapUrl, content: MapContent) -> int
         for one, first, last in _spans(content):
             if known.get(one.session.uid) == (one.added, last - first):
                 continue
-            added += add_places(connection, url, facts, [one], _cut(content, facts, first, last))
+            added += add_places(connection, url, facts, [one], cut(content, facts, first, last))
         connection.execute("DELETE FROM floppynet_vpr.calibrations WHERE map = %s", (facts.id,))
         for position, learned in enumerate(content.calibrations):
             connection.execute(
@@ -315,7 +340,7 @@ def _spans(content: MapContent) -> Iterator[tuple[SessionContent, int, int]]:
         first += count
 
 
-def _cut(content: MapContent, facts: MapFacts, first: int, last: int) -> Iterator[PlaceRows]:
+def cut(content: MapContent, facts: MapFacts, first: int, last: int) -> Iterator[PlaceRows]:
     """Make rows of places, piece by piece."""
     for start in range(first, last, _AT_ONCE):
         end = min(start + _AT_ONCE, last)
@@ -326,7 +351,9 @@ def _cut(content: MapContent, facts: MapFacts, first: int, last: int) -> Iterato
         yield make_rows(content.places[start:end], codes, joined)
 
 
-def _part(table: Sequence[NDArray[np.uint8]], first: int, last: int, size: int) -> NDArray[np.uint8]:
+def _part(
+    table: Sequence[NDArray[np.uint8]], first: int, last: int, size: int
+) -> NDArray[np.uint8]:
     parts = [np.empty((0, size), np.uint8)]
     start = 0
     for block in table:
@@ -405,7 +432,7 @@ def _add_session(connection: Connection, facts: MapFacts, one: SessionContent) -
             shown_name(session.frame),
             session.frame_uid,
             one.added,
-            np.ascontiguousarray(one.mean, "<f4").tobytes(),
+            np.ascontiguousarray(one.mean, "<f4").tobytes() if one.weight else b"",
             one.weight,
         ),
     )
@@ -422,7 +449,6 @@ def remove_map(connection: Connection, url: MapUrl) -> None:
     """Remove a map with all its places, if there is one."""
     with errors_in_words(url):
         connection.execute("DELETE FROM floppynet_vpr.maps WHERE name = %s", (url.map,))
-
 
 
 def list_maps(connection: Connection, url: MapUrl) -> Iterator[str]:

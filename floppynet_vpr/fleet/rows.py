@@ -139,7 +139,9 @@ def to_copy(rows: PlaceRows) -> Iterator[bytes]:
     yield _TAIL
 
 
-def from_copy(stream: Iterable[bytes | memoryview], rest_bytes: int) -> NDArray[np.void]:
+def from_copy(
+    stream: Iterable[bytes | bytearray | memoryview], rest_bytes: int
+) -> NDArray[np.void]:
     """Read the stream of COPY (SELECT `FIXED`) TO STDOUT; ValueError where it is another."""
     body = _body(stream)
     kind = record_type(rest_bytes)
@@ -152,7 +154,7 @@ def from_copy(stream: Iterable[bytes | memoryview], rest_bytes: int) -> NDArray[
     return records
 
 
-def names_from_copy(stream: Iterable[bytes | memoryview]) -> list[str]:
+def names_from_copy(stream: Iterable[bytes | bytearray | memoryview]) -> list[str]:
     """Read the stream of COPY (SELECT name) TO STDOUT."""
     body = _body(stream)
     names = []
@@ -164,7 +166,7 @@ def names_from_copy(stream: Iterable[bytes | memoryview]) -> list[str]:
     return names
 
 
-def _body(stream: Iterable[bytes | memoryview]) -> bytearray:
+def _body(stream: Iterable[bytes | bytearray | memoryview]) -> bytearray:
     """What is between head and tail."""
     text = bytearray()
     for piece in stream:

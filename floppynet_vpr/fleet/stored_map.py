@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
 from floppynet_vpr.files import require_new, user_path
 from floppynet_vpr.fleet.connection import connect, errors_in_words
@@ -149,13 +148,11 @@ def load_map(text: str) -> ReferenceMap:
     return stored_map(text).load() if is_url(text) else load_maps(text)
 
 
+def shown_map(text: str) -> str:
+    """What a name means, as people may read it: without a password."""
+    return str(stored_map(text)) if is_url(text) else text
+
+
 def join_stored(maps: Sequence[StoredMap]) -> ReferenceMap:
     """Load several maps as one; see `mapping.sessions.join_maps`."""
     return join_named([(one.stem, one.load) for one in maps])
-
-
-def require_file(stored: StoredMap, why: str) -> Path:
-    """Give the path of a map in a file; raises VprError, which says `why` it has to be one."""
-    if isinstance(stored, FileMap):
-        return stored.path
-    raise VprError(f"{stored} is a map in a database: {why}")

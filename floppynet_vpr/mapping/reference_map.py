@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ class ReferenceMap:
         self._index: dict[int, int] = {}
         self._means = SessionMeans()
         self._next: Session | None = None
+        self._salt: tuple[str, ...] = ()
         self._current: Session | None = None
         self._numbers: dict[int, int] = {}
 
@@ -163,12 +164,15 @@ class ReferenceMap:
         robot: str = "",
         frame: str = "",
         fixed: bool = False,
+        salt: str = "",
     ) -> None:
         """Let the places that are added from now on be of a new session.
 
         Its poses are in the frame named `frame`. Where that is `fixed`, all frames of that name
-        are one; else, as with odometry, which starts anew, it is a frame of its own.
+        are one; else, as with odometry, which starts anew, it is a frame of its own. The session's
+        number comes from what it begins with, and from `salt`, for two drives that begin alike.
         """
+        self._salt = (salt,) if salt else ()
         frame_uid = session_uid("frame", frame) if fixed and frame else 0
         self._next = Session(0, name, robot, 0, frame, frame_uid)
 
@@ -236,7 +240,7 @@ class ReferenceMap:
         if self._next is None and self._current is not None:
             return self._current
         begun = self._next or Session(0)
-        facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes()
+        facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes(), *self._salt
         uid = session_uid(self.fingerprint, len(self._numbers), *facts)
         self._next = None
         self._current = replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
@@ -351,6 +355,15 @@ class ReferenceMap:
 
         What is kept of them is copied bit for bit; sessions without a name get `session` for one.
         """
+        named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
+        self._adopt(other, indices, named)
+
+    def _adopt(
+        self,
+        other: ReferenceMap,
+        indices: NDArray[np.int64],
+        named: Mapping[int, Session] | None = None,
+    ) -> None:
         for name, table in self._tables.items():
             for rows in other._tables[name].chunks(indices):
                 table.add(rows)
@@ -359,9 +372,24 @@ class ReferenceMap:
         self._features.adopt(other._features, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
-        named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
         for place in (other._places[index] for index in indices.tolist()):
-            self._add_place(replace(place, session=named[place.session.uid]))
+            known = named[place.session.uid] if named else place.session
+            self._add_place(place if known is place.session else replace(place, session=known))
+
+    def regrouped(self) -> ReferenceMap:
+        """Make a map of the same places with those of a session together, as a map file has them.
+
+        Sessions are in the order of their first places. Places may be added meanwhile; those that
+        were there are taken.
+        """
+        members: dict[int, list[int]] = {}
+        for index, place in enumerate(list(self._places)):
+            members.setdefault(place.session.uid, []).append(index)
+        grouped = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
+        for indices in members.values():
+            grouped._adopt(self, np.array(indices, np.int64))
+        grouped.calibrations = dict(self.calibrations)
+        return grouped
 
     def content(self) -> MapContent:
         """Look at all that a map file holds, as it is at this moment.

@@ -64,7 +64,7 @@ class MapServices:
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
-            response.message = self._map.load(Path(request.path))
+            response.message = self._map.load(request.path)
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:
@@ -72,11 +72,14 @@ class MapServices:
         return response
 
     def _reset(self, request: Any, response: Any) -> Any:
-        self._map.reset()
-        response.success, response.message = True, "the map is empty now"
-        if self._written is not None:
-            response.message += f", and {self._written} will be with the next saving"
-        self._node.get_logger().info(response.message)
+        try:
+            self._map.reset()
+            response.success, response.message = True, "the map is empty now"
+            if self._written is not None:
+                response.message += f", and {self._written} will be with the next saving"
+            self._node.get_logger().info(response.message)
+        except VprError as error:
+            response.message = str(error)
         return response
 
     def _forget(self, request: Any, response: Any) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
@@ -26,6 +25,7 @@ from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.mapping_mode import MappingMode, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
+from floppynet_vpr.ros.shared_map import create_map
 from floppynet_vpr.ros.statistics import FrameTimes
 from floppynet_vpr.stamps import nanoseconds
 
@@ -65,6 +65,7 @@ class Recognition:
         """
         rgb = self.images.decode(message)
         stamp_ns = self.stamps.taken_at(nanoseconds(message.header.stamp), arrived)
+        self.map.begin_image(stamp_ns)
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)
         extracted = time.perf_counter()
@@ -105,7 +106,8 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
     log.info(f"{weights.spec.title} {weights.fingerprint[:12]}, {extractor.description}")
     features = DEFAULT_FEATURES if settings["verify"] else 0
     robot = node.get_namespace().strip("/")
-    map_in_use = MapInUse(weights, lambda: settings.detector_options, features, robot)
+    map_in_use = create_map(settings, weights, features, robot, log.error)
+    made.callback(map_in_use.close)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
     if mapping is not None:
         made.callback(mapping.close)
@@ -122,8 +124,11 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
 def _look_at_map(node: Node, path: str, map_in_use: MapInUse, mapping: MappingMode | None) -> None:
     """Load the map of localization, and say what there is; raises VprError."""
     log, name = node.get_logger(), node.get_fully_qualified_name()
+    if map_in_use.keeper:
+        log.info(f"the map is that of {map_in_use.keeper}: {map_in_use.state}")
+        return
     if mapping is None and path:
-        map_in_use.load(Path(path))
+        map_in_use.load(path)
     elif mapping is None:
         log.warning(f"no map: {_NO_MAP_HINT.format(service=f'{name}/load_map')}")
     elif mapping.file is None:
