@@ -25,6 +25,7 @@ COMMANDS = [
     "make_bag",
     "play_bag",
     "demo",
+    "demo_fleet",
     "evaluate",
     "benchmark",
     "benchmark_map",
