@@ -20,11 +20,13 @@ import numpy as np
 import pytest
 
 from floppynet_vpr.building.drives import session_names
-from floppynet_vpr.commands import build_map, merge_maps
+from floppynet_vpr.commands import build_map, fleet_database, merge_maps
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.frames import Frame, FramesMissing
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.fleet.local_server import LocalServer
+from floppynet_vpr.fleet.stored_map import stored_map
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
 
@@ -278,6 +280,34 @@ def test_the_same_drive_under_two_names_is_taken_once(
     built(tmp_path / "map.fvm", sources[3], copied)
     assert len(ReferenceMap.load(tmp_path / "map.fvm").sessions) == 1
     assert "copy/film.avi holds the same places as" in capsys.readouterr().err
+
+
+def test_a_database_has_each_drive_as_soon_as_it_is_made_and_none_twice(
+    cluster: Cluster,
+    sources: list[Path],
+    expected: bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("psycopg", reason="needs psycopg (the extra fleet)")
+    with LocalServer() as server:
+        assert fleet_database.main(["init", server.url()]) == 0
+        url, there = server.url("week"), ["--scheduler", cluster.address, "--piece", "7"]
+        words = [*map(str, sources), "-o", url]
+        bad = tmp_path / "bad.mcap"
+        bad.write_bytes(b"no bag at all")
+        first_two = [str(sources[0]), str(bad)]
+        assert build_map.main([*first_two, "-o", url, "--strict", *there]) == 1
+        (first,) = stored_map(url).load().sessions
+        assert first.name == "bag"
+        capsys.readouterr()
+        assert build_map.main([*words, *there]) == 0
+        assert "bag: 0 new of 90 places" in capsys.readouterr().out
+        stored_map(url).load().save(tmp_path / "map.fvm")
+        assert (tmp_path / "map.fvm").read_bytes() == expected
+        assert build_map.main([*map(str, sources[2:]), "-o", url, "--force"]) == 0
+        named = [session.name for session in stored_map(url).load().sessions]
+        assert named == ["folder", "film.avi"]
 
 
 def test_a_session_has_as_many_folders_in_its_name_as_tell_it_apart() -> None:

@@ -29,6 +29,7 @@ from floppynet_vpr.mapping.building import add_frames
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.mapping.map_content import MapError
 from floppynet_vpr.mapping.reference_map import ReferenceMap
+from floppynet_vpr.mapping.sessions import join_maps
 from floppynet_vpr.network.weights import NetworkWeights
 from floppynet_vpr.text import utf_8
 
@@ -167,13 +168,15 @@ def _counted(
         yield frame
 
 
-def add_drive(reference: ReferenceMap, drive: ReferenceMap, name: str) -> None:
-    """Add the session of a drive's map to a map, as `name`; raises MapError if it is in it."""
-    known = {session.uid: session.name for session in reference.sessions}
-    for session in drive.sessions:
-        if session.uid in known:
-            raise MapError(f"{name} holds the same places as {known[session.uid]}")
-    reference.adopt(drive, np.arange(len(drive), dtype=np.int64), name)
+def named_drive(drive: ReferenceMap, name: str, known: dict[int, str]) -> ReferenceMap:
+    """Name the session of a drive's map, and note its number in `known`.
+
+    Raises MapError where it is known already.
+    """
+    (session,) = drive.sessions
+    if known.setdefault(session.uid, name) != name:
+        raise MapError(f"{name} holds the same places as {known[session.uid]}")
+    return join_maps({name: drive})
 
 
 def session_names(paths: Sequence[Path]) -> list[str]:

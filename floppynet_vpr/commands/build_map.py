@@ -28,7 +28,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
-from floppynet_vpr.fleet.stored_map import FileMap, StoredMap
+from floppynet_vpr.fleet.stored_map import DatabaseMap, FileMap, StoredMap
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         "Make a reference map: every frame of SOURCE becomes a place with its descriptor. SOURCE "
         "is a folder of images, a video file, a rosbag2 (mcap or sqlite3, raw or compressed "
         "images), or a ROS 1 bag. Several become one map, each a session of its own, named after "
-        "it; one that cannot be used is named and left out. With --workers or --scheduler they "
+        "it; one that cannot be used is named and left out. A map in a database has each of them "
+        "as soon as it is made, and none twice. With --workers or --scheduler they "
         "are described by other processes, with the same map.",
         "  ros2 run floppynet_vpr build_map lap_1/ --output office.fvm\n"
         "  ros2 run floppynet_vpr build_map drive.mp4 --output street.fvm --every 10\n"
@@ -145,7 +146,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.building.drives import Recipe, add_drive, session_names
+    import numpy as np
+
+    from floppynet_vpr.building.drives import Recipe, named_drive, session_names
     from floppynet_vpr.mapping import ReferenceMap
     from floppynet_vpr.network.weights import load_weights
 
@@ -164,7 +167,11 @@ def _build(arguments: argparse.Namespace) -> int:
         arguments.every,
         arguments.strict,
     )
-    unusable, left_out = UnusableFrames(), 0
+    several = len(names) > 1
+    # A database has each drive as soon as it is made, for that can be a day before the last.
+    at_once = several and isinstance(output, DatabaseMap)
+    unusable, left_out, places = UnusableFrames(), 0, 0
+    known: dict[int, str] = {}
     reference = ReferenceMap.for_weights(recipe.weights, recipe.storage, recipe.features)
     # Before all the work: whether the map can be written at all.
     with output.lock(), progress(total=0) as shown:
@@ -173,16 +180,18 @@ def _build(arguments: argparse.Namespace) -> int:
         with closing(_drives(arguments, recipe, paths, room, unusable)) as drives:
             for name, made in zip(names, drives, strict=True):
                 try:
-                    drive = made()
-                    if len(names) == 1:
-                        reference = drive
-                    else:
-                        add_drive(reference, drive, name)
+                    drive = named_drive(made(), name, known) if several else made()
                 except VprError as error:
-                    if arguments.strict or len(names) == 1:
+                    if arguments.strict or not several:
                         raise
                     left_out += 1
                     shown.write(f"warning: source left out: {error}", file=sys.stderr)
+                    continue
+                places += len(drive)
+                if at_once:
+                    shown.write(f"{name}: {output.save(drive)}")
+                else:
+                    reference.adopt(drive, np.arange(len(drive), dtype=np.int64))
         shown.close()
         unusable.tell()
         if left_out:
@@ -191,12 +200,12 @@ def _build(arguments: argparse.Namespace) -> int:
                 f"{len(names)} (--strict ends at the first instead)",
                 file=sys.stderr,
             )
-        if not len(reference):
+        if not places:
             raise VprError("no source gave a frame: nothing to build a map of")
         seconds = time.perf_counter() - start
-        written = output.save(reference)
+        written = f"{places} places" if at_once else output.save(reference)
         print(
-            f"wrote {output}: {written} ({reference.storage}), in {seconds:.1f} s, "
+            f"wrote {output}: {written} ({recipe.storage}), in {seconds:.1f} s, "
             f"{room.frames / seconds:.0f} frames/s"
         )
     return 0
@@ -226,7 +235,7 @@ def _drives(
     if arguments.threads is not None:
         raise VprError("--threads is of one process: a worker works on one frame at a time")
     with cluster(arguments.workers, arguments.scheduler) as client:
-        count = len(client.scheduler_info()["workers"])
+        count = len(client.nthreads())
         how = f"{count} workers at {client.scheduler.address}"
         found = partial(room.found, how)
         yield from drives_on(client, recipe, paths, arguments.piece, found, room.done, unusable)

@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--step",
         type=at_least(0.1, float),
-        default=1.0,
+        default=2.0,
         metavar="M",
         help="metres from one image to the next",
     )

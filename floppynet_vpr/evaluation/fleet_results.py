@@ -155,7 +155,8 @@ def draw_fleet(results: FleetResults, title: str, path: Path) -> None:
             axes.plot(
                 times,
                 results.along_m[other][images],
-                ",",
+                ".",
+                markersize=1.5,
                 color="0.35" if mine else colours[other],
                 alpha=1.0 if mine else 0.5,
             )

@@ -121,6 +121,7 @@ class DatabaseMap:
             if self._forced:
                 remove_map(connection, self.url)
             added = add_content(connection, self.url, reference.content())
+        self._forced = False
         return f"{added} new of {len(reference)} places"
 
     def _require_whole(self) -> None:
