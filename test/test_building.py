@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -391,3 +393,31 @@ def test_errors_of_frames_come_back_from_another_process_as_they_were() -> None:
     assert (str(missing), missing.frames, missing.kind) == ("3 of 4", 1, "missing")
     image = pickle.loads(pickle.dumps(ImageError("size", "too short")))
     assert (str(image), image.kind) == ("too short", "size")
+
+
+def test_the_commands_of_the_page_run_as_written(
+    cluster: Cluster, sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg", reason="needs psycopg (the extra fleet)")
+    monkeypatch.chdir(tmp_path)
+    for name, source in zip(("monday", "tuesday"), sources, strict=False):
+        Path(name).symlink_to(source)
+    page = (Path(__file__).parents[1] / "docs" / "fleet_building.md").read_text("utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 6
+    with LocalServer() as server:
+        assert fleet_database.main(["init", server.url()]) == 0
+        for line in lines:
+            told = line.replace("tcp://HOST:8786", cluster.address)
+            told = told.replace("robot@HOST/", f"postgres@127.0.0.1:{server.port}/")
+            program, *words = shlex.split(told)
+            if program == "dask":
+                # It would run for ever: what it is told has to be known to it.
+                done = subprocess.run([*DASK, words[0], "--help"], capture_output=True, text=True)
+                assert all(word in done.stdout for word in words if word.startswith("--"))
+                continue
+            assert [program, *words[:3]] == ["ros2", "run", "floppynet_vpr", "build_map"]
+            assert build_map.main(words[3:]) == 0, line
+    assert Path("week.fvm").read_bytes() == Path("same_week.fvm").read_bytes()
+    assert Path("week.fvm").read_bytes() == Path("other_week.fvm").read_bytes()
