@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
+from floppynet_vpr.building.cluster import named
 from floppynet_vpr.building.drives import session_names
 from floppynet_vpr.commands import build_map, fleet_database, merge_maps
 from floppynet_vpr.datasets.bags import write_bag
@@ -239,6 +240,47 @@ def test_workers_started_by_the_command_make_the_same_map_and_are_gone_afterward
         time.sleep(0.02)
     assert (tmp_path / "map.fvm").read_bytes() == expected
     assert [path.name for path in tmp_path.iterdir()] == ["map.fvm"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_ends_the_workers_and_leaves_nothing(
+    sign: signal.Signals, sources: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed", reason="needs Dask (the extra fleet)")
+    words = [*map(str, sources), "-o", str(tmp_path / "map.fvm"), "--workers", "2", "--piece", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "floppynet_vpr.commands.build_map", *words],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as building:
+        assert building.stdout is not None and building.stderr is not None
+        assert "2 workers at" in building.stdout.readline()
+        if sign == signal.SIGINT:  # a terminal sends it to all
+            os.killpg(building.pid, sign)
+        else:
+            building.send_signal(sign)
+        told = building.stderr.read()
+        assert building.wait(60) == 130
+        assert told.splitlines()[-1] == "interrupted" and "Traceback" not in told, told
+    give_up = time.monotonic() + 30
+    while group_lives(building.pid):
+        assert time.monotonic() < give_up, "workers are left"
+        time.sleep(0.02)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_kills_workers_or_that_they_cannot_take_is_named() -> None:
+    distributed = pytest.importorskip("distributed", reason="needs Dask (the extra fleet)")
+    killed = named(Path("/bags/large"), distributed.KilledWorker("task", None, 3))
+    assert isinstance(killed, VprError)
+    assert re.match(r"/bags/large was given up: 4 workers died at it", str(killed))
+    absent = named(Path("/bags/large"), ModuleNotFoundError("No module named 'cv2'", name="cv2"))
+    assert isinstance(absent, VprError) and "/bags/large" in str(absent) and "cv2" in str(absent)
+    fault = ZeroDivisionError()
+    assert named(Path("/bags/large"), fault) is fault
 
 
 @pytest.mark.parametrize("on_cluster", [False, True], ids=["here", "cluster"])

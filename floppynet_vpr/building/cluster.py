@@ -159,7 +159,7 @@ def drives_on(
             task = surveys.pop(future)
             task.left = 0
             if future.status != "finished":
-                task.error = _named(task.path, future.exception())
+                task.error = named(task.path, future.exception())
             else:
                 survey: Survey = future.result()
                 found(task.path, survey.frames)
@@ -174,7 +174,7 @@ def drives_on(
             task.left -= 1
             done(share)
             if future.status != "finished" and task.error is None:
-                task.error = _named(task.path, future.exception())
+                task.error = named(task.path, future.exception())
         while given < len(tasks) and not tasks[given].left:
             yield partial(_collect, tasks[given], skipped)
             given += 1
@@ -201,7 +201,7 @@ def _collect(task: _Task, skipped: Callable[[ImageError], object]) -> ReferenceM
     return joined_parts(task.path, [part.result() for part in parts], skipped)
 
 
-def _named(path: Path, error: BaseException) -> BaseException:
+def named(path: Path, error: BaseException) -> BaseException:
     """Say of which source an error is, where a user can put it right."""
     from distributed import KilledWorker
 
