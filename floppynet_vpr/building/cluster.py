@@ -35,6 +35,9 @@ PIECE_FRAMES = 3000
 """Frames of a source that one task describes; their descriptors take 110 MB."""
 
 _ANSWER_S = 20
+_NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""A terminal's Ctrl-C reaches local workers, too: they are ended by whoever started them."""
+
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
+                preload=[_NO_CTRL_C],
             )
             address = stack.enter_context(local)
         else:
