@@ -39,7 +39,6 @@ _NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """A terminal's Ctrl-C reaches local workers, too: they are ended by whoever started them."""
 
 
-
 @dataclass(frozen=True)
 class Survey:
     """What a worker found when it opened a source."""
@@ -202,7 +201,11 @@ def _collect(task: _Task, skipped: Callable[[ImageError], object]) -> ReferenceM
     parts, task.parts = task.parts, []
     if task.error is not None:
         raise task.error
-    return joined_parts(task.path, [part.result() for part in parts], skipped)
+    try:
+        fetched = [part.result() for part in parts]
+    except Exception as error:  # lost with a worker after all were there, and not made anew
+        raise named(task.path, error) from None
+    return joined_parts(task.path, fetched, skipped)
 
 
 def named(path: Path, error: BaseException) -> BaseException:
