@@ -16,9 +16,9 @@ from floppynet_vpr.fleet.map_url import MapUrl
 from floppynet_vpr.fleet.rows import (
     FIXED,
     PlaceRows,
-    from_copy,
+    from_pieces,
     make_rows,
-    names_from_copy,
+    read_query,
     to_copy,
 )
 from floppynet_vpr.fleet.schema import CHANNEL, require_version
@@ -197,45 +197,32 @@ def read_rows(
     Of a URL with a region only those with a pose in it. They come by session, as in `have`. To be
     called in a transaction that sees one state of the database.
     """
-    from psycopg import sql
-
-    parts = []
-    for columns in (_COLUMNS, "name"):
-        # Whoever copies cannot pass parameters: psycopg writes them into the text.
-        query = sql.SQL(
-            "COPY (SELECT {columns} FROM unnest({sessions}::bigint[], {numbers}::integer[]) "
-            "WITH ORDINALITY AS had(had_session, had_number, had_order) "
-            "JOIN floppynet_vpr.places ON map = {map} AND session = had_session "
-            "AND number >= had_number {region} ORDER BY had_order, number) "
-            "TO STDOUT (FORMAT binary)"
-        ).format(
-            columns=sql.SQL(columns),
-            sessions=sql.Literal(list(have)),
-            numbers=sql.Literal(list(have.values())),
-            map=sql.Literal(facts.id),
-            region=_region(url),
-        )
-        with connection.cursor() as cursor, cursor.copy(query) as copy:
-            parts.append(list(copy))
-    try:
-        return PlaceRows(from_copy(parts[0], facts.rest_bytes), names_from_copy(parts[1]))
-    except ValueError as error:
-        raise MapError(
-            f"{url} has places that do not fit its tables ({error}): they were not written by "
-            "floppynet_vpr"
-        ) from None
-
-
-def _region(url: MapUrl) -> object:
-    from psycopg import sql
-
     near = url.near
-    if near is None:
-        return sql.SQL("")
-    return sql.SQL(
-        "AND x BETWEEN {x} - {r} AND {x} + {r} AND y BETWEEN {y} - {r} AND {y} + {r} "
-        "AND (x - {x}) * (x - {x}) + (y - {y}) * (y - {y}) <= {r} * {r}"
-    ).format(x=sql.Literal(near.x), y=sql.Literal(near.y), r=sql.Literal(near.radius))
+    region = ""
+    values: dict[str, object] = {}
+    if near is not None:
+        region = (
+            "AND x BETWEEN %(x)s - %(r)s AND %(x)s + %(r)s "
+            "AND y BETWEEN %(y)s - %(r)s AND %(y)s + %(r)s "
+            "AND (x - %(x)s) ^ 2 + (y - %(y)s) ^ 2 <= %(r)s ^ 2"
+        )
+        values = {"x": near.x, "y": near.y, "r": near.radius}
+    query = read_query(
+        "unnest(%(sessions)s::bigint[], %(numbers)s::integer[]) "
+        "WITH ORDINALITY AS had(had_session, had_number, had_order) "
+        "JOIN floppynet_vpr.places ON map = %(map)s AND session = had_session "
+        f"AND number >= had_number {region}"
+    )
+    values = {**values, "sessions": list(have), "numbers": list(have.values()), "map": facts.id}
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(query, values)
+        try:
+            return from_pieces(cursor, facts.rest_bytes)
+        except ValueError as error:
+            raise MapError(
+                f"{url} has places that do not fit its tables ({error}): they were not written by "
+                "floppynet_vpr"
+            ) from None
 
 
 def read_content(connection: Connection, url: MapUrl) -> MapContent:
