@@ -88,7 +88,7 @@ def test_a_map_comes_back_byte_for_byte(
     reference = make_map(storage=storage, features=features)
     reference.begin_session(NASTY, NASTY, frame=NASTY)
     spots = np.arange(8, dtype=np.float32).reshape(4, 2)
-    local = LocalFeatures(spots, np.full((4, 32), 7, np.uint8), (320, 240))
+    local = LocalFeatures(spots, np.full((4, 32), 7, np.uint8))
     for number, descriptor in enumerate(descriptors(5, 3)):
         reference.add(descriptor, NASTY, -number, None, local if features else None)
     reference.calibrations["mode"] = Calibration("mode", (0.1, 0.2), (0.3, 1.0), 0.2, 0.9, 9, 8, 7)
@@ -130,7 +130,7 @@ def test_sessions_and_regions_are_chosen(url: str) -> None:
     assert [place.id for place in winter.places] == [one.id for one in reference.places[20:]]
     near = load_map(f"{url}&near=8,0.5,3")
     assert {place.pose.x for place in near.places if place.pose} == {5, 7, 9, 11}
-    assert len(near) == 5 + 0 * len(near.sessions)  # 5 of winter as well
+    assert [place.session.name for place in near.places] == ["summer"] * 4 + ["winter & co"]
     with pytest.raises(MapError, match="there is no session 'autumn'"):
         load_map(f"{url}&session=autumn")
     with pytest.raises(MapError, match="leave them out"):
@@ -186,13 +186,12 @@ def test_roles_may_do_what_they_were_granted(
     reference = make_map()
     stored_map(as_role(writer)).save(reference)
     assert written(load_map(as_role(reader)), tmp_path) == written(reference, tmp_path)
-    for user, work in (
-        (reader, lambda: stored_map(as_role(reader)).save(make_map(seed=9))),
-        (nobody, lambda: load_map(as_role(nobody))),
+    for work in (
+        lambda: stored_map(as_role(reader)).save(make_map(seed=9)),
+        lambda: load_map(as_role(nobody)),
     ):
-        with pytest.raises(MapError, match="has no right to this.*fleet_database grant"):
+        with pytest.raises(MapError, match=r"has no right to this.*fleet_database grant"):
             work()
-        assert user
     forced = stored_map(as_role(writer))
     forced.require_new(True)
     with pytest.raises(MapError, match="no right"):
@@ -208,7 +207,7 @@ def test_each_fault_is_a_sentence(postgres: Any) -> None:
         load_map(postgres.url("nothing"))
     with pytest.raises(MapError, match='database "other" does not exist'):
         load_map(f"postgresql://postgres@{host}/other?map=a")
-    with pytest.raises(MapError, match="no maps yet: run.*fleet_database"):
+    with pytest.raises(MapError, match=r"no maps yet: run.*fleet_database"):
         load_map(f"postgresql://postgres@{host}/template1?map=a")
     with pytest.raises(MapError, match="is no address of a database"):
         load_map(f"postgresql://postgres@{host}/fleet?colour=red&map=a")
@@ -272,7 +271,7 @@ class Robot:
         self.taken: list[ReferenceMap] = []
         self.warnings: list[str] = []
         self.follower = Follower(
-            parse_url(url), self.taken.append, self.warnings.append, self.journal
+            parse_url(url), self.taken.append, self.warnings.append, self.journal, robot=name
         )
         self.drive = ReferenceMap("floppynet", FINGERPRINT)
         self.drive.begin_session("", name, salt=str(path))
@@ -321,7 +320,7 @@ def test_what_one_robot_adds_the_other_has_within_two_seconds(url: str, tmp_path
     both = load_map(url)
     assert [len(part.places) for part in one.taken] and len(both) == 7 + 25
     theirs = both.select(range(7, 32)) if both.places[0].name == "1/0" else both.select(range(25))
-    np.testing.assert_allclose(theirs.means(), other.drive.means(), atol=2e-3)
+    np.testing.assert_allclose(theirs.means(), other.drive.means(), atol=5e-3)
     assert (theirs.codes(np.arange(25)).signs == other.drive.codes(np.arange(25)).signs).all()
 
 
@@ -420,6 +419,23 @@ def test_a_robot_without_the_right_to_add_keeps_its_places_and_follows(
     assert robot.journal.pending == 3
     assert len([text for text in robot.warnings if "wait in the journal" in text]) == 1
     robot.close()
+
+
+def test_two_robots_of_one_name_are_told_and_lose_nothing(url: str, tmp_path: Path) -> None:
+    robots = [Robot(url, tmp_path / name, "twin") for name in ("one", "other")]
+    stored_map(url).save(make_map())
+    for robot in robots:
+        robot.follower.start()
+        robot.add(4, 1)  # the very same images
+
+    def told() -> list[str]:
+        return [text for robot in robots for text in robot.warnings if "named twin" in text]
+
+    wait_for(lambda: len(told()) == 1, "one of them to be told")
+    wait_for(lambda: all(len(robot.names) == 12 + 4 for robot in robots), "all places")
+    for robot in robots:
+        robot.close(5)
+    assert len(load_map(url)) == 12 + 4 + 4
 
 
 def test_rows_of_a_map_are_those_of_its_file(url: str) -> None:

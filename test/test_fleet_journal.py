@@ -56,7 +56,7 @@ def test_it_is_emptied_when_all_is_delivered_and_then_introduces_sessions_anew(p
     journal = Journal(path, 1 << 20)
     journal.put(SESSION, place(0))
     assert journal.flush(10)
-    records, end = journal.read(0)
+    _, end = journal.read(0)
     assert journal.delivered(1, end) == 0
     assert (journal.size, journal.pending) == (0, 0)
     journal.put(SESSION, place(1))

@@ -54,10 +54,12 @@ class Follower:
         warn: Callable[[str], object],
         journal: Journal | None = None,
         check: Callable[[MapFacts], None] = lambda facts: None,
+        robot: str = "",
     ) -> None:
         """Prepare it; `check` raises VprError for a map that is of no use here.
 
-        `warn` is told once of every reason why the database cannot be used.
+        `warn` is told once of every reason why the database cannot be used, and of another robot
+        that adds to the map by the name of `robot`.
         """
         self.url = url
         self.error = ""
@@ -68,6 +70,9 @@ class Follower:
         self._warn = warn
         self._journal = journal
         self._check = check
+        self._robot = robot
+        self.has_namesake = False
+        """Whether another robot adds to the map by the same name."""
         self._facts: MapFacts | None = None
         self._known: dict[int, Known] = {}
         self._own: set[int] = set()
@@ -127,6 +132,7 @@ class Follower:
             "sessions of others": len(self._known),
         }
         if self._journal is not None:
+            facts["robot"] = f"{self._robot or 'no name'}{', as another' * self.has_namesake}"
             facts["places delivered"] = self.delivered
             facts["journal places"] = self._journal.pending
             facts["journal"] = (
@@ -161,6 +167,7 @@ class Follower:
         """Keep in step as long as the connection lasts."""
         changed: set[int] | None = None
         fetched = float("-inf")
+        named = self._journal is None
         with errors_in_words(self.url):
             connection.execute(f"LISTEN {CHANNEL}")
         while not self._stopping.is_set():
@@ -173,6 +180,8 @@ class Follower:
                     changed = None
             if now - fetched >= _POLL_S:
                 changed = None
+            if not named and self._facts and changed is None:
+                named = self._claim_name(connection, self._facts)
             if self._facts and changed != set() and now - fetched >= _FETCH_S:
                 if (new := self._fetch(connection, changed)) is not None:
                     self._take(new)
@@ -184,6 +193,24 @@ class Follower:
                     number, *uids = notice.payload.split()
                     if changed is not None and self._facts and number == str(self._facts.id):
                         changed.update(int(uid) for uid in uids)
+
+    def _claim_name(self, connection: Connection, facts: MapFacts) -> bool:
+        """Have the robot's name in this map for this connection; False where another one has."""
+        with errors_in_words(self.url):
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, %s))",
+                (f"floppynet_vpr {self._robot}", facts.id),
+            ).fetchone()
+        claimed = bool(row and row[0])
+        if self.has_namesake is claimed:
+            self.has_namesake = not claimed
+            if not claimed:
+                name = f"named {self._robot}" if self._robot else "without a name"
+                self._warn(
+                    f"another robot {name} adds to {self.url}: the places of both are kept, but "
+                    "nobody can tell whose they are; give each node a namespace of its own"
+                )
+        return claimed
 
     def _fetch(self, connection: Connection, uids: Iterable[int] | None) -> ReferenceMap | None:
         """Read what is new in some sessions, or in all; None where nothing is."""
