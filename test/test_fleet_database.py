@@ -21,11 +21,12 @@ from fleet_maps import FINGERPRINT, add_session, descriptors, make_map
 from floppynet_vpr.commands import fleet_database, map_info, merge_maps
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.fleet.connection import ServerGone, connect
-from floppynet_vpr.fleet.database_map import cut, facts_of
+from floppynet_vpr.fleet.database_map import cut, facts_of, require_map
 from floppynet_vpr.fleet.follower import Follower
 from floppynet_vpr.fleet.journal import Journal
 from floppynet_vpr.fleet.map_url import MapUrl, parse_url
 from floppynet_vpr.fleet.outgoing import mean_record, place_record, session_record
+from floppynet_vpr.fleet.server_search import nearest
 from floppynet_vpr.fleet.stored_map import load_map, stored_map
 from floppynet_vpr.mapping import Calibration, MapError, ReferenceMap
 
@@ -266,12 +267,17 @@ def test_tables_of_another_version_are_refused(postgres: Any, url: str) -> None:
 class Robot:
     """What a node has of a fleet: a follower, a journal and its own drive."""
 
-    def __init__(self, url: str, path: Path, name: str = "robot") -> None:
+    def __init__(self, url: str, path: Path, name: str = "robot", searching: bool = False) -> None:
         self.journal = Journal(path, 1 << 26)
         self.taken: list[ReferenceMap] = []
         self.warnings: list[str] = []
         self.follower = Follower(
-            parse_url(url), self.taken.append, self.warnings.append, self.journal, robot=name
+            parse_url(url),
+            lambda new, _: self.taken.append(new),
+            self.warnings.append,
+            self.journal,
+            robot=name,
+            searching=searching,
         )
         self.drive = ReferenceMap("floppynet", FINGERPRINT)
         self.drive.begin_session("", name, salt=str(path))
@@ -436,6 +442,47 @@ def test_two_robots_of_one_name_are_told_and_lose_nothing(url: str, tmp_path: Pa
     for robot in robots:
         robot.close(5)
     assert len(load_map(url)) == 12 + 4 + 4
+
+
+def test_search_in_the_server_says_what_to_install_and_then_finds_what_exact_search_does(
+    postgres: Any, url: str, tmp_path: Path
+) -> None:
+    reference = make_map(1500)
+    add_session(reference, 40, "winter", seed=7)
+    stored_map(url).save(reference)
+    connection = connect(parse_url(url))
+    connection.execute("DROP EXTENSION IF EXISTS vector CASCADE")
+    robot = Robot(url, tmp_path / "one", searching=True)
+    with pytest.raises(MapError, match=r"postgresql-\d+-pgvector.*CREATE EXTENSION vector"):
+        robot.follower.open()
+    assert fleet_database.main(["index", url]) == 1
+    connection.execute("CREATE EXTENSION vector")
+    assert fleet_database.main(["index", url]) == 0
+    loaded = robot.follower.open()
+    assert loaded is not None and len(loaded) == 0
+    robot.follower.start()
+    robot.follower.look_for(reference.codes(np.array([77])).signs[0].reshape(-1))
+    wait_for(lambda: robot.names, "what the server found")
+    assert "summer 77" in robot.names and len(robot.names) == 1000
+    robot.close()
+    every = reference.codes(np.arange(len(reference))).signs.reshape(len(reference), -1)
+    asked = parse_url(url), parse_url(f"{url}&session=winter"), parse_url(f"{url}&near=30,0.5,8")
+    for place in (3, 700, 1510):
+        apart = np.unpackbits(every ^ every[place], axis=1).sum(axis=1)
+        for where in asked:
+            kept = {one.id for one in load_map(str(where)).places}
+            order = np.argsort(apart, kind="stable")
+            exact = [i for i in order.tolist() if reference.places[i].id in kept][:10]
+            facts = require_map(connection, where)
+            with connection.transaction():
+                found = nearest(connection, facts, where, every[place], count=10)
+            names = [
+                (one.session.uid, one.number) for one in map(reference.places.__getitem__, exact)
+            ]
+            right = len(set(found) & set(names))
+            assert right == len(names) if where.session or where.near else right >= 9
+            assert found[0] == names[0]
+    connection.close()
 
 
 def test_rows_of_a_map_are_those_of_its_file(url: str) -> None:

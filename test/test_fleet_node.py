@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from node_harness import (
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from floppynet_vpr.commands import fleet_database
+from floppynet_vpr.fleet.connection import connect
+from floppynet_vpr.fleet.map_url import parse_url
 from floppynet_vpr.fleet.stored_map import load_map, stored_map
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr_msgs.srv import MapFile
@@ -123,6 +126,26 @@ def test_the_places_of_a_killed_node_are_delivered_by_the_next_one(
     assert answer.candidates[0].stamp.sec == 105
     assert node.stop() == 0
     assert len(load_map(url)) == 11
+
+
+def test_a_map_that_stays_in_the_server_is_recognised(
+    robot: Robot, url: str, postgres: Any
+) -> None:
+    with closing(connect(parse_url(url))) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    _, mapper, mapped = robot("a", mode="mapping", map=url)
+    for number in range(30):
+        show(mapper, mapped, number, 100 + number)
+    mapper.wait_for_diagnostics(lambda values: values["places delivered"] == "30")
+    assert fleet_database.main(["index", url]) == 0
+    node, other, seen = robot("b", mode="localization", map=url, search="server", threshold=0.4)
+    assert "searched there" in node.log
+    for stamp in range(1000, 1200):
+        answer = show(other, seen, 20, stamp)
+        if answer.detected:
+            break
+        time.sleep(0.1)
+    assert answer.candidates[0].stamp.sec == 120
 
 
 def test_services_leave_a_shared_map_alone_and_save_a_copy(

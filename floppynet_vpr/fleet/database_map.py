@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,6 +189,27 @@ def _mean(row: bytes) -> NDArray[np.float32]:
     return np.frombuffer(row, "<f4").reshape(CELLS, CHANNELS)
 
 
+@dataclass(frozen=True)
+class RegionCondition:
+    """The part of a query that chooses places by a URL's region."""
+
+    condition: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, url: MapUrl) -> RegionCondition:
+        """That of a URL, nothing where it has none."""
+        near = url.near
+        if near is None:
+            return cls()
+        return cls(
+            "AND x BETWEEN %(x)s - %(r)s AND %(x)s + %(r)s "
+            "AND y BETWEEN %(y)s - %(r)s AND %(y)s + %(r)s "
+            "AND (x - %(x)s) ^ 2 + (y - %(y)s) ^ 2 <= %(r)s ^ 2",
+            {"x": near.x, "y": near.y, "r": near.radius},
+        )
+
+
 def read_rows(
     connection: Connection, facts: MapFacts, url: MapUrl, have: Mapping[int, int]
 ) -> PlaceRows:
@@ -197,23 +218,34 @@ def read_rows(
     Of a URL with a region only those with a pose in it. They come by session, as in `have`. To be
     called in a transaction that sees one state of the database.
     """
-    near = url.near
-    region = ""
-    values: dict[str, object] = {}
-    if near is not None:
-        region = (
-            "AND x BETWEEN %(x)s - %(r)s AND %(x)s + %(r)s "
-            "AND y BETWEEN %(y)s - %(r)s AND %(y)s + %(r)s "
-            "AND (x - %(x)s) ^ 2 + (y - %(y)s) ^ 2 <= %(r)s ^ 2"
-        )
-        values = {"x": near.x, "y": near.y, "r": near.radius}
+    region = RegionCondition.of(url)
     query = read_query(
         "unnest(%(sessions)s::bigint[], %(numbers)s::integer[]) "
         "WITH ORDINALITY AS had(had_session, had_number, had_order) "
         "JOIN floppynet_vpr.places ON map = %(map)s AND session = had_session "
-        f"AND number >= had_number {region}"
+        f"AND number >= had_number {region.condition}"
     )
-    values = {**values, "sessions": list(have), "numbers": list(have.values()), "map": facts.id}
+    values = {"sessions": list(have), "numbers": list(have.values()), "map": facts.id}
+    return _read(connection, facts, url, query, {**region.values, **values})
+
+
+def read_places(
+    connection: Connection, facts: MapFacts, url: MapUrl, wanted: Sequence[tuple[int, int]]
+) -> PlaceRows:
+    """Read single places, by session and number; they come in the order of both."""
+    query = read_query(
+        "(SELECT session AS had_order, p.* FROM floppynet_vpr.places p WHERE map = %(map)s "
+        "AND (session, number) IN (SELECT * FROM unnest(%(sessions)s::bigint[], "
+        "%(numbers)s::integer[]))) AS chosen"
+    )
+    sessions, numbers = [one[0] for one in wanted], [one[1] for one in wanted]
+    values = {"sessions": sessions, "numbers": numbers, "map": facts.id}
+    return _read(connection, facts, url, query, values)
+
+
+def _read(
+    connection: Connection, facts: MapFacts, url: MapUrl, query: str, values: Mapping[str, object]
+) -> PlaceRows:
     with connection.cursor(binary=True) as cursor:
         cursor.execute(query, values)
         try:

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.fleet.connection import Connection, ServerGone, connect, errors_in_words
 from floppynet_vpr.fleet.database_map import (
@@ -25,6 +28,7 @@ from floppynet_vpr.fleet.database_map import (
     calibrations_in,
     find_map,
     make_map,
+    read_places,
     read_rows,
     read_sessions,
 )
@@ -32,34 +36,39 @@ from floppynet_vpr.fleet.journal import Journal
 from floppynet_vpr.fleet.map_url import MapUrl
 from floppynet_vpr.fleet.outgoing import Introduced, outgoing
 from floppynet_vpr.fleet.schema import CHANNEL
+from floppynet_vpr.fleet.server_search import nearest, require_extension
 from floppynet_vpr.mapping import MapError, ReferenceMap
 from floppynet_vpr.mapping.session_means import SessionContent
 
 _WAIT_S = 0.2
 _FETCH_S = 0.4
 _POLL_S = 5.0
+_MOST_HERE = 20000
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
 class Follower:
     """Follows a map in a database, and delivers what is in a journal.
 
-    `take` is handed maps of places that are new here, from this thread.
+    `take` is handed maps of places that are new here, from this thread, and told whether those
+    it has should go.
     """
 
     def __init__(
         self,
         url: MapUrl,
-        take: Callable[[ReferenceMap], None],
+        take: Callable[[ReferenceMap, bool], None],
         warn: Callable[[str], object],
         journal: Journal | None = None,
         check: Callable[[MapFacts], None] = lambda facts: None,
         robot: str = "",
+        searching: bool = False,
     ) -> None:
         """Prepare it; `check` raises VprError for a map that is of no use here.
 
         `warn` is told once of every reason why the database cannot be used, and of another robot
-        that adds to the map by the name of `robot`.
+        that adds to the map by the name of `robot`. When `searching`, the map is not read as a
+        whole, but what the server finds for the images that `look_for` is told of.
         """
         self.url = url
         self.error = ""
@@ -71,6 +80,10 @@ class Follower:
         self._journal = journal
         self._check = check
         self._robot = robot
+        self._searching = searching
+        self._looking = threading.Event()
+        self._signs: NDArray[np.uint8] | None = None
+        self._here: set[tuple[int, int]] = set()
         self.has_namesake = False
         """Whether another robot adds to the map by the same name."""
         self._facts: MapFacts | None = None
@@ -96,7 +109,22 @@ class Follower:
                 return None
             self._check(facts)
             self._facts = facts
+            if self._searching:
+                require_extension(connection, self.url)
+                return self._nothing(connection, facts)
             return self._fetch(connection, None)
+
+    def look_for(self, signs: NDArray[np.uint8]) -> None:
+        """Have the server search for an image with (1152,) uint8 `signs`, the newest one counts."""
+        self._signs = signs
+        self._looking.set()
+
+    def _nothing(self, connection: Connection, facts: MapFacts) -> ReferenceMap:
+        """A map without places, but with what was learned of the map."""
+        with errors_in_words(self.url):
+            learned = calibrations_in(connection, facts) if self.url.is_whole else ()
+            rows = read_places(connection, facts, self.url, [])
+        return ReferenceMap.of_content(as_content(facts, [], rows, learned))
 
     def own(self, uid: int) -> None:
         """Note that the places of a session are from here."""
@@ -182,12 +210,17 @@ class Follower:
                 changed = None
             if not named and self._facts and changed is None:
                 named = self._claim_name(connection, self._facts)
-            if self._facts and changed != set() and now - fetched >= _FETCH_S:
+            if self._facts and self._searching:
+                self._search(connection, self._facts)
+            elif self._facts and changed != set() and now - fetched >= _FETCH_S:
                 if (new := self._fetch(connection, changed)) is not None:
-                    self._take(new)
+                    self._take(new, False)
                 fetched, changed = now, set()
             self._looked_at = time.monotonic()
             self.error = ""
+            if self._searching:
+                self._looking.wait(_WAIT_S)
+                continue
             with errors_in_words(self.url):
                 for notice in connection.notifies(timeout=_WAIT_S, stop_after=100):
                     number, *uids = notice.payload.split()
@@ -240,6 +273,29 @@ class Follower:
             self._known[uid] = Known(known.mean, known.weight, one.added)
         return ReferenceMap.of_content(content) if len(rows) or at_first else None
 
+    def _search(self, connection: Connection, facts: MapFacts) -> None:
+        """Have the server search for the newest image, and read what it finds that is new here."""
+        signs, self._signs = self._signs, None
+        self._looking.clear()
+        if signs is None:
+            return
+        require_extension(connection, self.url)
+        with errors_in_words(self.url), connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            found = nearest(connection, facts, self.url, signs, self._own)
+            anew = len(self._here) + len(found) > _MOST_HERE
+            wanted = found if anew else [one for one in found if one not in self._here]
+            if not wanted:
+                return
+            rows = read_places(connection, facts, self.url, wanted)
+            uids = {uid for uid, _ in wanted}
+            sessions = read_sessions(connection, facts, uids, "", self._known)
+        sessions = [self._newer(one) for one in sessions]
+        for one in sessions:
+            self._known[one.session.uid] = Known(one.mean, one.weight, 0)
+        self._here = set(wanted) if anew else self._here | set(wanted)
+        self._take(ReferenceMap.of_content(as_content(facts, _by_number(sessions), rows)), anew)
+
     def _next(self, uid: int) -> int:
         return self._known[uid].next if uid in self._known else 0
 
@@ -276,3 +332,7 @@ class Follower:
             count = sum(len(batch.rows) for batch in batches)
             self.delivered += count
             self._at = journal.delivered(count, end)
+
+
+def _by_number(sessions: Iterable[SessionContent]) -> list[SessionContent]:
+    return sorted(sessions, key=lambda one: one.session.uid)
