@@ -361,6 +361,26 @@ def test_places_wait_for_a_server_that_is_gone_and_come_exactly_once(tmp_path: P
         assert robot.journal.lost == 0
 
 
+def test_a_server_that_hangs_is_told_and_holds_up_nothing(tmp_path: Path) -> None:
+    from floppynet_vpr.fleet.local_server import LocalServer
+
+    with LocalServer() as server:
+        assert fleet_database.main(["init", server.url()]) == 0
+        robot = Robot(server.url("street"), tmp_path / "one")
+        robot.follower.start()
+        robot.add(2, 1)
+        wait_for(lambda: not robot.journal.pending, "the first places")
+        with server.halted():
+            robot.add(20, 2)
+            assert robot.journal.flush(PATIENCE_S)
+            wait_for(lambda: "has not answered for" in robot.follower.trouble, "it to be told")
+            assert robot.journal.pending == 20
+        wait_for(lambda: not robot.journal.pending, "the rest")
+        assert robot.follower.trouble == ""
+        robot.close(5)
+        assert len(load_map(server.url("street"))) == 22
+
+
 ROBOT = """
 import sys
 from pathlib import Path

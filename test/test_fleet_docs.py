@@ -38,6 +38,7 @@ def test_the_commands_of_the_page_work_in_its_order(postgres: Any, tmp_path: Pat
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
     assert len(lines) >= 5
+    told = ""
     for line in lines:
         words = shlex.split(line.replace("@localhost/", f"@127.0.0.1:{postgres.port}/"))
         assert words[:3] == ["ros2", "run", "floppynet_vpr"], line
@@ -48,7 +49,8 @@ def test_the_commands_of_the_page_work_in_its_order(postgres: Any, tmp_path: Pat
             text=True,
         )
         assert done.returncode == 0, f"{line}: {done.stderr}"
-    assert "street: 30 places in 1 sessions" in done.stdout
+        told += done.stdout
+    assert "street: 30 places in 1 sessions" in told
 
 
 def test_the_python_of_the_page_works(postgres: Any, capsys: pytest.CaptureFixture[str]) -> None:

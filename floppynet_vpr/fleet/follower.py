@@ -44,6 +44,7 @@ _WAIT_S = 0.2
 _FETCH_S = 0.4
 _POLL_S = 5.0
 _MOST_HERE = 20000
+_SLOW_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
@@ -96,6 +97,7 @@ class Follower:
         """Why the database does not take the journal's places; empty: it does."""
         self._stopping = threading.Event()
         self._looked_at: float | None = None
+        self._began = 0.0
         self._thread: threading.Thread | None = None
 
     def open(self) -> ReferenceMap | None:
@@ -133,6 +135,7 @@ class Follower:
     def start(self) -> None:
         """Follow from now on."""
         self._stopping.clear()
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="vpr_fleet", daemon=True)
         self._thread.start()
 
@@ -150,12 +153,22 @@ class Follower:
             self._thread = None
 
     @property
+    def trouble(self) -> str:
+        """What is wrong with the database, also that it is slow; empty: nothing."""
+        if self.error or self.refusal:
+            return self.error or self.refusal
+        silent = time.monotonic() - (self._looked_at or self._began)
+        if self._thread is not None and silent > _SLOW_S:
+            return f"the database of {self.url} has not answered for {silent:.0f} s"
+        return ""
+
+    @property
     def facts(self) -> dict[str, object]:
         """How it stands, for people."""
         looked = self._looked_at
         ago = "not yet" if looked is None else f"{time.monotonic() - looked:.0f} s ago"
         facts: dict[str, object] = {
-            "database": self.error or self.refusal or "in step",
+            "database": self.trouble or "in step",
             "database looked at": ago,
             "sessions of others": len(self._known),
         }

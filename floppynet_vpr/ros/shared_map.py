@@ -109,7 +109,7 @@ class SharedMap(MapInUse):
         journal = self._journal
         if journal is not None and journal.error:
             return journal.error
-        reason = self._follower.error or self._follower.refusal
+        reason = self._follower.trouble
         if reason and journal is not None:
             return f"{journal.pending} places wait in the journal: {reason}"
         return reason
