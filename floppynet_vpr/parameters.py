@@ -22,6 +22,7 @@ from floppynet_vpr.extraction import BACKENDS
 
 Value = bool | int | float | str
 
+LOCAL, SERVER = "local", "server"
 LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
 
 
@@ -139,6 +140,15 @@ SETTINGS: tuple[Setting, ...] = (
         3600.0,
         "s",
         live=True,
+    ),
+    Setting(
+        "search",
+        LOCAL,
+        "Where a shared map is searched: local keeps a copy of all of it, server asks the database "
+        "for the 1,000 places most alike, for maps too large for the robot. The server needs the "
+        "extension vector. What it found, up to 20,000 places, is kept and matched; so the "
+        "first images find nothing.",
+        choices=(LOCAL, SERVER),
     ),
     Setting(
         "journal",

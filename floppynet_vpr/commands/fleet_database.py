@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import closing
+from functools import partial
 
 from floppynet_vpr.commands.common import make_parser, parse, run
 from floppynet_vpr.fleet.map_url import MapUrl, parse_url
@@ -35,14 +36,16 @@ def build_parser() -> argparse.ArgumentParser:
     for name, text in (
         ("init", "make the tables, where they are not there yet"),
         ("grant", "let a role use them; what it could do before is taken back"),
+        ("index", "make the index that search:=server asks, of one map; needs pgvector"),
         ("list", "name the maps, their sessions and places"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument(
             "database",
-            type=lambda text: parse_url(text, map_needed=False),
+            type=parse_url if name == "index" else partial(parse_url, map_needed=False),
             metavar="URL",
-            help="postgresql://user@host/database, with all that libpq knows",
+            help="postgresql://user@host/database, with all that libpq knows"
+            + ("; and ?map=NAME" if name == "index" else ""),
         )
         if name == "grant":
             action.add_argument("role", metavar="ROLE", help="a role that exists")
@@ -60,6 +63,7 @@ def _do(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.fleet.connection import connect
     from floppynet_vpr.fleet.database_map import list_maps
     from floppynet_vpr.fleet.schema import VERSION, create_schema, grant
+    from floppynet_vpr.fleet.server_search import make_index
 
     url: MapUrl = arguments.database
     with closing(connect(url)) as connection:
@@ -69,6 +73,8 @@ def _do(arguments: argparse.Namespace) -> int:
         elif arguments.action == "grant":
             grant(connection, url, arguments.role, arguments.right)
             print(f"{url}: {arguments.role} is {arguments.right} now")
+        elif arguments.action == "index":
+            print(f"{url}: has the index {make_index(connection, url)}")
         else:
             for line in list_maps(connection, url):
                 print(line)

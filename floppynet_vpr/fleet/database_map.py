@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from floppynet_vpr.fleet.map_url import MapUrl
 from floppynet_vpr.fleet.rows import (
     FIXED,
     PlaceRows,
-    from_copy,
+    from_pieces,
     make_rows,
-    names_from_copy,
+    read_query,
     to_copy,
 )
 from floppynet_vpr.fleet.schema import CHANNEL, require_version
@@ -189,6 +189,27 @@ def _mean(row: bytes) -> NDArray[np.float32]:
     return np.frombuffer(row, "<f4").reshape(CELLS, CHANNELS)
 
 
+@dataclass(frozen=True)
+class RegionCondition:
+    """The part of a query that chooses places by a URL's region."""
+
+    condition: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, url: MapUrl) -> RegionCondition:
+        """That of a URL, nothing where it has none."""
+        near = url.near
+        if near is None:
+            return cls()
+        return cls(
+            "AND x BETWEEN %(x)s - %(r)s AND %(x)s + %(r)s "
+            "AND y BETWEEN %(y)s - %(r)s AND %(y)s + %(r)s "
+            "AND (x - %(x)s) ^ 2 + (y - %(y)s) ^ 2 <= %(r)s ^ 2",
+            {"x": near.x, "y": near.y, "r": near.radius},
+        )
+
+
 def read_rows(
     connection: Connection, facts: MapFacts, url: MapUrl, have: Mapping[int, int]
 ) -> PlaceRows:
@@ -197,45 +218,43 @@ def read_rows(
     Of a URL with a region only those with a pose in it. They come by session, as in `have`. To be
     called in a transaction that sees one state of the database.
     """
-    from psycopg import sql
-
-    parts = []
-    for columns in (_COLUMNS, "name"):
-        # Whoever copies cannot pass parameters: psycopg writes them into the text.
-        query = sql.SQL(
-            "COPY (SELECT {columns} FROM unnest({sessions}::bigint[], {numbers}::integer[]) "
-            "WITH ORDINALITY AS had(had_session, had_number, had_order) "
-            "JOIN floppynet_vpr.places ON map = {map} AND session = had_session "
-            "AND number >= had_number {region} ORDER BY had_order, number) "
-            "TO STDOUT (FORMAT binary)"
-        ).format(
-            columns=sql.SQL(columns),
-            sessions=sql.Literal(list(have)),
-            numbers=sql.Literal(list(have.values())),
-            map=sql.Literal(facts.id),
-            region=_region(url),
-        )
-        with connection.cursor() as cursor, cursor.copy(query) as copy:
-            parts.append(list(copy))
-    try:
-        return PlaceRows(from_copy(parts[0], facts.rest_bytes), names_from_copy(parts[1]))
-    except ValueError as error:
-        raise MapError(
-            f"{url} has places that do not fit its tables ({error}): they were not written by "
-            "floppynet_vpr"
-        ) from None
+    region = RegionCondition.of(url)
+    query = read_query(
+        "unnest(%(sessions)s::bigint[], %(numbers)s::integer[]) "
+        "WITH ORDINALITY AS had(had_session, had_number, had_order) "
+        "JOIN floppynet_vpr.places ON map = %(map)s AND session = had_session "
+        f"AND number >= had_number {region.condition}"
+    )
+    values = {"sessions": list(have), "numbers": list(have.values()), "map": facts.id}
+    return _read(connection, facts, url, query, {**region.values, **values})
 
 
-def _region(url: MapUrl) -> object:
-    from psycopg import sql
+def read_places(
+    connection: Connection, facts: MapFacts, url: MapUrl, wanted: Sequence[tuple[int, int]]
+) -> PlaceRows:
+    """Read single places, by session and number; they come in the order of both."""
+    query = read_query(
+        "(SELECT session AS had_order, p.* FROM floppynet_vpr.places p WHERE map = %(map)s "
+        "AND (session, number) IN (SELECT * FROM unnest(%(sessions)s::bigint[], "
+        "%(numbers)s::integer[]))) AS chosen"
+    )
+    sessions, numbers = [one[0] for one in wanted], [one[1] for one in wanted]
+    values = {"sessions": sessions, "numbers": numbers, "map": facts.id}
+    return _read(connection, facts, url, query, values)
 
-    near = url.near
-    if near is None:
-        return sql.SQL("")
-    return sql.SQL(
-        "AND x BETWEEN {x} - {r} AND {x} + {r} AND y BETWEEN {y} - {r} AND {y} + {r} "
-        "AND (x - {x}) * (x - {x}) + (y - {y}) * (y - {y}) <= {r} * {r}"
-    ).format(x=sql.Literal(near.x), y=sql.Literal(near.y), r=sql.Literal(near.radius))
+
+def _read(
+    connection: Connection, facts: MapFacts, url: MapUrl, query: str, values: Mapping[str, object]
+) -> PlaceRows:
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(query, values)
+        try:
+            return from_pieces(cursor, facts.rest_bytes)
+        except ValueError as error:
+            raise MapError(
+                f"{url} has places that do not fit its tables ({error}): they were not written by "
+                "floppynet_vpr"
+            ) from None
 
 
 def read_content(connection: Connection, url: MapUrl) -> MapContent:

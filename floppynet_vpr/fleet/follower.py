@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.fleet.connection import Connection, ServerGone, connect, errors_in_words
 from floppynet_vpr.fleet.database_map import (
@@ -25,6 +28,7 @@ from floppynet_vpr.fleet.database_map import (
     calibrations_in,
     find_map,
     make_map,
+    read_places,
     read_rows,
     read_sessions,
 )
@@ -32,32 +36,40 @@ from floppynet_vpr.fleet.journal import Journal
 from floppynet_vpr.fleet.map_url import MapUrl
 from floppynet_vpr.fleet.outgoing import Introduced, outgoing
 from floppynet_vpr.fleet.schema import CHANNEL
+from floppynet_vpr.fleet.server_search import nearest, require_extension
 from floppynet_vpr.mapping import MapError, ReferenceMap
 from floppynet_vpr.mapping.session_means import SessionContent
 
 _WAIT_S = 0.2
 _FETCH_S = 0.4
 _POLL_S = 5.0
+_MOST_HERE = 20000
+_SLOW_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
 class Follower:
     """Follows a map in a database, and delivers what is in a journal.
 
-    `take` is handed maps of places that are new here, from this thread.
+    `take` is handed maps of places that are new here, from this thread, and told whether those
+    it has should go.
     """
 
     def __init__(
         self,
         url: MapUrl,
-        take: Callable[[ReferenceMap], None],
+        take: Callable[[ReferenceMap, bool], None],
         warn: Callable[[str], object],
         journal: Journal | None = None,
         check: Callable[[MapFacts], None] = lambda facts: None,
+        robot: str = "",
+        searching: bool = False,
     ) -> None:
         """Prepare it; `check` raises VprError for a map that is of no use here.
 
-        `warn` is told once of every reason why the database cannot be used.
+        `warn` is told once of every reason why the database cannot be used, and of another robot
+        that adds to the map by the name of `robot`. When `searching`, the map is not read as a
+        whole, but what the server finds for the images that `look_for` is told of.
         """
         self.url = url
         self.error = ""
@@ -68,6 +80,13 @@ class Follower:
         self._warn = warn
         self._journal = journal
         self._check = check
+        self._robot = robot
+        self._searching = searching
+        self._looking = threading.Event()
+        self._signs: NDArray[np.uint8] | None = None
+        self._here: set[tuple[int, int]] = set()
+        self.has_namesake = False
+        """Whether another robot adds to the map by the same name."""
         self._facts: MapFacts | None = None
         self._known: dict[int, Known] = {}
         self._own: set[int] = set()
@@ -78,6 +97,7 @@ class Follower:
         """Why the database does not take the journal's places; empty: it does."""
         self._stopping = threading.Event()
         self._looked_at: float | None = None
+        self._began = 0.0
         self._thread: threading.Thread | None = None
 
     def open(self) -> ReferenceMap | None:
@@ -91,7 +111,22 @@ class Follower:
                 return None
             self._check(facts)
             self._facts = facts
+            if self._searching:
+                require_extension(connection, self.url)
+                return self._nothing(connection, facts)
             return self._fetch(connection, None)
+
+    def look_for(self, signs: NDArray[np.uint8]) -> None:
+        """Have the server search for an image with (1152,) uint8 `signs`, the newest one counts."""
+        self._signs = signs
+        self._looking.set()
+
+    def _nothing(self, connection: Connection, facts: MapFacts) -> ReferenceMap:
+        """A map without places, but with what was learned of the map."""
+        with errors_in_words(self.url):
+            learned = calibrations_in(connection, facts) if self.url.is_whole else ()
+            rows = read_places(connection, facts, self.url, [])
+        return ReferenceMap.of_content(as_content(facts, [], rows, learned))
 
     def own(self, uid: int) -> None:
         """Note that the places of a session are from here."""
@@ -100,6 +135,7 @@ class Follower:
     def start(self) -> None:
         """Follow from now on."""
         self._stopping.clear()
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="vpr_fleet", daemon=True)
         self._thread.start()
 
@@ -117,16 +153,27 @@ class Follower:
             self._thread = None
 
     @property
+    def trouble(self) -> str:
+        """What is wrong with the database, also that it is slow; empty: nothing."""
+        if self.error or self.refusal:
+            return self.error or self.refusal
+        silent = time.monotonic() - (self._looked_at or self._began)
+        if self._thread is not None and silent > _SLOW_S:
+            return f"the database of {self.url} has not answered for {silent:.0f} s"
+        return ""
+
+    @property
     def facts(self) -> dict[str, object]:
         """How it stands, for people."""
         looked = self._looked_at
         ago = "not yet" if looked is None else f"{time.monotonic() - looked:.0f} s ago"
         facts: dict[str, object] = {
-            "database": self.error or self.refusal or "in step",
+            "database": self.trouble or "in step",
             "database looked at": ago,
             "sessions of others": len(self._known),
         }
         if self._journal is not None:
+            facts["robot"] = f"{self._robot or 'no name'}{', as another' * self.has_namesake}"
             facts["places delivered"] = self.delivered
             facts["journal places"] = self._journal.pending
             facts["journal"] = (
@@ -161,6 +208,7 @@ class Follower:
         """Keep in step as long as the connection lasts."""
         changed: set[int] | None = None
         fetched = float("-inf")
+        named = self._journal is None
         with errors_in_words(self.url):
             connection.execute(f"LISTEN {CHANNEL}")
         while not self._stopping.is_set():
@@ -173,17 +221,42 @@ class Follower:
                     changed = None
             if now - fetched >= _POLL_S:
                 changed = None
-            if self._facts and changed != set() and now - fetched >= _FETCH_S:
+            if not named and self._facts and changed is None:
+                named = self._claim_name(connection, self._facts)
+            if self._facts and self._searching:
+                self._search(connection, self._facts)
+            elif self._facts and changed != set() and now - fetched >= _FETCH_S:
                 if (new := self._fetch(connection, changed)) is not None:
-                    self._take(new)
+                    self._take(new, False)
                 fetched, changed = now, set()
             self._looked_at = time.monotonic()
             self.error = ""
+            if self._searching:
+                self._looking.wait(_WAIT_S)
+                continue
             with errors_in_words(self.url):
                 for notice in connection.notifies(timeout=_WAIT_S, stop_after=100):
                     number, *uids = notice.payload.split()
                     if changed is not None and self._facts and number == str(self._facts.id):
                         changed.update(int(uid) for uid in uids)
+
+    def _claim_name(self, connection: Connection, facts: MapFacts) -> bool:
+        """Have the robot's name in this map for this connection; False where another one has."""
+        with errors_in_words(self.url):
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, %s))",
+                (f"floppynet_vpr {self._robot}", facts.id),
+            ).fetchone()
+        claimed = bool(row and row[0])
+        if self.has_namesake is claimed:
+            self.has_namesake = not claimed
+            if not claimed:
+                name = f"named {self._robot}" if self._robot else "without a name"
+                self._warn(
+                    f"another robot {name} adds to {self.url}: the places of both are kept, but "
+                    "nobody can tell whose they are; give each node a namespace of its own"
+                )
+        return claimed
 
     def _fetch(self, connection: Connection, uids: Iterable[int] | None) -> ReferenceMap | None:
         """Read what is new in some sessions, or in all; None where nothing is."""
@@ -212,6 +285,29 @@ class Follower:
             known = reached.get(uid, one)
             self._known[uid] = Known(known.mean, known.weight, one.added)
         return ReferenceMap.of_content(content) if len(rows) or at_first else None
+
+    def _search(self, connection: Connection, facts: MapFacts) -> None:
+        """Have the server search for the newest image, and read what it finds that is new here."""
+        signs, self._signs = self._signs, None
+        self._looking.clear()
+        if signs is None:
+            return
+        require_extension(connection, self.url)
+        with errors_in_words(self.url), connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            found = nearest(connection, facts, self.url, signs, self._own)
+            anew = len(self._here) + len(found) > _MOST_HERE
+            wanted = found if anew else [one for one in found if one not in self._here]
+            if not wanted:
+                return
+            rows = read_places(connection, facts, self.url, wanted)
+            uids = {uid for uid, _ in wanted}
+            sessions = read_sessions(connection, facts, uids, "", self._known)
+        sessions = [self._newer(one) for one in sessions]
+        for one in sessions:
+            self._known[one.session.uid] = Known(one.mean, one.weight, 0)
+        self._here = set(wanted) if anew else self._here | set(wanted)
+        self._take(ReferenceMap.of_content(as_content(facts, _by_number(sessions), rows)), anew)
 
     def _next(self, uid: int) -> int:
         return self._known[uid].next if uid in self._known else 0
@@ -249,3 +345,7 @@ class Follower:
             count = sum(len(batch.rows) for batch in batches)
             self.delivered += count
             self._at = journal.delivered(count, end)
+
+
+def _by_number(sessions: Iterable[SessionContent]) -> list[SessionContent]:
+    return sorted(sessions, key=lambda one: one.session.uid)

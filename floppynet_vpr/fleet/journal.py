@@ -194,6 +194,13 @@ class Journal:
                         return
                     self._changed.wait_for(lambda: self._closing, _RETRY_S)
 
+    def _append(self, text: bytearray) -> None:
+        """Bring bytes onto the disk; raises OSError."""
+        done = 0
+        while done < len(text):  # a disk that gets full takes some of them first
+            done += os.pwrite(self._file, memoryview(text)[done:], self._end + done)
+        os.fsync(self._file)
+
     def _write(self, waiting: list[tuple[int, Record, Record]]) -> int:
         """Append records; returns how many are done with, none where the disk did not take them."""
         with self._writing:
@@ -211,8 +218,7 @@ class Journal:
                 text += more
             try:
                 if text:
-                    os.pwrite(self._file, text, self._end)
-                    os.fsync(self._file)
+                    self._append(text)
             except OSError as error:
                 self.error = f"the journal {self.path} cannot be written: {error.strerror}"
                 return 0

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -121,17 +123,29 @@ class LocalServer:
 
     def kill(self) -> None:
         """End it with all its processes as kill -9 does; `start` starts it again."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        workers = children.read_text("ascii").split() if children.exists() else []
-        self._process.kill()
-        for worker in workers:
-            try:
-                os.kill(int(worker), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.wait(_PATIENCE_S)
+        process = self._process
+        assert process is not None, "it has been started"
+        self._send(signal.SIGKILL)
+        process.wait(_PATIENCE_S)
         self._process = None
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Keep all its processes from doing anything, as a machine does that is overloaded."""
+        self._send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._send(signal.SIGCONT)
+
+    def _send(self, sign: signal.Signals) -> None:
+        """Send a signal to the server and to all processes it has started."""
+        assert self._process is not None, "it has been started"
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        for each in (pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(each, sign)
 
     def stop(self) -> None:
         """End it as an administrator does who does not wait for clients."""

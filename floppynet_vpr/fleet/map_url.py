@@ -90,6 +90,8 @@ def parse_url(text: str, map_needed: bool = True) -> MapUrl:
             raise MapError(f"{without_password(text)}: write {key}=VALUE once, as in {_EXAMPLE}")
         else:
             ours[key] = unquote(value)
+    if "@" in _split(base)[0]:
+        raise MapError(f"{without_password(text)}: write an @ in a name or password as %40")
     connection = base + ("?" + "&".join(theirs) if theirs else "")
     if map_needed and "map" not in ours:
         raise MapError(

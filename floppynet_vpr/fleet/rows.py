@@ -1,9 +1,10 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Places as rows of the database, in PostgreSQL's binary COPY format.
+"""Places as rows of the database, read and written in PostgreSQL's binary formats.
 
-All columns but the name have a fixed size, so many rows are one numpy array of records: that is
-what lets a robot start with a large map in a moment.
+All columns but the name have a fixed size, so many rows are one numpy array of records, and the
+server is asked for many places in one value: that is what lets a robot start with a large map in a
+moment. Written they are with COPY:
 
     the stream: signature, flags, size of an extension (19 bytes), rows, int16 -1
     a row:      int16 number of columns, and of each column int32 size, value, big-endian
@@ -12,6 +13,7 @@ what lets a robot start with a large map in a moment.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -32,13 +34,14 @@ FIXED = ("session", "number", "stamp_ns", *POSE, "signs", "numbers", "rest")
 
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL = b"\xff\xff"
-_NUMBER_BYTES = ROW_BYTES - CODE_BYTES
+_PIECE_PLACES = 1024
+_AT_ONCE = 64
 _NOWHERE = (float("nan"),) * POSE_VALUES
 
 
 @dataclass(frozen=True)
 class PlaceRows:
-    """Places, n of them: records of the columns `FIXED`, and names."""
+    """Places, n of them: records of `record_type`, and names."""
 
     records: NDArray[np.void]
     names: Sequence[str]
@@ -50,12 +53,12 @@ class PlaceRows:
     @property
     def codes(self) -> NDArray[np.uint8]:
         """Rows of the table of bits, (n, 1296) uint8."""
-        return np.concatenate([self.records["signs"], self.records["numbers"]], axis=1)
+        return self.records["code"]
 
     @property
     def rest(self) -> NDArray[np.uint8]:
         """Rows of the other tables, one after the other."""
-        return np.ascontiguousarray(self.records["rest"])
+        return self.records["rest"]
 
     def places(self, sessions: dict[int, Session]) -> list[Place]:
         """Make places of them; `sessions` by their numbers."""
@@ -81,27 +84,19 @@ class PlaceRows:
 
 
 def record_type(rest_bytes: int) -> np.dtype[np.void]:
-    """The layout of a row, but for its name; the sizes of its columns are named size_0 and on."""
-    kinds: list[Any] = [(">i8", 8), (">i4", 4), (">i8", 8), *[(">f8", 8)] * POSE_VALUES]
-    fields: list[Any] = [("columns", ">i2")]
-    for index, (kind, _) in enumerate(kinds):
-        fields += [(f"size_{index}", ">i4"), (FIXED[index], kind)]
-    fields += [
-        (f"size_{len(kinds)}", ">i4"),
-        ("bits", ">i4"),
-        ("signs", "u1", (CODE_BYTES,)),
-        (f"size_{len(kinds) + 1}", ">i4"),
-        ("numbers", "u1", (_NUMBER_BYTES,)),
-        (f"size_{len(kinds) + 2}", ">i4"),
-        ("rest", "u1", (rest_bytes,)),
-    ]
-    return np.dtype(fields)
-
-
-def _constants(rest_bytes: int) -> dict[str, int]:
-    """What stands in the fields of a row that are the same in all."""
-    sizes = [8, 4, 8, *[8] * POSE_VALUES, 4 + CODE_BYTES, _NUMBER_BYTES, rest_bytes]
-    return {"bits": 8 * CODE_BYTES, **{f"size_{index}": size for index, size in enumerate(sizes)}}
+    """The layout of a place, but for its name: values as PostgreSQL sends them."""
+    poses: list[Any] = [(name, ">f8") for name in POSE]
+    return np.dtype(
+        [
+            ("session", ">i8"),
+            ("number", ">i4"),
+            ("stamp_ns", ">i8"),
+            *poses,
+            ("bits", ">i4"),
+            ("code", "u1", (ROW_BYTES,)),
+            ("rest", "u1", (rest_bytes,)),
+        ]
+    )
 
 
 def make_rows(
@@ -109,69 +104,79 @@ def make_rows(
 ) -> PlaceRows:
     """Make rows of n places, their (n, 1296) uint8 bits and their rows of other tables."""
     records = np.zeros(len(places), record_type(rest.shape[1]))
-    records["columns"] = len(FIXED) + 1
-    for name, value in _constants(rest.shape[1]).items():
-        records[name] = value
     records["session"] = [place.session.uid for place in places]
     records["number"] = [place.number for place in places]
     records["stamp_ns"] = [place.stamp_ns for place in places]
     poses = [astuple(place.pose) if place.pose else _NOWHERE for place in places]
     for name, column in zip(POSE, np.array(poses, float).reshape(-1, POSE_VALUES).T, strict=True):
         records[name] = column
-    records["signs"], records["numbers"] = codes[:, :CODE_BYTES], codes[:, CODE_BYTES:]
-    records["rest"] = rest
+    records["bits"], records["code"], records["rest"] = 8 * CODE_BYTES, codes, rest
     return PlaceRows(records, [place.name for place in places])
-
-
-def join_rows(parts: Sequence[PlaceRows], rest_bytes: int) -> PlaceRows:
-    """Put rows one after the other."""
-    empty = np.zeros(0, record_type(rest_bytes))
-    records = np.concatenate([empty, *(part.records for part in parts)])
-    return PlaceRows(records, [name for part in parts for name in part.names])
 
 
 def to_copy(rows: PlaceRows) -> Iterator[bytes]:
     """Give the stream for COPY ... FROM STDIN: the columns `FIXED`, then the name."""
+    records = _with_sizes(rows.records)
+    names = [shown(name).replace("\0", "\\x00").encode() for name in rows.names]
     yield _HEAD
-    for record, name in zip(rows.records, rows.names, strict=True):
-        text = shown(name).replace("\0", "\\x00").encode()
-        yield record.tobytes() + struct.pack(">i", len(text)) + text
+    for first in range(0, len(records), _AT_ONCE):
+        piece = slice(first, first + _AT_ONCE)
+        yield b"".join(
+            part
+            for record, name in zip(records[piece], names[piece], strict=True)
+            for part in (record.tobytes(), struct.pack(">i", len(name)), name)
+        )
     yield _TAIL
 
 
-def from_copy(
-    stream: Iterable[bytes | bytearray | memoryview], rest_bytes: int
-) -> NDArray[np.void]:
-    """Read the stream of COPY (SELECT `FIXED`) TO STDOUT; ValueError where it is another."""
-    body = _body(stream)
+def _with_sizes(records: NDArray[np.void]) -> NDArray[np.void]:
+    """Put the number of columns and their sizes between the values."""
+    rest_bytes = records.dtype["rest"].itemsize
+    sizes = {**{name: records.dtype[name].itemsize for name in FIXED[:-3]}}
+    fields: list[Any] = [("columns", ">i2")]
+    for name in sizes:
+        fields += [(f"{name} size", ">i4"), (name, records.dtype[name])]
+    sizes.update({"signs": 4 + CODE_BYTES, "numbers": ROW_BYTES - CODE_BYTES, "rest": rest_bytes})
+    fields += [("signs size", ">i4"), ("bits", ">i4"), ("signs", "u1", (CODE_BYTES,))]
+    for name in ("numbers", "rest"):
+        fields += [(f"{name} size", ">i4"), (name, "u1", (sizes[name],))]
+    sized = np.zeros(len(records), fields)
+    for name, size in sizes.items():
+        sized[f"{name} size"] = size
+    for name in (*FIXED[:-3], "bits", "rest"):
+        sized[name] = records[name]
+    codes = records["code"]
+    sized["columns"] = len(FIXED) + 1
+    sized["signs"], sized["numbers"] = codes[:, :CODE_BYTES], codes[:, CODE_BYTES:]
+    return sized
+
+
+def read_query(rows: str) -> str:
+    """Write a query that gives places in few, large pieces, for `from_pieces`.
+
+    `rows` is what stands after FROM, with columns had_order, a session's turn, and those of places.
+    """
+    values = [f"float8send({name})" for name in POSE]
+    values = ["int8send(session)", "int4send(number)", "int8send(stamp_ns)", *values]
+    values += ["bit_send(signs)", "numbers", "rest"]
+    return (
+        f"SELECT string_agg({' || '.join(values)}, ''::bytea ORDER BY number), "
+        f"json_agg(name ORDER BY number)::text FROM {rows} "
+        f"GROUP BY had_order, number / {_PIECE_PLACES} ORDER BY had_order, min(number)"
+    )
+
+
+def from_pieces(pieces: Iterable[tuple[bytes, str]], rest_bytes: int) -> PlaceRows:
+    """Read what `read_query` gives; ValueError where it is something else."""
     kind = record_type(rest_bytes)
-    if len(body) % kind.itemsize:
-        raise ValueError("rows of another size")
-    records = np.frombuffer(body, kind)
-    wanted = {"columns": len(FIXED), **_constants(rest_bytes)}
-    if any((records[name] != value).any() for name, value in wanted.items()):
-        raise ValueError("rows of another kind")
-    return records
-
-
-def names_from_copy(stream: Iterable[bytes | bytearray | memoryview]) -> list[str]:
-    """Read the stream of COPY (SELECT name) TO STDOUT."""
-    body = _body(stream)
-    names = []
-    at = 0
-    while at < len(body):
-        (size,) = struct.unpack_from(">i", body, at + 2)
-        at += 6 + size
-        names.append(body[at - size : at].decode())
-    return names
-
-
-def _body(stream: Iterable[bytes | bytearray | memoryview]) -> bytearray:
-    """What is between head and tail."""
+    names: list[str] = []
     text = bytearray()
-    for piece in stream:
-        text += piece
-    if not text.startswith(_HEAD) or not text.endswith(_TAIL):
-        raise ValueError("no binary COPY of this kind")
-    del text[-len(_TAIL) :], text[: len(_HEAD)]
-    return text
+    for rows, some in pieces:
+        text += rows
+        names += json.loads(some)
+    if len(text) != len(names) * kind.itemsize:
+        raise ValueError("rows of another size")
+    records = np.frombuffer(text, kind)
+    if (records["bits"] != 8 * CODE_BYTES).any():
+        raise ValueError("rows of another kind")
+    return PlaceRows(records, names)

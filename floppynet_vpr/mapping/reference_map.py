@@ -387,7 +387,9 @@ class ReferenceMap:
             members.setdefault(place.session.uid, []).append(index)
         grouped = ReferenceMap(self.network, self.fingerprint, self.storage, self.features)
         for indices in members.values():
-            grouped._adopt(self, np.array(indices, np.int64))
+            indices.sort(key=lambda index: self._places[index].number)
+            for run in np.split(indices, 1 + np.flatnonzero(np.diff(indices) < 0)):
+                grouped._adopt(self, np.array(run, np.int64))
         grouped.calibrations = dict(self.calibrations)
         return grouped
 

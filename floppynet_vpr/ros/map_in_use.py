@@ -115,6 +115,9 @@ class MapInUse:
     def close(self) -> None:
         """End what runs for it."""
 
+    def look_for(self, descriptor: NDArray[np.float32]) -> None:
+        """Have others look for an image, (9216,) float32, where the map is with them."""
+
     def begin_image(self, stamp_ns: int) -> None:
         """Take in what is new in a map that others add to (the thread that works on frames)."""
 

@@ -69,6 +69,7 @@ class Recognition:
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)
         extracted = time.perf_counter()
+        self.map.look_for(descriptor)
         # The map may be replaced meanwhile: one detector for all that is done with this image.
         detector = self.map.detector
         detector.options = self.settings.detector_options

@@ -39,9 +39,10 @@ from floppynet_vpr.fleet.outgoing import (
     session_record,
 )
 from floppynet_vpr.mapping import Place, Pose, ReferenceMap
+from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.map_content import MapContent
 from floppynet_vpr.network.weights import NetworkWeights
-from floppynet_vpr.parameters import LOCALIZATION
+from floppynet_vpr.parameters import LOCALIZATION, SERVER
 from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.stamps import SECOND_NS
@@ -65,8 +66,9 @@ class SharedMap(MapInUse):
         url: MapUrl,
         journal: Journal | None,
         warn: Callable[[str], object],
+        searching: bool = False,
     ) -> None:
-        """Load what is there, and follow it from now on.
+        """Load what is there, and follow it from now on, or when `searching` have it searched.
 
         Where the server does not answer, the map is empty until it does. Raises VprError where it
         does answer and the map is of no use.
@@ -74,6 +76,7 @@ class SharedMap(MapInUse):
         super().__init__(weights, options, features, robot)
         self.keeper = self.origin = str(url)
         self._url = url
+        self._searching = searching
         self._journal = journal
         self._drive: ReferenceMap | None = None
         self._drives: set[int] = self.detector.drive
@@ -85,14 +88,14 @@ class SharedMap(MapInUse):
         self._images = 0
         self._offered: deque[ReferenceMap] = deque()
         self._order = _Order(options)
-        self._follower = Follower(url, self._take, warn, journal, self._check)
+        self._follower = Follower(url, self._take, warn, journal, self._check, robot, searching)
         self.state = "not there yet"
         """What came of loading it, for people."""
         try:
             loaded = self._follower.open()
             if loaded is not None:
                 self._use(loaded, self.origin)
-                self.state = f"{len(loaded)} places"
+                self.state = "searched there" if searching else f"{len(loaded)} places"
             elif journal is None:
                 raise VprError(f"there is no map '{url.map}' in the database of {url}")
         except ServerGone as error:
@@ -106,7 +109,7 @@ class SharedMap(MapInUse):
         journal = self._journal
         if journal is not None and journal.error:
             return journal.error
-        reason = self._follower.error or self._follower.refusal
+        reason = self._follower.trouble
         if reason and journal is not None:
             return f"{journal.pending} places wait in the journal: {reason}"
         return reason
@@ -228,8 +231,18 @@ class SharedMap(MapInUse):
                 whole.adopt(self._drive, recent)
         return version, whole.regrouped().content()
 
-    def _take(self, new: ReferenceMap) -> None:
+    def look_for(self, descriptor: NDArray[np.float32]) -> None:
+        """Have the server search for an image; see `MapInUse.look_for`."""
+        if self._searching:
+            self._follower.look_for(np.packbits(turn(descriptor)[0] >= 0))
+
+    def _take(self, new: ReferenceMap, anew: bool) -> None:
         """Be handed new places by the follower (its thread)."""
+        if anew:
+            with self._lock:
+                self._offered.clear()
+            self._use(new, self.origin)
+            return
         if len(self.detector.reference) == 0 and self._drive is None:
             self._use(new, self.origin)
             return
@@ -241,7 +254,10 @@ class SharedMap(MapInUse):
 
     def _use(self, reference: ReferenceMap, origin: str) -> None:
         super()._use(reference, origin)
-        self.detector.drive = self._drives
+        with self._lock:
+            self.detector.drive = self._drives
+            if self._drive is not None:
+                self.detector.adopt(self._drive, np.arange(self._released, dtype=np.int64))
 
     def _check(self, facts: MapFacts) -> None:
         """Raise VprError unless the places of the database's map go with those here."""
@@ -324,7 +340,14 @@ def create_map(
         )
     try:
         return SharedMap(
-            weights, lambda: settings.detector_options, features, robot, url, journal, warn
+            weights,
+            lambda: settings.detector_options,
+            features,
+            robot,
+            url,
+            journal,
+            warn,
+            settings["search"] == SERVER,
         )
     except VprError:
         if journal is not None:
