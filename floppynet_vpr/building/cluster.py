@@ -97,7 +97,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL + 1,  # what goes wrong comes back with the futures
                 preload=[_NO_CTRL_C],
             )
             address = stack.enter_context(local)
