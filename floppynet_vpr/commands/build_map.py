@@ -262,7 +262,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         require_grid(arguments.output.url, Grid(*recipe.weights.shape))
         for given, option in ((recipe.thumbnails, "--thumbnails"), (recipe.depth, "--depth")):
             if given:
-                raise VprError(f"a map in a database does not keep what {option} adds: leave it out")
+                raise VprError(f"a map in a database keeps nothing of {option}: leave it out")
     return recipe
 
 

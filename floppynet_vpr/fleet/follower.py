@@ -254,7 +254,8 @@ class Follower:
                 name = f"named {self._robot}" if self._robot else "without a name"
                 self._warn(
                     f"another robot {name} adds to {self.url}: the places of both are kept, but "
-                    "nobody can tell whose they are; give each node a namespace of its own"
+                    "nobody can tell whose they are; give each node a name of its own "
+                    "(its namespace, or the parameter robot)"
                 )
         return claimed
 

@@ -105,5 +105,7 @@ def _outgoing(batch: _Batch, known: Introduced) -> Outgoing:
     records = np.frombuffer(b"".join(batch.rows), record_type(known.map.rest_bytes))
     added = int(records["number"].max(initial=-1)) + 1
     mean = np.frombuffer(batch.mean or bytes(4 * POOL5.cells * POOL5.bits), "<f4")
-    session = SessionContent(known.session, added, mean.reshape(POOL5.cells, POOL5.bits), batch.weight)
+    session = SessionContent(
+        known.session, added, mean.reshape(POOL5.cells, POOL5.bits), batch.weight
+    )
     return Outgoing(known.map, session, PlaceRows(records, batch.names))

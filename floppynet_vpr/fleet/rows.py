@@ -136,7 +136,13 @@ def _with_sizes(records: NDArray[np.void]) -> NDArray[np.void]:
     fields: list[Any] = [("columns", ">i2")]
     for name in sizes:
         fields += [(f"{name} size", ">i4"), (name, records.dtype[name])]
-    sizes.update({"signs": 4 + POOL5.code_bytes, "numbers": POOL5.row_bytes - POOL5.code_bytes, "rest": rest_bytes})
+    sizes.update(
+        {
+            "signs": 4 + POOL5.code_bytes,
+            "numbers": POOL5.row_bytes - POOL5.code_bytes,
+            "rest": rest_bytes,
+        }
+    )
     fields += [("signs size", ">i4"), ("bits", ">i4"), ("signs", "u1", (POOL5.code_bytes,))]
     for name in ("numbers", "rest"):
         fields += [(f"{name} size", ">i4"), (name, "u1", (sizes[name],))]
@@ -147,7 +153,7 @@ def _with_sizes(records: NDArray[np.void]) -> NDArray[np.void]:
         sized[name] = records[name]
     codes = records["code"]
     sized["columns"] = len(FIXED) + 1
-    sized["signs"], sized["numbers"] = codes[:, :POOL5.code_bytes], codes[:, POOL5.code_bytes:]
+    sized["signs"], sized["numbers"] = codes[:, : POOL5.code_bytes], codes[:, POOL5.code_bytes :]
     return sized
 
 

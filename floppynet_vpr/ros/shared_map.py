@@ -91,7 +91,9 @@ class SharedMap(MapInUse):
         self._images = 0
         self._offered: deque[ReferenceMap] = deque()
         self._order = _Order(options)
-        self._follower = Follower(url, self._take, warn, journal, self._check, drive.robot, searching)
+        self._follower = Follower(
+            url, self._take, warn, journal, self._check, drive.robot, searching
+        )
         self.state = "not there yet"
         """What came of loading it, for people."""
         try:
