@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from other_networks import cell_network
 
 from floppynet_vpr.building.cluster import named
 from floppynet_vpr.building.drives import session_names
@@ -200,6 +201,57 @@ def test_keyframes_and_features_are_the_same_in_pieces(cluster: Cluster, tmp_pat
     assert len(ReferenceMap.load(tmp_path / "here.fvm")) == 5
     on_cluster = ["--scheduler", cluster.address, "--piece", "2"]
     assert built(tmp_path / "there.fvm", *words, *on_cluster) == here
+
+
+def test_thumbnails_names_and_networks_of_other_kinds_are_the_same_on_workers(
+    cluster: Cluster, sources: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime (the extra fast)")
+    network = cell_network(tmp_path / "cells.onnx", 64)
+    words = [sources[0], "--weights", network, "--thumbnails", "--session", "monday"]
+    words += ["--robot", "rover", "--threads", "1"]
+    here = built(tmp_path / "here.fvm", *words)
+    reference = ReferenceMap.load(tmp_path / "here.fvm")
+    (session,) = reference.sessions
+    assert (session.name, session.robot) == ("monday", "rover")
+    assert reference.grid.shape == (7, 7, 64)
+    assert reference.thumbnail_of(FRAMES - 1) is not None
+    on_cluster = ["--scheduler", cluster.address, "--piece", "40"]
+    assert built(tmp_path / "there.fvm", *words[:-2], *on_cluster) == here
+
+
+def test_several_sources_keep_their_thumbnails_and_their_robot(
+    sources: list[Path], tmp_path: Path
+) -> None:
+    built(tmp_path / "map.fvm", *sources[2:], "--thumbnails", "--robot", "rover")
+    reference = ReferenceMap.load(tmp_path / "map.fvm")
+    assert {(one.name, one.robot) for one in reference.sessions} == {
+        ("folder", "rover"),
+        ("film.avi", "rover"),
+    }
+    assert all(reference.thumbnail_of(index) for index in range(len(reference)))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--session", "monday"], "--session names one drive"),
+        (["--camera-info", "/info"], "--camera-info goes with --depth"),
+        (["--depth", "/depth", "--workers", "2"], "--depth is read in one process"),
+        (["--depth", "/depth", "--strict"], "is no bag, so it has no depth"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    words: list[str],
+    told: str,
+    sources: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "map.fvm"
+    assert build_map.main([str(sources[2]), str(sources[3]), "-o", str(output), *words]) == 1
+    assert told in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_what_is_lost_with_a_killed_worker_is_done_again(

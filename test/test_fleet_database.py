@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fleet_maps import FINGERPRINT, add_session, descriptors, make_map
+from other_networks import cell_network
 
-from floppynet_vpr.commands import fleet_database, map_info, merge_maps
+from floppynet_vpr.commands import build_map, fleet_database, map_info, merge_maps
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.fleet.connection import ServerGone, connect
 from floppynet_vpr.fleet.database_map import cut, facts_of, require_map
@@ -29,6 +30,7 @@ from floppynet_vpr.fleet.outgoing import mean_record, place_record, session_reco
 from floppynet_vpr.fleet.server_search import nearest
 from floppynet_vpr.fleet.stored_map import load_map, stored_map
 from floppynet_vpr.mapping import Calibration, MapError, ReferenceMap
+from floppynet_vpr.mapping.grid import Grid
 
 PATIENCE_S = 60.0
 NASTY = "x'); DROP TABLE floppynet_vpr.places; -- \"%s %(map)s 100% \\ ü 東京 \u202e"
@@ -147,6 +149,51 @@ def test_another_network_or_storage_does_not_go_into_a_map(url: str) -> None:
     with pytest.raises(MapError, match="its weights are abab"):
         stored_map(url).save(other)
     assert len(load_map(url)) == 12
+
+
+def test_a_map_of_a_network_of_another_kind_goes_into_a_file(url: str, postgres: Any) -> None:
+    reference = ReferenceMap("cells", FINGERPRINT, grid=Grid(7, 7, 64))
+    told = "not of 7 x 7 cells of 64 values: maps of other networks go into files"
+    with pytest.raises(MapError, match=told):
+        stored_map(url).save(reference)
+    with pytest.raises(MapError, match="there is no map"):
+        load_map(url)
+
+
+def test_build_map_says_before_the_work_what_a_database_does_not_keep(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = cell_network(tmp_path / "cells.onnx", 64)
+    refused = {
+        ("--thumbnails",): "keeps nothing of --thumbnails: leave it out",
+        ("--depth", "/depth"): "keeps nothing of --depth: leave it out",
+        ("--weights", str(network)): "maps of other networks go into files",
+    }
+    for words, told in refused.items():
+        assert build_map.main([str(tmp_path / "nothing"), "-o", url, *words]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_places_of_a_map_that_grew_come_back_without_what_only_files_keep(url: str) -> None:
+    """Numbers were left out, a place has another look, and some have served."""
+    grown = ReferenceMap("floppynet", FINGERPRINT, "binary", thumbnails=True)
+    grown.begin_session("monday")
+    day, night, *others = descriptors(8, 5)
+    first = grown.add(day, "day", thumbnail=b"jpeg")
+    grown.leave_out()
+    grown.add(night, "night", look_of=first.id)
+    for number, descriptor in enumerate(others):
+        grown.leave_out()
+        grown.add(descriptor, str(number))
+    grown.serve(0)
+    stored_map(url).save(grown)
+    loaded = load_map(url)
+    assert [place.id for place in loaded.places] == [place.id for place in grown.places]
+    assert [place.look_of for place in loaded.places] == [None] * 8
+    assert (loaded.means() == grown.means()).all()
+    assert (loaded.codes(np.arange(8)).signs == grown.codes(np.arange(8)).signs).all()
+    assert loaded.thumbnail_of(0) is None
+    assert stored_map(url).save(grown) == "0 new of 8 places"
 
 
 def test_a_place_is_never_replaced_by_another_of_its_number(url: str, tmp_path: Path) -> None:
