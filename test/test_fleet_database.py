@@ -19,7 +19,7 @@ import pytest
 from fleet_maps import FINGERPRINT, add_session, descriptors, make_map
 from other_networks import cell_network
 
-from floppynet_vpr.commands import build_map, fleet_database, map_info, merge_maps
+from floppynet_vpr.commands import build_map, doctor, fleet_database, map_info, merge_maps
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.fleet.connection import ServerGone, connect
 from floppynet_vpr.fleet.database_map import cut, facts_of, require_map
@@ -219,6 +219,8 @@ def test_commands_take_the_url(
     assert "sound, 60 places" in told and url in told
     assert fleet_database.main(["list", postgres.url()]) == 0
     assert "60 places in 2 sessions of 1 robots" in capsys.readouterr().out
+    doctor.main(["--no-ros", "--map", url])
+    assert f"{url}: sound, 60 places" in capsys.readouterr().out
 
 
 # Who may do what, and what is said
