@@ -128,6 +128,25 @@ def test_the_places_of_a_killed_node_are_delivered_by_the_next_one(
     assert len(load_map(url)) == 11
 
 
+def test_what_is_known_is_left_out_of_a_shared_map_and_nothing_is_dropped(
+    robot: Robot, url: str
+) -> None:
+    alone = {"matching": "rigid", "sequence": "none", "threshold": 0.5}
+    recent = {"exclude_images": 5, "exclude_seconds": 3.0}
+    kept = {"max_places": 10, "thumbnails": True}
+    node, client, images = robot("a", mode="both", map=url, **alone, **recent, **kept)
+    for number in range(20):
+        show(client, images, number, 100 + number)
+    assert show(client, images, 3, 200).detected
+    assert not show(client, images, 40, 201).detected
+    state = client.wait_for_diagnostics(lambda values: values["places delivered"] == "21")
+    assert (state["places known"], state["places dropped"]) == ("1", "0")
+    numbers = [place.number for place in load_map(url).places]
+    assert numbers == [*range(20), 21], "there the drive went on without a new place"
+    assert node.stop() == 0
+    assert len(load_map(url)) == 21
+
+
 def test_a_map_that_stays_in_the_server_is_recognised(
     robot: Robot, url: str, postgres: Any
 ) -> None:

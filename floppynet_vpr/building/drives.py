@@ -162,7 +162,7 @@ def joined_parts(
 def drives_here(
     recipe: Recipe,
     paths: Sequence[Path],
-    extractors: Sequence[Extractor],
+    make_extractors: Callable[[], Sequence[Extractor]],
     found: Callable[[Path, int], object],
     done: Callable[[int], object],
     skipped: Callable[[ImageError], object],
@@ -173,7 +173,7 @@ def drives_here(
     Args:
         recipe: how places are made.
         paths: the sources.
-        extractors: of the recipe's weights.
+        make_extractors: makes those of the recipe's weights, asked for if a source can be opened.
         found: told of each source how many frames it promises, before any is described.
         done: told of how many frames more places were made.
         skipped: told of the frames that could not be used.
@@ -184,6 +184,7 @@ def drives_here(
         VprError, naming the source.
     """
     opened: list[FrameSource | VprError] = []
+    promised: list[tuple[Path, int]] = []
     for path in paths:
         try:
             source = recipe.open(path)
@@ -191,7 +192,10 @@ def drives_here(
             opened.append(error)
         else:
             opened.append(source)
-            found(path, len(source))
+            promised.append((path, len(source)))
+    extractors = make_extractors() if promised else ()
+    for path, count in promised:
+        found(path, count)
 
     def make(path: Path, source: FrameSource | VprError) -> ReferenceMap:
         if isinstance(source, VprError):

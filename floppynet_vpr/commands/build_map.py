@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from floppynet_vpr.building.drives import Recipe
+    from floppynet_vpr.extraction import Extractor
     from floppynet_vpr.mapping import ReferenceMap
 
 
@@ -279,11 +279,14 @@ def _drives(
         from floppynet_vpr.extraction import create_extractor
 
         threads = arguments.threads or len(os.sched_getaffinity(0))
-        extractors = [create_extractor(recipe.weights, recipe.backend) for _ in range(threads)]
-        how = f"{extractors[0].description}, {threads} at once"
-        found = partial(room.found, how)
+
+        def make_extractors() -> list[Extractor]:
+            made = [create_extractor(recipe.weights, recipe.backend) for _ in range(threads)]
+            room.how = f"{made[0].description}, {threads} at once"
+            return made
+
         yield from drives_here(
-            recipe, paths, extractors, found, room.done, unusable, room.without_depth
+            recipe, paths, make_extractors, room.found, room.done, unusable, room.without_depth
         )
         return
     from floppynet_vpr.building.cluster import cluster, drives_on
@@ -292,9 +295,9 @@ def _drives(
         raise VprError("--threads is of one process: a worker works on one frame at a time")
     with cluster(arguments.workers, arguments.scheduler) as client:
         count = len(client.nthreads())
-        how = f"{count} workers at {client.scheduler.address}"
-        found = partial(room.found, how)
-        yield from drives_on(client, recipe, paths, arguments.piece, found, room.done, unusable)
+        room.how = f"{count} workers at {client.scheduler.address}"
+        piece = arguments.piece
+        yield from drives_on(client, recipe, paths, piece, room.found, room.done, unusable)
 
 
 class _Room:
@@ -303,15 +306,17 @@ class _Room:
     def __init__(self, arguments: argparse.Namespace, recipe: Recipe, shown: tqdm[Any]) -> None:
         """Nothing is found yet."""
         self.frames = 0
+        self.how = ""
+        """By what frames are described, for people."""
         self._output: StoredMap = arguments.output
         self._recipe = recipe
         self._shown = shown
 
-    def found(self, how: str, path: Path, frames: int) -> None:
+    def found(self, path: Path, frames: int) -> None:
         """Tell of a source with so many frames; raises VprError where there is no room for them."""
         self.frames += frames
         self._shown.total = self.frames
-        self._shown.write(f"{path.name}: {frames} frames; {how}")
+        self._shown.write(f"{path.name}: {frames} frames; {self.how}")
         if not self._recipe.min_distance and isinstance(self._output, FileMap):
             _require_room(self._output.path, self.frames, self._recipe)
 
