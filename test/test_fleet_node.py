@@ -138,7 +138,7 @@ def test_what_is_known_is_left_out_of_a_shared_map_and_nothing_is_dropped(
     for number in range(20):
         show(client, images, number, 100 + number)
     assert show(client, images, 3, 200).detected
-    assert not show(client, images, 40, 201).detected
+    assert not show(client, images, 29, 201).detected
     state = client.wait_for_diagnostics(lambda values: values["places delivered"] == "21")
     assert (state["places known"], state["places dropped"]) == ("1", "0")
     numbers = [place.number for place in load_map(url).places]
