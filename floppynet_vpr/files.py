@@ -52,6 +52,21 @@ def require_file(file: Path | int, name: Path) -> None:
         raise OSError(errno.EINVAL, "it is no file (but a folder, a pipe or a device)", str(name))
 
 
+def require_new(output: Path, force: bool) -> None:
+    """Raise VprError where a file exists and is not to be replaced, or its folder takes none.
+
+    To be called before the work whose result is written there; a missing folder is made.
+    """
+    if output.exists() and not (force and output.is_file()):
+        raise VprError(f"{output} exists: choose another name, or --force to replace a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VprError(f"cannot write {output}: {error.strerror}") from None
+    if not os.access(output.parent, os.W_OK):
+        raise VprError(f"cannot write {output}: no permission to write to {output.parent}")
+
+
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write `parts` to `path` so that a crash at any moment leaves the old file or the new one.
 

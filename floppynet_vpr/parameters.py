@@ -26,6 +26,7 @@ from floppynet_vpr.extraction import BACKENDS
 Value = bool | int | float | str
 
 NEVER, WHEN_LOST, ALWAYS = INITIALPOSE_CHOICES = ("never", "when_lost", "always")
+LOCAL, SERVER = "local", "server"
 LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
 
 
@@ -126,7 +127,9 @@ SETTINGS: tuple[Setting, ...] = (
         "map",
         "",
         "Map file to load, or several separated by ':' (day and night, summer and winter). Made by "
-        "build_map or by mapping. Empty: none; ~/load_map loads one later.",
+        "build_map or by mapping. Empty: none; ~/load_map loads one later. "
+        "postgresql://user@host/database?map=NAME is a map that robots share: what one adds, the "
+        "others recognise, and mapping adds to it.",
     ),
     Setting(
         "save_map_to",
@@ -151,6 +154,30 @@ SETTINGS: tuple[Setting, ...] = (
         3600.0,
         "s",
         live=True,
+    ),
+    Setting(
+        "search",
+        LOCAL,
+        "Where a shared map is searched: local keeps a copy of all of it, server asks the database "
+        "for the 1,000 places most alike, for maps too large for the robot. The server needs the "
+        "extension vector. What it found, up to 20,000 places, is kept and matched; so the "
+        "first images find nothing.",
+        choices=(LOCAL, SERVER),
+    ),
+    Setting(
+        "journal",
+        "",
+        "Folder in which the places of a shared map wait on disk until the database has them. "
+        "Empty: floppynet_vpr in ROS_HOME, which is ~/.ros.",
+    ),
+    Setting(
+        "journal_size",
+        256,
+        "Size up to which that journal grows while there is no database. A place takes about "
+        "1.5 kB, with local features more.",
+        1,
+        100000,
+        "MB",
     ),
     Setting(
         "keyframe_distance",

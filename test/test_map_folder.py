@@ -61,6 +61,10 @@ def test_services_read_and_write_in_their_folder_alone(
         assert not refused.success
         assert "is outside" in refused.message and str(maps) in refused.message
     assert not client.call(MapFile, "/vpr/load_map", path=f"home.fvm:{outside}").success
+    url = "postgresql://robot:secret@localhost/fleet?map=street"
+    refused = client.call(MapFile, "/vpr/load_map", path=url)
+    assert not refused.success
+    assert f"is not in {maps}" in refused.message and "secret" not in refused.message
     assert client.call(MapFile, "/vpr/load_map", path="home.fvm").success
     assert client.call(MapFile, "/vpr/save_map", path="new/copy.fvm").success
     assert len(ReferenceMap.load(maps / "new" / "copy.fvm")) == 1

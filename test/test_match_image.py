@@ -59,9 +59,7 @@ def test_long_reasons_take_more_lines_and_foreign_letters_break_nothing() -> Non
 
 def send(client: Client, message: Image, seen: list[Image]) -> Image:
     """Send an image and wait for the picture of its match."""
-    publisher = client.node.create_publisher(Image, "/image", 10)
-    client.wait_for(lambda: publisher.get_subscription_count() > 0, "the node")
-    publisher.publish(message)
+    client.image_publisher().publish(message)
     client.wait_for(lambda: any(m.header == message.header for m in seen), "a match image")
     return next(one for one in seen if one.header == message.header)
 

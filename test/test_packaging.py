@@ -26,6 +26,8 @@ SOURCES = sorted([*ROOT.glob("floppynet_vpr/**/*.py"), *ROOT.glob("launch/*.py")
 # default). Modules that are not listed here are ROS packages, named alike everywhere.
 DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
+    "dask": ("distributed", None),
+    "distributed": ("distributed", None),
     "faiss": ("faiss-cpu", None),
     "flatbuffers": ("flatbuffers", None),
     "gtsam": ("gtsam", None),
@@ -34,6 +36,7 @@ DEPENDENCIES: dict[str, tuple[str, str | None]] = {
     "geographiclib": ("geographiclib", "python3-geographiclib"),
     "numpy": ("numpy", "python3-numpy"),
     "onnxruntime": ("onnxruntime", None),
+    "psycopg": ("psycopg", None),
     "rosbags": ("rosbags", None),
     "tflite": ("tflite", None),
     "scipy": ("scipy", "python3-scipy"),
@@ -152,12 +155,8 @@ def test_every_import_is_declared_for_rosdep() -> None:
 
 def test_every_import_is_declared_for_pip_and_nothing_else() -> None:
     arguments = setup_arguments()
-    extras = chain(
-        *(
-            arguments["extras_require"][name]
-            for name in ("bags", "fast", "graph", "import", "train")
-        )
-    )
+    named = ("bags", "fast", "fleet", "graph", "import", "train")
+    extras = chain(*(arguments["extras_require"][name] for name in named))
     used = {DEPENDENCIES[module] for module in imported_modules() if module in DEPENDENCIES}
     always = {requirement_name(name) for name, rosdep_key in used if rosdep_key}
     assert {requirement_name(name) for name in arguments["install_requires"]} == always

@@ -25,6 +25,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.fleet.stored_map import StoredMap, stored_map
 
 if TYPE_CHECKING:
     from floppynet_vpr.datasets.frames import Frame, FrameSource
@@ -50,12 +51,14 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr calibrate street.fvm drive_2/ --gps drive_2.csv drive_1.csv \\\n"
         "      --tolerance 25",
     )
-    parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="the map, made by build_map")
+    parser.add_argument(
+        "map", type=stored_map, metavar="MAP.fvm", help="the map, made by build_map"
+    )
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder, video or bag")
     parser.add_argument(
         "-o",
         "--output",
-        type=user_path,
+        type=stored_map,
         metavar="MAP.fvm",
         help="write the map here, not over MAP.fvm",
     )
@@ -114,14 +117,12 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.detection.options import RIGID_MATCHING, SEQUENCES, SINGLE
-    from floppynet_vpr.file_lock import FileLock
-    from floppynet_vpr.mapping import ReferenceMap
 
     if arguments.precision > 1:
         raise VprError(f"--precision {arguments.precision:g} is no share: at most 1")
-    output = arguments.output or arguments.map
-    with FileLock(output):  # what another process adds to the map meanwhile must not be lost
-        reference = ReferenceMap.load(arguments.map)
+    output: StoredMap = arguments.output or arguments.map
+    with output.lock():  # what another process adds to the map meanwhile must not be lost
+        reference = arguments.map.load()
         reference.calibrations.clear()
         source = open_source(arguments.source, topic=arguments.topic, every=arguments.every)
         frames, numbers = _describe(arguments, source, reference)
@@ -137,7 +138,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
                 _learn(reference, options, frames, truth, arguments.precision)
         if not reference.calibrations:
             raise VprError(f"nothing was learned, {arguments.map} stays as it is")
-        reference.save(output)
+        output.save(reference)
         print(f"\nwrote {output}")
     return 0
 

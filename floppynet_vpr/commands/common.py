@@ -9,10 +9,10 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.files import require_new as require_new
 from floppynet_vpr.signals import ended_as_by_ctrl_c
 from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
 from floppynet_vpr.text import let_streams_take_anything
@@ -178,19 +178,19 @@ def add_force_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
-def require_new(output: Path, force: bool) -> None:
-    """Raise VprError where a file exists and is not to be replaced, or its folder takes none.
+def add_map_output(parser: argparse.ArgumentParser) -> None:
+    """Add --output: the `StoredMap` that a command writes."""
+    from floppynet_vpr.fleet.stored_map import stored_map
 
-    To be called before the work whose result is written there; a missing folder is made.
-    """
-    if output.exists() and not (force and output.is_file()):
-        raise VprError(f"{output} exists: choose another name, or --force to replace a file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VprError(f"cannot write {output}: {error.strerror}") from None
-    if not os.access(output.parent, os.W_OK):
-        raise VprError(f"cannot write {output}: no permission to write to {output.parent}")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=stored_map,
+        required=True,
+        metavar="MAP.fvm",
+        help="the map to write, or postgresql://user@host/database?map=NAME, to which places are "
+        "added",
+    )
 
 
 def add_weights_option(parser: argparse._ActionsContainer, others: bool = True) -> None:
@@ -211,9 +211,9 @@ def add_weights_option(parser: argparse._ActionsContainer, others: bool = True) 
 
 
 def add_extractor_options(
-    parser: argparse.ArgumentParser, threads: int = 1, threads_help: str = "CPU threads"
+    parser: argparse.ArgumentParser, threads: int | None = 1, threads_help: str = "CPU threads"
 ) -> None:
-    """Add --weights, --backend and --threads, whose default is `threads`."""
+    """Add --weights, --backend and --threads, whose default is `threads`; None leaves it open."""
     from floppynet_vpr.extraction import BACKENDS
 
     group = parser.add_argument_group("network")

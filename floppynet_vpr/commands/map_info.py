@@ -25,6 +25,7 @@ from floppynet_vpr.commands.common import (
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
+from floppynet_vpr.fleet.stored_map import StoredMap, stored_map
 from floppynet_vpr.text import shown
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr map_info office.fvm --plot office.png\n"
         "  ros2 run floppynet_vpr map_info office.fvm --image 3 --output place_3.jpg",
     )
-    parser.add_argument("map", type=user_path, metavar="MAP.fvm", help="a map made by build_map")
+    parser.add_argument("map", type=stored_map, metavar="MAP.fvm", help="a map made by build_map")
     parser.add_argument("--places", action="store_true", help="list every place")
     parser.add_argument(
         "--json", action="store_true", help="print the facts of the file as JSON, nothing else"
@@ -78,18 +79,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def _describe(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.extraction.threads import set_threads
-    from floppynet_vpr.mapping import Place, ReferenceMap
+    from floppynet_vpr.mapping import Place
     from floppynet_vpr.network.network import shape_text
     from floppynet_vpr.network.weights import load_weights, shipped_weights
 
-    path: Path = arguments.map
+    path: StoredMap = arguments.map
     plot: Path | None = arguments.plot
     if plot is not None:
         require_new(plot, arguments.force)
     if (arguments.image is None) != (arguments.output is None):
         raise VprError("--image and --output go together: which place, and the file to write")
     set_threads(1)
-    reference = ReferenceMap.load(path)
+    reference = path.load()
     if arguments.image is not None:
         _write_image(reference, arguments)
         return 0
@@ -98,7 +99,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         return 0
     places: Sequence[Place] = reference.places
     own = {load_weights(file).fingerprint: name for name, file in shipped_weights().items()}
-    size = path.stat().st_size
+    size = path.size()
     print(f"{path}: sound, {len(places)} places, {size / 2**20:.1f} MiB", end="")
     print(f" ({size / len(places) / 1024:.1f} KiB a place)" if places else "")
     print(f"storage      {reference.storage}, {reference.bytes_per_place:,} bytes a descriptor")
@@ -138,7 +139,7 @@ def _describe(arguments: argparse.Namespace) -> int:
 
         if len(places) < 2:
             raise VprError(f"{path} has too few places for a picture: two are needed")
-        draw_map(reference, aliasing, path.name, plot)
+        draw_map(reference, aliasing, path.stem, plot)
         print(f"wrote {plot}")
     return 0
 
@@ -165,13 +166,13 @@ def _write_image(reference: ReferenceMap, arguments: argparse.Namespace) -> None
     print(f"wrote {output}: {reference.places[index].name}")
 
 
-def _facts(reference: ReferenceMap, path: Path) -> dict[str, Any]:
+def _facts(reference: ReferenceMap, path: StoredMap) -> dict[str, Any]:
     """What the file holds, but for the places themselves."""
     from floppynet_vpr.mapping.spans import spans
 
     return {
         "file": shown(str(path)),
-        "bytes": path.stat().st_size,
+        "bytes": path.size(),
         "places": len(reference),
         "descriptor": reference.grid.shape,
         "storage": reference.storage,

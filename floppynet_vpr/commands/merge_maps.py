@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from floppynet_vpr.commands.common import make_parser, parse, require_new, run
-from floppynet_vpr.files import user_path
+from floppynet_vpr.commands.common import add_map_output, make_parser, parse, run
+from floppynet_vpr.fleet.stored_map import StoredMap, join_stored, stored_map
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,11 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr map_info street.fvm",
     )
     parser.add_argument(
-        "maps", type=user_path, nargs="+", metavar="MAP.fvm", help="two maps or more"
+        "maps", type=stored_map, nargs="+", metavar="MAP.fvm", help="two maps or more"
     )
-    parser.add_argument(
-        "-o", "--output", type=user_path, required=True, metavar="MAP.fvm", help="the map to write"
-    )
+    add_map_output(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing map")
     return parser
 
@@ -42,22 +39,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from floppynet_vpr.file_lock import FileLock
     from floppynet_vpr.mapping import MapError
-    from floppynet_vpr.mapping.sessions import join_files
     from floppynet_vpr.mapping.spans import spans
 
-    output: Path = arguments.output
-    require_new(output, arguments.force)
+    output: StoredMap = arguments.output
+    output.require_new(arguments.force)
     if len(arguments.maps) < 2:
         raise MapError(f"{arguments.maps[0]} alone needs no merging: name two maps or more")
-    with FileLock(output):
-        joined = join_files(arguments.maps)
-        joined.save(output)
+    with output.lock():
+        joined = join_stored(arguments.maps)
+        written = output.save(joined)
     for first, last in spans(joined.borders, len(joined)):
         if first < last:
             print(f"{joined.places[first].session.name}: {last - first} places")
-    print(f"wrote {output}: {len(joined)} places, {output.stat().st_size / 2**20:.1f} MiB")
+    print(f"wrote {output}: {written}")
     return 0
 
 

@@ -55,12 +55,13 @@ class Bag:
         self._stores: dict[str, Typestore] = {}
 
     def messages(
-        self, connections: "Collection[Connection]"
+        self, connections: "Collection[Connection]", since_ns: int | None = None
     ) -> "Iterator[tuple[Connection, int, bytes]]":
         """Read messages in the order of recording.
 
         Args:
             connections: those of `connections` to read.
+            since_ns: leave out what was recorded before, by the bag's index where it has one.
 
         Yields:
             Connection, time of recording in nanoseconds, message as it is stored; see `cdr`.
@@ -70,7 +71,7 @@ class Bag:
         """
         asked = {c.id: c for c in connections}
         chosen = [c for c in self._reader.connections if c.id in asked]
-        messages = self._reader.messages(chosen)
+        messages = self._reader.messages(chosen, since_ns)
         while chosen:
             with blaming(self.path):
                 item = next(messages, None)

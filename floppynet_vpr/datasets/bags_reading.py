@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.bag_files import Bag, open_bag
-from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
+from floppynet_vpr.datasets.frames import WHOLE, Frame, FramesMissing, Stretch, cut, raising
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import (
@@ -104,24 +104,57 @@ class BagFrames:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
+    def pending(
+        self, only: Sequence[int] | None = None, since_ns: int | None = None
+    ) -> Iterator[Callable[[], Frame]]:
         """Give the functions that decode the messages, read in order; see `FrameSource`."""
         try:
-            for number, recorded in self._read(self._numbers if only is None else only):
+            for number, recorded in self._read(self._numbers if only is None else only, since_ns):
                 yield partial(self._frame, number, recorded)
         except FramesMissing as error:
             yield raising(error)
 
-    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, _Recorded]]:
-        """The messages with these numbers; raises FramesMissing where the bag ends before."""
+    def stretches(self, most: int) -> list[Stretch]:
+        """Cut the bag; see `FrameSource`.
+
+        A stretch is sought by the time of recording, so a bag is cut only where all before was
+        recorded earlier. To find such places it is read once, without decoding images.
+        """
+        runs = cut(self._numbers, most)
+        if len(runs) < 2:
+            return [WHOLE]
+        try:
+            times = np.array([r.received_ns for _, r in self._read(range(self._messages))])
+        except FramesMissing:
+            return [WHOLE]
+        latest_before = np.maximum.accumulate(times)[:-1]
+        earliest_after = np.minimum.accumulate(times[::-1])[::-1][1:]
+        sound = {0, *(np.flatnonzero(latest_before < earliest_after) + 1).tolist()}
+        joined: list[range] = []
+        for run in runs:
+            if run[0] in sound:
+                joined.append(run)
+            else:
+                joined[-1] = range(joined[-1].start, run.stop, run.step)
+        return [Stretch(run, int(times[run[0]]) if run[0] else None) for run in joined]
+
+    def _read(
+        self, numbers: Sequence[int], since_ns: int | None = None
+    ) -> Iterator[tuple[int, _Recorded]]:
+        """The messages with these numbers; raises FramesMissing where the bag ends before.
+
+        With `since_ns` the first of them is the first message recorded then or later.
+        """
         if not numbers:
             return
         wanted = numbers if isinstance(numbers, range) else frozenset(numbers)
         read, reason = 0, ""
+        first = 0 if since_ns is None else numbers[0]
         try:
             with open_bag(self._path) as bag:
                 connections = [c for c in bag.connections if c.topic == self.topic]
-                for number, (connection, received_ns, data) in enumerate(bag.messages(connections)):
+                messages = bag.messages(connections, since_ns)
+                for number, (connection, received_ns, data) in enumerate(messages, first):
                     read = number + 1
                     if number in wanted:
                         name = f"message {number} of topic {self.topic} of {self._path}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from floppynet_vpr.datasets.bag_view import looks_like_bag
-from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
+from floppynet_vpr.datasets.frames import Frame, Stretch, cut, natural_key, stamp_of
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.bit_depth import BitDepth, probed
 from floppynet_vpr.imaging.payload import ImageError, decode_compressed
@@ -50,10 +50,16 @@ class ImageFolder:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
+    def pending(
+        self, only: Sequence[int] | None = None, since_ns: int | None = None
+    ) -> Iterator[Callable[[], Frame]]:
         """Give the functions that read the frames; see `FrameSource`."""
         for index in range(0, len(self._files), self._every) if only is None else only:
             yield partial(self._frame, index)
+
+    def stretches(self, most: int) -> list[Stretch]:
+        """Cut the folder; see `FrameSource`."""
+        return [Stretch(run) for run in cut(range(0, len(self._files), self._every), most)]
 
     def _frame(self, index: int) -> Frame:
         file = self._files[index]

@@ -8,7 +8,8 @@ An hour of video takes no more memory than a second of it.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,23 @@ class Frame:
     encoded: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Frames of a source, one after the other, that can be read without those before them.
+
+    Attributes:
+        numbers: of the frames in the whole source, ascending; None: all that there are.
+        since_ns: when the message of the first was recorded, where a bag need not be read from its
+            beginning.
+    """
+
+    numbers: Sequence[int] | None = None
+    since_ns: int | None = None
+
+
+WHOLE = Stretch()
+
+
 class FrameSource(Protocol):
     """A traverse that can be walked along any number of times.
 
@@ -53,12 +71,22 @@ class FrameSource(Protocol):
         """Read the frames in order, from the first."""
         ...
 
-    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
+    def pending(
+        self, only: Sequence[int] | None = None, since_ns: int | None = None
+    ) -> Iterator[Callable[[], Frame]]:
         """Give for each frame, in order, the function that decodes it, in any thread.
 
-        `only` are numbers of frames of the whole source, ascending, in place of every n-th. Where
+        `only` are numbers of frames of the whole source, ascending, in place of every n-th, and
+        `since_ns` where to begin reading, as a `Stretch` tells. Where
         the source ends before it has given all that it promises, one more function follows, which
         raises `FramesMissing`.
+        """
+        ...
+
+    def stretches(self, most: int) -> list[Stretch]:
+        """Cut the source into stretches of at most `most` frames, where it can be cut.
+
+        Read one after the other they give what `pending` gives.
         """
         ...
 
@@ -74,6 +102,16 @@ class FramesMissing(ImageError):
         """Say in `text` what gave how many of how many."""
         super().__init__("missing", text)
         self.frames = frames
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.frames)
+
+
+def cut(numbers: range, most: int) -> list[range]:
+    """Cut a range into runs of at most `most` numbers, as even as can be."""
+    runs = -(-len(numbers) // most)
+    edges = [len(numbers) * run // runs for run in range(runs + 1)]
+    return [numbers[first:last] for first, last in pairwise(edges)]
 
 
 def raising(error: ImageError) -> Callable[[], Frame]:

@@ -26,8 +26,12 @@ _STARTS_NS = {
     "reference": 1_780_315_200_000_000_000,
     "query": 1_780_345_800_000_000_000,
     "detour": 1_780_349_400_000_000_000,
+    "third": 1_780_328_700_000_000_000,
 }
-"""First stamps: noon, half and an hour past eight in the evening. Drives never share a stamp."""
+"""First stamps: noon, half past eight and half past nine in the evening, a quarter to four.
+
+Drives never share a stamp.
+"""
 
 _DETOUR_IMAGES = 40
 

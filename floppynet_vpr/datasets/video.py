@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.datasets.folder import IMAGE_SUFFIXES
-from floppynet_vpr.datasets.frames import Frame, FramesMissing, raising
+from floppynet_vpr.datasets.frames import WHOLE, Frame, FramesMissing, Stretch, raising
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.imaging.payload import ImageError
 
@@ -68,7 +68,9 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         return (load() for load in self.pending())
 
-    def pending(self, only: Sequence[int] | None = None) -> Iterator[Callable[[], Frame]]:
+    def pending(
+        self, only: Sequence[int] | None = None, since_ns: int | None = None
+    ) -> Iterator[Callable[[], Frame]]:
         """Give the functions that finish the frames, decoded in order; see `FrameSource`."""
         promised = range(0, self._frames, self._every) if only is None else only
         chosen = None if only is None else frozenset(only)
@@ -98,6 +100,10 @@ class VideoFile:
                     sum(number >= read for number in promised),
                 )
             )
+
+    def stretches(self, most: int) -> list[Stretch]:
+        """One: a frame of a video can be decoded only after those before it."""
+        return [WHOLE]
 
     def _ended_early(self, frames: int, last_s: float) -> bool:
         """Tell whether more is missing than a container's estimate of its length may be off."""

@@ -116,6 +116,8 @@ class LoopClosureDetector:
         self.options = options or DetectorOptions()
         self.known = len(reference) if known is None else known
         """Places that were in the map before this drive."""
+        self.drive: set[int] = set()
+        """Numbers of sessions that are of this drive, though their places may be among these."""
         self._recent = RecentPlaces(self.known)
         self._threshold = AutomaticThreshold(reference)
         self._restart()
@@ -144,6 +146,12 @@ class LoopClosureDetector:
         """Match single images or a sequence from now on."""
         self._chosen = sequence
         self._sequence = None if sequence == SINGLE else SEQUENCES[sequence]()
+
+    def adopt(self, other: ReferenceMap, indices: NDArray[np.int64]) -> None:
+        """Add places of another map (`ReferenceMap.adopt`) that may be matched from now on."""
+        self.reference.adopt(other, indices)
+        self.known = len(self.reference)
+        self._recent.know(self.known)
 
     @property
     def limits(self) -> Limits:
@@ -301,6 +309,9 @@ class LoopClosureDetector:
         """Compare a (9216,) float32 descriptor with places, as candidates are; (n,) float32."""
         return self._comparer.compare(descriptor, indices).distances
 
+    def _is_of_this_drive(self, index: int) -> bool:
+        return index >= self.known or self.reference.places[index].session.uid in self.drive
+
     def _verdict(
         self,
         ids: NDArray[np.int64],
@@ -309,8 +320,8 @@ class LoopClosureDetector:
         distinctness: float,
     ) -> Detection:
         options = self.in_force
-        firsts = [self.reference.looks_of(place)[0] for place in ids[:1].tolist()]
-        limits = self._limits(this_drive=any(first >= self.known for first in firsts))
+        firsts = [int(self.reference.looks_of(place)[0]) for place in ids[:1].tolist()]
+        limits = self._limits(this_drive=any(map(self._is_of_this_drive, firsts)))
         calibration = self.reference.calibrations.get(options.mode)
         single = self._sequence is None
         candidates = []

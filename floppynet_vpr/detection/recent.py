@@ -42,6 +42,11 @@ class RecentPlaces:
         reduced._last_ns = self._last_ns
         return reduced
 
+    def know(self, count: int) -> None:
+        """Count the first `count` places, those of the map as it is now, as never recent."""
+        self._known = count
+        self._added_at.clear()
+
     def eligible(self, places: Sequence[Place], stamp_ns: int, images: int, seconds: float) -> int:
         """Count the places, from the first, that the next image may be matched to."""
         new = len(places) - self._known - len(self._added_at)

@@ -20,7 +20,8 @@ from floppynet_vpr.detection.background import LEAST_PLACES
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.machine import describe_machine
 from floppynet_vpr.extraction import create_extractor
-from floppynet_vpr.mapping import ReferenceMap, load_maps
+from floppynet_vpr.fleet.stored_map import load_map, shown_map
+from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.network.weights import NetworkWeights, load_weights, shipped_weights
 from floppynet_vpr.surroundings import what_is_denied
 
@@ -137,12 +138,13 @@ def _letters() -> Finding:
 def examine_map(names: str, weights: Path | None) -> Iterator[Finding]:
     """Look at the map of the node's parameter `map`, and whether `weights` belong to it.
 
-    `names` may be several files separated by ':'; `weights` None: those that the package carries.
+    `names` may be several files separated by ':', or a map in a database; `weights` None: those
+    that the package carries.
     """
     try:
         known = load_weights(weights)
-        reference = load_maps(names)
-        yield Finding(OK, "map", _described(names, reference))
+        reference = load_map(names)
+        yield Finding(OK, "map", _described(shown_map(names), reference))
         yield from _fitness(reference, known)
     except VprError as error:
         yield Finding(FAULT, "map", str(error))

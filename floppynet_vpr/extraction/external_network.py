@@ -47,6 +47,13 @@ class ExternalModel:
         self._digest = hashlib.sha256(self._content)
         self._sessions: dict[tuple[int, bool], Any] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_digest": None, "_sessions": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._digest = hashlib.sha256(self._content)
+
     def fingerprint(self, layer: str) -> str:
         """SHA-256 of the model and of all that decides what it gives for a layer."""
         digest = self._digest.copy()

@@ -48,6 +48,9 @@ class ImageError(VprError):
         super().__init__(text)
         self.kind = kind
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, str(self))
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -30,6 +30,10 @@ class Blocks:
             self._append(rows)
             self._filled = len(rows)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        rows = [np.empty((0, self.row_bytes), np.uint8), *self.filled()]
+        return Blocks, (self.row_bytes, np.concatenate(rows))
+
     def __len__(self) -> int:
         """Count the rows."""
         return self._filled

@@ -33,7 +33,14 @@ def build_map(
     """
     reference = ReferenceMap.for_weights(weights, storage, features, thumbnails)
     reference.begin_session(session, robot)
-    gate = KeyframeGate(KeyframeLimits(distance=min_distance))
+    add_frames(reference, KeyframeGate(KeyframeLimits(distance=min_distance)), frames)
+    return reference
+
+
+def add_frames(
+    reference: ReferenceMap, gate: KeyframeGate, frames: Iterable[DescribedFrame]
+) -> None:
+    """Add those of `frames` to a map that `gate` lets pass."""
     for frame in frames:
         if gate.passes(frame.descriptor, frame.stamp_ns):
             reference.add(
@@ -43,4 +50,3 @@ def build_map(
                 features=frame.features,
                 thumbnail=frame.thumbnail,
             )
-    return reference

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,7 @@ class ReferenceMap:
         self._services = Services()
         self._means = SessionMeans(grid)
         self._next: Session | None = None
+        self._salt: tuple[str, ...] = ()
         self._current: Session | None = None
         self._numbers: dict[int, int] = {}
 
@@ -218,12 +220,15 @@ class ReferenceMap:
         robot: str = "",
         frame: str = "",
         fixed: bool = False,
+        salt: str = "",
     ) -> None:
         """Let the places that are added from now on be of a new session.
 
         Its poses are in the frame named `frame`. Where that is `fixed`, all frames of that name
-        are one; else, as with odometry, which starts anew, it is a frame of its own.
+        are one; else, as with odometry, which starts anew, it is a frame of its own. The session's
+        number comes from what it begins with, and from `salt`, for two drives that begin alike.
         """
+        self._salt = (salt,) if salt else ()
         frame_uid = session_uid("frame", frame) if fixed and frame else 0
         self._next = Session(0, name, robot, 0, frame, frame_uid)
 
@@ -340,7 +345,7 @@ class ReferenceMap:
         if self._next is None and self._current is not None:
             return self._current
         begun = self._next or Session(0)
-        facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes()
+        facts = begun.name, begun.robot, begun.frame, name, stamp_ns, code.tobytes(), *self._salt
         uid = session_uid(self.fingerprint, len(self._numbers), *facts)
         self._next = None
         self._current = replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
@@ -456,7 +461,14 @@ class ReferenceMap:
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             wrong = kept[0] if kept[0] < 0 else kept[-1]
             raise MapError(f"there is no place {wrong} in a map of {len(self)} places")
-        selected = ReferenceMap(
+        selected = self._alike()
+        selected.adopt(self, kept)
+        selected._next, selected._current = self._next, self._current
+        return selected
+
+    def _alike(self) -> ReferenceMap:
+        """Start an empty map that keeps places as this one does."""
+        return ReferenceMap(
             self.network,
             self.fingerprint,
             self.storage,
@@ -464,15 +476,21 @@ class ReferenceMap:
             self.grid,
             self.thumbnails,
         )
-        selected.adopt(self, kept)
-        selected._next, selected._current = self._next, self._current
-        return selected
 
     def adopt(self, other: ReferenceMap, indices: NDArray[np.int64], session: str = "") -> None:
         """Add the places `indices`, ascending, of a map of the same weights and storage.
 
         What is kept of them is copied bit for bit; sessions without a name get `session` for one.
         """
+        named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
+        self._adopt(other, indices, named)
+
+    def _adopt(
+        self,
+        other: ReferenceMap,
+        indices: NDArray[np.int64],
+        named: Mapping[int, Session] | None = None,
+    ) -> None:
         for name, table in self._tables.items():
             for rows in other._tables[name].chunks(indices):
                 table.add(rows)
@@ -483,9 +501,26 @@ class ReferenceMap:
         self._services.adopt(other._services, indices)
         self._means.adopt(other._means)
         self._numbers.update(other._numbers)
-        named = {one.uid: replace(one, name=one.name or session) for one in other.sessions}
         for place in (other._places[index] for index in indices.tolist()):
-            self._add_place(replace(place, session=named[place.session.uid]))
+            known = named[place.session.uid] if named else place.session
+            self._add_place(place if known is place.session else replace(place, session=known))
+
+    def regrouped(self) -> ReferenceMap:
+        """Make a map of the same places with those of a session together, as a map file has them.
+
+        Sessions are in the order of their first places. Places may be added meanwhile; those that
+        were there are taken.
+        """
+        members: dict[int, list[int]] = {}
+        for index, place in enumerate(list(self._places)):
+            members.setdefault(place.session.uid, []).append(index)
+        grouped = self._alike()
+        for indices in members.values():
+            indices.sort(key=lambda index: self._places[index].number)
+            for run in np.split(indices, 1 + np.flatnonzero(np.diff(indices) < 0)):
+                grouped._adopt(self, np.array(run, np.int64))
+        grouped.calibrations = dict(self.calibrations)
+        return grouped
 
     def content(self) -> MapContent:
         """Look at all that a map file holds, as it is at this moment.
@@ -510,6 +545,21 @@ class ReferenceMap:
             list(self._thumbnails.filled()) if self.thumbnails else None,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_candidates": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._sketch()
+
+    def _sketch(self) -> None:
+        """Make the candidates anew of the places' bits."""
+        self._candidates = Candidates(self.grid)
+        for table in self._tables[CODES].filled():
+            for first in range(0, len(table), _AT_ONCE * COMPARED):
+                rows = table[first : first + _AT_ONCE * COMPARED]
+                self._candidates.add(codes(rows, self.grid).signs)
+
     def save(self, path: Path) -> None:
         """Save to a map file, atomically; raises VprError when the disk does not take it."""
         write_map(path, self.content())
@@ -520,13 +570,15 @@ class ReferenceMap:
 
         Places added to it later are of a new session.
         """
-        content = read_map(path)
+        return cls.of_content(read_map(path))
+
+    @classmethod
+    def of_content(cls, content: MapContent) -> ReferenceMap:
+        """Take what a map holds, each table of which is one array; see `load`."""
         loaded = cls(content.network, content.fingerprint, content.storage, grid=content.grid)
         for name, table in loaded._tables.items():
             loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
-        for first in range(0, len(content.places), _AT_ONCE * COMPARED):
-            rows = content.tables[CODES][0][first : first + _AT_ONCE * COMPARED]
-            loaded._candidates.add(codes(rows, loaded.grid).signs)
+        loaded._sketch()
         if FEATURES in content.tables:
             points = content.tables.get(POINTS, [None])[0]
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0], points)

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os.path import isfile
-from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +25,8 @@ def load_maps(text: str) -> ReferenceMap:
     Of several, places that have no session get the name of their file, without its suffix. Raises
     MapError when one cannot be loaded or they do not go together.
     """
-    return join_files([user_path(name) for name in map_names(text)])
+    paths = [user_path(name) for name in map_names(text)]
+    return join_named([(utf_8(path.stem), partial(ReferenceMap.load, path)) for path in paths])
 
 
 def map_names(text: str) -> list[str]:
@@ -35,17 +36,15 @@ def map_names(text: str) -> list[str]:
     return [name for name in text.split(SEPARATOR) if name] or [text]
 
 
-def join_files(paths: Sequence[Path]) -> ReferenceMap:
-    """Load map files as one map; see `load_maps`."""
-    if len(paths) == 1:
-        return ReferenceMap.load(paths[0])
-    stems = [utf_8(path.stem) for path in paths]
-    for stem in stems:
-        if stems.count(stem) > 1:
-            raise MapError(f"two maps are named {stem}: rename one, sessions are told by the name")
-    return join_maps(
-        {stem: ReferenceMap.load(path) for stem, path in zip(stems, paths, strict=True)}
-    )
+def join_named(maps: Sequence[tuple[str, Callable[[], ReferenceMap]]]) -> ReferenceMap:
+    """Load maps, each with a name, as one map; see `load_maps`."""
+    if len(maps) == 1:
+        return maps[0][1]()
+    names = [name for name, _ in maps]
+    for name in names:
+        if names.count(name) > 1:
+            raise MapError(f"two maps are named {name}: rename one, sessions are told by the name")
+    return join_maps({name: load() for name, load in maps})
 
 
 def join_maps(maps: Mapping[str, ReferenceMap]) -> ReferenceMap:

@@ -29,6 +29,8 @@ def complaints(parts: Recognition, last: Detection | None) -> Iterator[str]:
             else ""
         )
         yield f"an image without a pose: {parts.poses.missing}{rarely}"
+    if parts.map.error:
+        yield f"the map is not in step with the database: {parts.map.error}"
     if parts.stamps.problem:
         yield parts.stamps.problem
     # Who has no use for CameraInfo need not have a calibrated camera.
@@ -63,9 +65,11 @@ def health(
     if not active:
         return DiagnosticStatus.WARN, "inactive"
     if parts.mapping is None and not parts.map.places:
-        return DiagnosticStatus.ERROR, "no map"
+        return DiagnosticStatus.ERROR, f"no map: {parts.map.error}" if parts.map.error else "no map"
     if parts.mapping is not None and parts.mapping.error:
         return DiagnosticStatus.ERROR, f"the map is not saved: {parts.mapping.error}"
+    if parts.map.lost:
+        return DiagnosticStatus.ERROR, f"{parts.map.lost} places are lost: {parts.map.error}"
     if silence:
         return DiagnosticStatus.ERROR, f"no image: {silence}"
     if paused:
@@ -95,6 +99,7 @@ def facts(
         "mode": parts.settings["mode"],
         "map places": len(parts.map.places),
         "map": parts.map.origin or "none",
+        **parts.map.facts,
         **(parts.mapping.facts if parts.mapping is not None else {}),
         **parts.poses.facts,
         **parts.camera.facts,

@@ -32,3 +32,11 @@ class MapFolder:
                 "to (parameter map_folder)"
             )
         return found
+
+    def require_none(self, where: str) -> None:
+        """Raise VprError where services are confined to a folder, and `where` is no file."""
+        if self._folder is not None:
+            raise VprError(
+                f"{where} is not in {self._folder}, the folder that this node's maps are confined "
+                "to (parameter map_folder)"
+            )

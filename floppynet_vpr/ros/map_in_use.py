@@ -16,7 +16,8 @@ from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.growth import GrowthOptions, kept_places
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures
-from floppynet_vpr.mapping import Place, Pose, ReferenceMap, load_maps
+from floppynet_vpr.fleet.stored_map import load_map, shown_map
+from floppynet_vpr.mapping import Place, Pose, ReferenceMap
 from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.keyframes import metres_between
 from floppynet_vpr.mapping.map_content import MapContent
@@ -70,7 +71,11 @@ class MapInUse:
         self._replaced = 0
         self._served = 0
         self.origin = ""
-        """The file the map was loaded from; empty: none."""
+        """What the map was loaded from; empty: nothing."""
+        self.keeper = ""
+        """The database that has the map, which then is only added to; empty: none."""
+        self.state = ""
+        """What came of loading a shared map, for people."""
         self.detector = LoopClosureDetector(self._new_map(), options())
 
     @property
@@ -88,18 +93,53 @@ class MapInUse:
         """How often the map was replaced, and how often it was changed in any way."""
         return self._replaced, self._version
 
-    def load(self, path: Path) -> str:
-        """Use a map file, or several (`load_maps`) as one; returns what to tell people.
+    def load(self, name: str) -> str:
+        """Use a map file, several as one, or a map in a database (`load_map`); says so for people.
 
         Raises VprError and keeps the old map.
         """
-        reference = load_maps(str(path))
-        reference.require_weights(self._weights, str(path))
-        self._use(reference, str(path))
-        return f"loaded {len(reference)} places from {path}"
+        self._require_own()
+        reference = load_map(name)
+        shown = shown_map(name)
+        reference.require_weights(self._weights, shown)
+        self._use(reference, shown)
+        return f"loaded {len(reference)} places from {shown}"
+
+    def _require_own(self) -> None:
+        """Raise VprError where the map is not this node's to change."""
+        if self.keeper:
+            raise VprError(
+                f"the map in use is that of {self.keeper}, which all its robots share and this one "
+                "only adds to: start the node with another map"
+            )
+
+    @property
+    def error(self) -> str:
+        """What keeps a shared map from being in step; empty: nothing."""
+        return ""
+
+    @property
+    def lost(self) -> int:
+        """Places of this drive that could not be kept."""
+        return 0
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What more there is to say of it, for people."""
+        return {}
+
+    def close(self) -> None:
+        """End what runs for it."""
+
+    def look_for(self, descriptor: NDArray[np.float32]) -> None:
+        """Have others look for an image, (9216,) float32, where the map is with them."""
+
+    def begin_image(self, stamp_ns: int) -> None:
+        """Take in what is new in a map that others add to (the thread that works on frames)."""
 
     def reset(self) -> None:
-        """Start anew with an empty map."""
+        """Start anew with an empty map; raises VprError for one that is shared."""
+        self._require_own()
         self._use(self._new_map(), "")
 
     def save(self, path: Path) -> str:
@@ -135,6 +175,12 @@ class MapInUse:
                 descriptor, name, stamp_ns, pose, features, look_of, thumbnail
             )
 
+    def leave_out(self) -> None:
+        """Tell a map that keeps this drive apart that it went on without a new place.
+
+        Here there is nothing to do: `Grower` has told the map that was detected against.
+        """
+
     def limit(self, options: GrowthOptions) -> int:
         """Drop places of a map that has too many (`kept_places`); returns how many.
 
@@ -156,9 +202,17 @@ class MapInUse:
             return
         named = frame or PoseFrame("", fixed=False)
         reference.begin_session(
-            self._drive.session, self._drive.robot, named.name, fixed=named.fixed
+            self._drive.session,
+            self._drive.robot,
+            named.name,
+            fixed=named.fixed,
+            salt=self._salt(),
         )
         self._begun = reference, frame
+
+    def _salt(self) -> str:
+        """What tells drives apart that begin with the same image."""
+        return ""
 
     def frame_of(self, place: Place, now: str) -> str:
         """Name the frame of a place's pose, `now` being that of today's poses.
@@ -198,6 +252,7 @@ class MapInUse:
         )
 
     def _forget(self, goes: Callable[[Place], bool], none: str) -> int:
+        self._require_own()
         # All under the lock, for a place that is added meanwhile must not be lost. Frames go on
         # being answered from the old map as long as they add none.
         with self._lock:

@@ -13,6 +13,7 @@ from std_srvs.srv import Trigger
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.file_lock import FileLock
+from floppynet_vpr.fleet.map_url import is_url, parse_url
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.mapping.map_file import is_map
 from floppynet_vpr.mapping.sessions import SEPARATOR, map_names
@@ -74,20 +75,29 @@ class MapServices:
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
-            paths = [str(self._folder.path(name)) for name in map_names(request.path)]
-            response.message = self._map.load(Path(SEPARATOR.join(paths)))
+            response.message = self._map.load(self._in_folder(request.path))
             response.success = True
             self._node.get_logger().info(response.message)
         except VprError as error:
             response.message = f"{error}; the map in use stays"
         return response
 
+    def _in_folder(self, text: str) -> str:
+        """Turn what was asked for into the map's name; raises VprError where it is elsewhere."""
+        if is_url(text):
+            self._folder.require_none(str(parse_url(text)))
+            return text
+        return SEPARATOR.join(str(self._folder.path(name)) for name in map_names(text))
+
     def _reset(self, request: Any, response: Any) -> Any:
-        self._map.reset()
-        response.success, response.message = True, "the map is empty now"
-        if self._written is not None:
-            response.message += f", and {self._written} will be with the next saving"
-        self._node.get_logger().info(response.message)
+        try:
+            self._map.reset()
+            response.success, response.message = True, "the map is empty now"
+            if self._written is not None:
+                response.message += f", and {self._written} will be with the next saving"
+            self._node.get_logger().info(response.message)
+        except VprError as error:
+            response.message = str(error)
         return response
 
     def _forget(self, request: Any, response: Any) -> Any:

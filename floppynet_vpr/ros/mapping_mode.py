@@ -16,6 +16,7 @@ from floppynet_vpr.detection.growth import Grower
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures, extract_features
 from floppynet_vpr.files import user_path
+from floppynet_vpr.fleet.map_url import is_url
 from floppynet_vpr.imaging.thumbnail import make_thumbnail
 from floppynet_vpr.mapping import Place, Pose
 from floppynet_vpr.mapping.keyframes import KeyframeGate
@@ -60,6 +61,11 @@ class MappingMode:
         self.dropped = 0
         """Places dropped since the map has as many as it may."""
         target, source = settings["save_map_to"], settings["map"]
+        if is_url(target):
+            raise VprError(
+                "save_map_to is for files: give the map in a database as map, where mapping adds "
+                "its places"
+            )
         if target:
             self._saver = MapSaver(
                 Path(target), map_in_use, lambda: float(settings["save_period"]), warn
@@ -116,6 +122,7 @@ class MappingMode:
         growth = self._grower.decide(detector, detection, descriptor)
         if not growth.new:
             self.known += 1
+            self._map.leave_out()
             return Taken(None, keyframe=True)
         count = detector.reference.features
         features = locate(extract_features(rgb, count)) if count else None
@@ -148,9 +155,11 @@ class MappingMode:
             self._saver = None
 
     def _open(self, source: str) -> None:
+        if self._map.keeper:
+            return
         if self._saver is None or not self._saver.path.exists():
             if source:
-                self._map.load(Path(source))
+                self._map.load(source)
             return
         path = self._saver.path
         if source and user_path(source).resolve() != path:
@@ -158,7 +167,7 @@ class MappingMode:
                 f"save_map_to is {path}, which exists and would be gone on with, but map is "
                 f"{source}: leave one of them empty, or save to a file that does not exist"
             )
-        self._map.load(path)
+        self._map.load(str(path))
         self._saver.in_step()
 
 

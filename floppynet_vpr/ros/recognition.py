@@ -8,7 +8,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from floppynet_vpr.ros.map_in_use import Drive, MapInUse, PoseFrame
 from floppynet_vpr.ros.mapping_mode import MappingMode, Taken, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
+from floppynet_vpr.ros.shared_map import create_map
 from floppynet_vpr.ros.statistics import FrameTimes
 from floppynet_vpr.stamps import nanoseconds
 
@@ -85,9 +85,11 @@ class Recognition:
         """
         rgb = self.images.decode(message)
         stamp_ns = self.stamps.taken_at(nanoseconds(message.header.stamp), arrived)
+        self.map.begin_image(stamp_ns)
         start = time.perf_counter()
         descriptor = self.extractor.describe(rgb)
         extracted = time.perf_counter()
+        self.map.look_for(descriptor)
         # The map may be replaced meanwhile: one detector for all that is done with this image.
         detector = self.map.detector
         detector.options = self.settings.detector_options
@@ -163,7 +165,8 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
         features,
         settings["thumbnails"],
     )
-    map_in_use = MapInUse(weights, lambda: settings.detector_options, drive)
+    map_in_use = create_map(settings, weights, drive, log.error)
+    made.callback(map_in_use.close)
     mapping = create_mapping_mode(settings, map_in_use, log.error)
     if mapping is not None:
         made.callback(mapping.close)
@@ -190,8 +193,11 @@ def create_recognition(node: Node, settings: NodeParameters, made: ExitStack) ->
 def _look_at_map(node: Node, path: str, map_in_use: MapInUse, mapping: MappingMode | None) -> None:
     """Load the map of localization, and say what there is; raises VprError."""
     log, name = node.get_logger(), node.get_fully_qualified_name()
+    if map_in_use.keeper:
+        log.info(f"the map is that of {map_in_use.keeper}: {map_in_use.state}")
+        return
     if mapping is None and path:
-        map_in_use.load(Path(path))
+        map_in_use.load(path)
     elif mapping is None:
         log.warning(f"no map: {_NO_MAP_HINT.format(service=f'{name}/load_map')}")
     elif mapping.file is None:

@@ -1,11 +1,13 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the real node on a bag: node and player are processes, the answers are recorded over DDS."""
+"""Runs real nodes on bags: nodes and players are processes, the answers are recorded over DDS."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from floppynet_vpr.datasets.traverse_bags import RATE_HZ, TraverseBag
@@ -56,13 +58,9 @@ def rehearse(
     Raises:
         ProcessError: the node did not start, or one of the processes died; with its last words.
     """
-    node_arguments = _node_arguments(reference_map, weights, queries.compressed)
-    speed = f"{rate_hz / RATE_HZ:.6g}"
-    play = [str(queries.path), "--rate", speed, "--wait-for-subscriber", "30"]
-    node_process = ModuleProcess(
-        "floppynet_vpr.ros.vpr_node", node_arguments, logs / "vpr_node.log"
+    node_process, player_process = _processes(
+        {"map": str(reference_map.resolve())}, queries, rate_hz, weights, logs
     )
-    player_process = ModuleProcess("floppynet_vpr.commands.play_bag", play, logs / "play_bag.log")
     with (
         ended_as_by_ctrl_c(),
         private_domain() as domain,
@@ -72,25 +70,104 @@ def rehearse(
         _wait_for_publisher(recorder, node)
         ready()
         with player_process as player:
-            count = _collect(recorder, stamps_ns, node, player, answered)
-        _await_diagnostics(recorder, count)
+            hearing = _Hearing(recorder, stamps_ns, node, player, answered)
+            while hearing.goes_on(timeout_s=0.1):
+                pass
+        _await_diagnostics(recorder, hearing.answers)
 
 
-def _node_arguments(reference_map: Path, weights: Path | None, compressed: bool) -> list[str]:
+@dataclass(frozen=True)
+class Robot:
+    """A robot that is to drive: its name is its namespace.
+
+    `stamps_ns` are those of the images of its bag. `answered` is called with every answer as it
+    comes, and the number of its image.
+    """
+
+    name: str
+    bag: TraverseBag
+    stamps_ns: Sequence[int]
+    answered: Callable[[int, RecordedAnswer], None]
+
+
+def rehearse_fleet(
+    robots: Sequence[Robot],
+    shared_map: str,
+    output: Path,
+    *,
+    rate_hz: float,
+    ready: Callable[[], None],
+) -> None:
+    """Start a node for each robot and play their bags at once, all with one map that they add to.
+
+    Nodes and players are processes of their own and ended whatever happens, Ctrl-C included. In
+    `output` each robot has a folder of its name, which must not exist: the recording of its answers
+    (`answers`), its journal, and what its processes said.
+
+    Args:
+        robots: with names of their own.
+        shared_map: the map in a database.
+        output: folder for the robots' folders.
+        rate_hz: images per second of each robot.
+        ready: called when all nodes are ready, before the first image.
+
+    Raises:
+        ProcessError: a node did not start, or a process died; with its last words.
+    """
+    with ended_as_by_ctrl_c(), private_domain() as domain, ExitStack() as stack:
+        driving = []
+        for robot in robots:
+            folder = output / robot.name
+            folder.mkdir()
+            settings = {"map": shared_map, "mode": "both", "journal": str(folder / "journal")}
+            node_process, player_process = _processes(
+                settings, robot.bag, rate_hz, None, folder, robot.name
+            )
+            topic = f"/{robot.name}/vpr/loop_closure"
+            recorder = LoopClosureRecorder(folder / "answers", topic, domain_id=domain)
+            stack.enter_context(recorder)
+            driving.append((robot, recorder, stack.enter_context(node_process), player_process))
+        for _, recorder, node, _ in driving:
+            _wait_for_publisher(recorder, node)
+        ready()
+        heard = [
+            _Hearing(recorder, robot.stamps_ns, node, stack.enter_context(player), robot.answered)
+            for robot, recorder, node, player in driving
+        ]
+        while heard:
+            heard = [one for one in heard if one.goes_on(timeout_s=0.02)]
+
+
+def _processes(
+    settings: dict[str, str],
+    bag: TraverseBag,
+    rate_hz: float,
+    weights: Path | None,
+    logs: Path,
+    robot: str = "",
+) -> tuple[ModuleProcess, ModuleProcess]:
+    """A node with these parameters and a player for it, not yet started."""
     # Parameters are YAML: quotes keep a name such as 1.5 from being read as a number.
-    settings = {"map": f"'{reference_map.resolve()}'", "qos": "reliable", "queue_size": "100"}
+    quoted = {name: f"'{value}'" for name, value in settings.items()}
     if weights is not None:
-        settings["weights"] = f"'{weights.resolve()}'"
-    if compressed:
-        settings["image_transport"] = "compressed"
-    arguments = ["--ros-args"]
-    for name, value in settings.items():
-        arguments += ["-p", f"{name}:={value}"]
-    return [
-        *arguments,
-        *("-r", f"image:={_CAMERA}"),
-        *("-r", f"image/compressed:={_CAMERA}/compressed"),
-    ]
+        quoted["weights"] = f"'{weights.resolve()}'"
+    quoted |= {"qos": "reliable", "queue_size": "100"}
+    if bag.compressed:
+        quoted["image_transport"] = "compressed"
+    camera = f"/{robot}{_CAMERA}" if robot else _CAMERA
+    node = ["--ros-args"]
+    for name, value in quoted.items():
+        node += ["-p", f"{name}:={value}"]
+    node += ["-r", f"image:={camera}", "-r", f"image/compressed:={camera}/compressed"]
+    speed = f"{rate_hz / RATE_HZ:.6g}"
+    play = [str(bag.path), "--rate", speed, "--wait-for-subscriber", "30"]
+    if robot:
+        node += ["-r", f"__ns:=/{robot}"]
+        play += ["--ros-args", "-r", f"__ns:=/{robot}", "-r", f"{bag.topic}:=/{robot}{bag.topic}"]
+    return (
+        ModuleProcess("floppynet_vpr.ros.vpr_node", node, logs / "vpr_node.log"),
+        ModuleProcess("floppynet_vpr.commands.play_bag", play, logs / "play_bag.log"),
+    )
 
 
 def _wait_for_publisher(recorder: LoopClosureRecorder, node: ModuleProcess) -> None:
@@ -105,32 +182,42 @@ def _wait_for_publisher(recorder: LoopClosureRecorder, node: ModuleProcess) -> N
         time.sleep(0.05)
 
 
-def _collect(
-    recorder: LoopClosureRecorder,
-    stamps_ns: Sequence[int],
-    node: ModuleProcess,
-    player: ModuleProcess,
-    answered: Callable[[int, RecordedAnswer], None],
-) -> int:
-    """Wait until every query has an answer, or the player has ended and silence sets in."""
-    open_queries = {stamp: number for number, stamp in enumerate(stamps_ns)}
-    heard = time.monotonic()
-    while open_queries:
-        answer = recorder.next_answer(timeout_s=0.1)
+class _Hearing:
+    """The answers to a bag that is being played, until each image has one or no more will come."""
+
+    def __init__(
+        self,
+        recorder: LoopClosureRecorder,
+        stamps_ns: Sequence[int],
+        node: ModuleProcess,
+        player: ModuleProcess,
+        answered: Callable[[int, RecordedAnswer], None],
+    ) -> None:
+        self.answers = 0
+        self._recorder, self._node, self._player = recorder, node, player
+        self._answered = answered
+        self._open = {stamp: number for number, stamp in enumerate(stamps_ns)}
+        self._heard = time.monotonic()
+
+    def goes_on(self, timeout_s: float) -> bool:
+        """Take in the next answer, if one comes in time; tells whether to go on.
+
+        Raises ProcessError where node or player has died.
+        """
+        answer = self._recorder.next_answer(timeout_s)
         if answer is not None:
-            heard = time.monotonic()
-            query = open_queries.pop(answer.stamp_ns, None)
+            self._heard = time.monotonic()
+            query = self._open.pop(answer.stamp_ns, None)
             if query is not None:
-                answered(query, answer)
-            continue
-        node.require_running()
-        if player.exit_status is None:
-            heard = time.monotonic()
-        elif player.exit_status != 0:
-            player.require_running()
-        elif time.monotonic() - heard > _SILENCE_S:
-            break
-    return len(stamps_ns) - len(open_queries)
+                self.answers += 1
+                self._answered(query, answer)
+            return bool(self._open)
+        self._node.require_running()
+        if self._player.exit_status is None:
+            self._heard = time.monotonic()
+        elif self._player.exit_status != 0:
+            self._player.require_running()
+        return time.monotonic() - self._heard <= _SILENCE_S
 
 
 def _await_diagnostics(recorder: LoopClosureRecorder, answers: int) -> None:

@@ -13,7 +13,7 @@ def synthetic_bag(
 ) -> TraverseBag:
     """A lap of a synthetic route as a bag of raw images (mcap); kept if it is there already.
 
-    `role` is "reference" or "query". Raises VprError when the disk does not take it.
+    `role` is "reference", "query" or "third". Raises VprError when the disk does not take it.
     """
     positions = [float(at) for at in route.positions_m(lap)]
     recipe = digest(route.seed, route.length_m, route.camera, lap, role, *_sources())

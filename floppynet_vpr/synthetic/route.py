@@ -99,7 +99,12 @@ class SyntheticRoute:
             self.line = Centerline(length_m + VIEW_M)
 
     def positions_m(self, lap: Lap) -> NDArray[np.float64]:
-        """The truth: metres along the street at which each frame of the lap is taken, (n,)."""
+        """The truth: metres along the street at which each frame of the lap is taken, (n,).
+
+        Around a block a lap ends where it began.
+        """
+        if self.closed:
+            return (lap.start_m + np.arange(0, self.length_m, lap.step_m)) % self.length_m
         return np.arange(lap.start_m, self.length_m, lap.step_m)
 
     def poses(self, lap: Lap, lane_m: NDArray[np.float64] | None = None) -> list[CameraPose]:
