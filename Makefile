@@ -33,7 +33,7 @@ demo-fleet: env ## Drive three robots with one map in PostgreSQL, see who recogn
 	@$(IN_ENV) python -m floppynet_vpr.commands.demo_fleet --output "$(FLEET_OUTPUT)"
 
 test: lint ## Check style, types and behaviour
-	@$(IN_ENV) python -m pytest -q $(PYTEST_OPTIONS)
+	@$(IN_ENV) python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_OPTIONS)
 
 test-no-ros: ## Check what needs no ROS 2, on any machine, in an environment without it
 	@tools/test_stack.sh pinned

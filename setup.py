@@ -88,6 +88,7 @@ setup(
             "onnx>=1.15",
             "packaging",
             "pytest>=7,<9",
+            "pytest-xdist>=3.5",
         ],
     },
     entry_points={

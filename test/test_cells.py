@@ -140,9 +140,14 @@ def test_products_of_two_places_known_by_their_signs_are_without_bias(likeness: 
     others -= (others * one).sum(axis=-1, keepdims=True) * one
     others /= np.linalg.norm(others, axis=-1, keepdims=True)
     others = np.float32(3) * (likeness * one + np.sqrt(1 - likeness**2) * others)
-    rows = [encode(turn(cells.astype(np.float32).reshape(200, -1))) for cells in (one, others)]
+    ours, theirs = (
+        encode(turn(cells.astype(np.float32).reshape(200, -1), POOL5)) for cells in (one, others)
+    )
     products = np.concatenate(
-        [code_products(codes(rows[0][i : i + 1]), codes(rows[1][i : i + 1])) for i in range(200)]
+        [
+            code_products(codes(ours[i : i + 1], POOL5), codes(theirs[i : i + 1], POOL5))
+            for i in range(200)
+        ]
     )
     error = products / 3 - likeness
     differing = np.arccos(likeness) / np.pi
@@ -153,8 +158,8 @@ def test_products_of_two_places_known_by_their_signs_are_without_bias(likeness: 
 
 def test_a_place_is_as_like_itself_as_it_is_long() -> None:
     rows = np.random.default_rng(1).normal(size=(3, CELLS * CHANNELS)).astype(np.float32)
-    known = codes(encode(turn(rows)))
-    one = codes(encode(turn(rows[1:2])))
+    known = codes(encode(turn(rows, POOL5)), POOL5)
+    one = codes(encode(turn(rows[1:2], POOL5)), POOL5)
     np.testing.assert_allclose(code_products(one, known)[1], known.norms[1] ** 2, rtol=1e-5)
 
 

@@ -115,8 +115,8 @@ def test_ctrl_c_during_the_imports_of_a_command_is_told_in_a_word() -> None:
     [
         ("MemoryError", "error: not enough memory (an allocation failed): free some, or raise"),
         (
-            "ModuleNotFoundError('No module named faiss', name='faiss')",
-            "error: a library that this needs cannot be loaded: No module named faiss",
+            "ModuleNotFoundError('No module named cv2', name='cv2')",
+            "error: a library that this needs cannot be loaded: No module named cv2",
         ),
     ],
 )

@@ -137,14 +137,14 @@ def test_interrupting_the_demo_ends_its_processes(
         assert len(processes_about(str(output))) == 3
         running.send_signal(sign)
         running.stdout.read()
-        assert running.wait(20) == 130
+        assert running.wait(120) == 130
     assert processes_about(str(output)) == []
 
 
 def test_a_process_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "no_such_bag")]
     with ModuleProcess("floppynet_vpr.commands.play_bag", arguments, tmp_path / "log") as player:
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 120
         with pytest.raises(ProcessError, match=r"(?s)play_bag ended with status 1:.*no_such_bag"):
             while time.monotonic() < give_up:
                 player.require_running()

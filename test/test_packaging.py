@@ -250,12 +250,18 @@ def test_the_messages_are_as_documented() -> None:
         "distance": "float",
         "shift_right": "float",
         "shift_down": "float",
+        "bearing_right": "float",
+        "bearing_down": "float",
         "frame": "string",
         "score": "float",
         "verified": "boolean",
         "inliers": "int32",
         "pose": "geometry_msgs/Pose",
         "has_pose": "boolean",
+        "transform": "geometry_msgs/Transform",
+        "transform_covariance": "double[36]",
+        "transform_inliers": "int32",
+        "has_transform": "boolean",
     }
     assert services.MapFile.Request.get_fields_and_field_types() == {"path": "string"}
     assert services.MapFile.Response.get_fields_and_field_types() == {

@@ -15,8 +15,8 @@ from floppynet_vpr.parameters import INPUT_TOPICS, SETTINGS
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = ElementTree.parse(ROOT / "config" / "sros2" / "vpr.policy.xml").getroot()
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
-UNTIL_ASKED_FOR = {"/clock", "/tf", "/tf_static", "/image/compressed", "/odom", "/pose"}
-"""What only some parameters have the node hear: simulated time, poses, compressed images."""
+UNTIL_ASKED_FOR = {"/clock", "/tf", "/tf_static", "/image/compressed", "/odom", "/pose", "/depth"}
+"""What only some parameters have the node hear: simulated time, poses, other kinds of images."""
 
 
 def allowed(kind: str, right: str, enclave: str = "/vpr") -> set[str]:
