@@ -56,7 +56,7 @@ def test_a_command_removes_what_it_had_begun(sign: signal.Signals, tmp_path: Pat
         text=True,
     ) as process:
         deadline = time.monotonic() + PATIENCE_S
-        while not list(tmp_path.glob(".bag.*.part")):
+        while not list(tmp_path.glob(".bag.*.part/*")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(sign)
