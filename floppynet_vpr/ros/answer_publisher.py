@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Header, String
 
 from floppynet_vpr.ros.detection_text import story
+from floppynet_vpr.ros.global_descriptors import GlobalDescriptors
 from floppynet_vpr.ros.guard import GuardedNode
 from floppynet_vpr.ros.live_pose_graph import LivePoseGraph
 from floppynet_vpr.ros.map_markers import MapMarkers
@@ -25,8 +26,8 @@ _DEPTH = 10
 class AnswerPublisher:
     """Publishes ~/loop_closure for every image, and what some want to see beside it.
 
-    That is ~/matched_pose, ~/markers, ~/story and ~/match_image. `relocalisation` and the pose
-    graph take every answer as well.
+    That is ~/matched_pose, ~/markers, ~/story, ~/match_image and ~/global_descriptor.
+    `relocalisation` and the pose graph take every answer as well.
     """
 
     def __init__(self, node: GuardedNode, parts: Recognition) -> None:
@@ -38,6 +39,7 @@ class AnswerPublisher:
         self._matched_poses: Any = self._offer(PoseStamped, "~/matched_pose")
         self._stories: Any = self._offer(String, "~/story")
         self._matches = MatchImages(node, node.errors)
+        self._descriptors = GlobalDescriptors(node, parts.extractor.network.fingerprint)
         self._markers = MapMarkers(node, parts.map)
         self._graph = LivePoseGraph(node, parts)
         self.relocalisation = Relocalisation(node, parts)
@@ -47,7 +49,7 @@ class AnswerPublisher:
         self._matches.close()
         for publisher in (self._answers, self._matched_poses, self._stories):
             self._node.destroy_lifecycle_publisher(publisher)
-        for part in (self._markers, self._graph, self.relocalisation):
+        for part in (self._descriptors, self._markers, self._graph, self.relocalisation):
             part.close()
 
     def publish(self, header: Header, query_id: int, result: Recognised) -> None:
@@ -58,6 +60,7 @@ class AnswerPublisher:
                 header, query_id, result.detection, grid, result.camera, result.relative
             )
         )
+        self._descriptors.publish(header, result.descriptor)
         self.relocalisation.take(header, result)
         self._graph.take(header, result)
         told = f"image {query_id}: {story(result.detection, result.added)}"
