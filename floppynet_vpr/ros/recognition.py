@@ -48,9 +48,9 @@ class Recognised:
     """What came of an image: the answer, the pose it was taken at and the place it became.
 
     It is a `keyframe` if, in a mode that maps, it became a place or would have, were it not known.
-    `rgb` is the image, (h, w, 3) uint8, with its `descriptor`, (d,) float32; `reference` the map that
-    the answer is about. `camera` took it, None where that is not known; `relative` is its pose as
-    seen from the place that was detected.
+    `rgb` is the image, (h, w, 3) uint8, with its `descriptor`, (d,) float32; `reference` the map
+    that the answer is about. `camera` took it, None where that is not known; `relative` is its pose
+    as seen from the place that was detected.
     """
 
     detection: Detection
