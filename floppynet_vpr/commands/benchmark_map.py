@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "benchmark_map",
         "Compare the storages of a map: bytes a place, right matches on pairs of traverses "
-        "(S_P100 and the recall at 100 %% precision), and search time, recall@1 against exact "
+        "(S_P100 and the recall at 100 % precision), and search time, recall@1 against exact "
         "search and memory as a map grows. Large maps are synthetic, made of the real descriptors "
         "with noise; queries are such places seen again at the distance of real right matches. "
         "Without --set the descriptors are those of the package's own synthetic route. Searches "
