@@ -7,6 +7,7 @@ SHELL := /bin/bash
 	test-training lint parameters docs docs-links clean
 
 IN_ENV := . .venv/ros_setup.sh &&
+PYTEST = python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_OPTIONS)
 
 # make demo DATA=<folder with two traverses> [REFERENCE=<its folder>] [QUERY=<its folder>] [RATE=<Hz>] [WEIGHTS=<file>]
 OUTPUT ?= demo_output
@@ -33,7 +34,7 @@ demo-fleet: env ## Drive three robots with one map in PostgreSQL, see who recogn
 	@$(IN_ENV) python -m floppynet_vpr.commands.demo_fleet --output "$(FLEET_OUTPUT)"
 
 test: lint ## Check style, types and behaviour
-	@$(IN_ENV) python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_OPTIONS)
+	@$(IN_ENV) $(PYTEST)
 
 test-no-ros: ## Check what needs no ROS 2, on any machine, in an environment without it
 	@tools/test_stack.sh pinned
@@ -52,9 +53,9 @@ EXACT_TESTS := test/test_arithmetic.py $(wildcard test/test_mapping*.py test/tes
 
 test-processors: env ## Check what must be exact as on processors with AVX2, and with SSE only
 	@$(IN_ENV) OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="$(AVX512)" FAISS_OPT_LEVEL=generic \
-	    python -W ignore::ImportWarning -m pytest -q $(PYTEST_OPTIONS) $(EXACT_TESTS)
+	    PYTHONWARNINGS=ignore::ImportWarning $(PYTEST) $(EXACT_TESTS)
 	@$(IN_ENV) OPENBLAS_CORETYPE=Prescott NPY_DISABLE_CPU_FEATURES="AVX2 FMA3 X86_V3 $(AVX512)" \
-	    FAISS_OPT_LEVEL=generic python -W ignore::ImportWarning -m pytest -q $(PYTEST_OPTIONS) $(EXACT_TESTS)
+	    FAISS_OPT_LEVEL=generic PYTHONWARNINGS=ignore::ImportWarning $(PYTEST) $(EXACT_TESTS)
 
 train-env: env ## Add PyTorch (CPU) to .venv, for the train command
 	@tools/add_training.sh

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -221,6 +222,11 @@ def test_the_bearing_is_the_angle_beside_the_middle_of_the_view() -> None:
 # Depth
 
 
+def depth_message(*fields: Any) -> SimpleNamespace:
+    names = ("height", "width", "encoding", "is_bigendian", "step", "data")
+    return SimpleNamespace(**dict(zip(names, fields, strict=True)))
+
+
 def test_millimetres_and_metres_of_either_byte_order_are_the_same_depth() -> None:
     metres = np.array([[0.0, 1.5, 2.25], [65.535, 0.001, 12.0]], np.float32)
     whole = np.rint(metres * 1000)
@@ -228,10 +234,10 @@ def test_millimetres_and_metres_of_either_byte_order_are_the_same_depth() -> Non
     expected = np.where(known, metres, np.nan).astype(np.float32)
     for big, order in ((False, "<"), (True, ">")):
         rows = np.pad(whole.astype(f"{order}u2").view(np.uint8), ((0, 0), (0, 3)))
-        found = decode_depth(2, 3, "16UC1", big, 9, rows.tobytes())
+        found = decode_depth(depth_message(2, 3, "16UC1", big, 9, rows.tobytes()))
         assert found == pytest.approx(expected, nan_ok=True)
         floats = np.where(known, metres, [[np.inf, 0, 0], [-1.0, 0, 0]]).astype(f"{order}f4")
-        found = decode_depth(2, 3, "32FC1", big, 12, floats.tobytes())
+        found = decode_depth(depth_message(2, 3, "32FC1", big, 12, floats.tobytes()))
         assert found == pytest.approx(expected, nan_ok=True)
 
 
@@ -246,7 +252,7 @@ def test_millimetres_and_metres_of_either_byte_order_are_the_same_depth() -> Non
 )
 def test_depth_that_contradicts_itself_is_refused(fields: Any, told: str) -> None:
     with pytest.raises(ImageError, match=told):
-        decode_depth(*fields)
+        decode_depth(depth_message(*fields))
 
 
 def test_depth_is_not_known_at_edges_and_holes_and_outside() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import require_new as require_new
+from floppynet_vpr.files import user_path
 from floppynet_vpr.signals import ended_as_by_ctrl_c
 from floppynet_vpr.surroundings import have_standard_streams, what_is_denied
 from floppynet_vpr.text import let_streams_take_anything
@@ -176,6 +177,18 @@ def add_strict_option(parser: argparse._ActionsContainer) -> None:
 def add_force_option(parser: argparse.ArgumentParser) -> None:
     """Add --force, for `require_new`."""
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def add_results_option(parser: argparse.ArgumentParser) -> None:
+    """Add --output: the folder that all results of a command go into."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for all results",
+    )
 
 
 def add_map_output(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from floppynet_vpr.commands import build_map, evaluate
 from floppynet_vpr.commands.common import (
+    add_results_option,
     add_weights_option,
     at_least,
     make_parser,
@@ -53,14 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "      --reference day_right --query night_right\n"
         "  ros2 run floppynet_vpr demo --output mine --data my_drives --rate 10 --tolerance 5",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=user_path,
-        required=True,
-        metavar="DIR",
-        help="folder for all results",
-    )
+    add_results_option(parser)
     add_weights_option(parser)
     parser.add_argument(
         "--rate",

@@ -18,9 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
+from floppynet_vpr.commands.common import (
+    add_results_option,
+    at_least,
+    make_parser,
+    parse,
+    progress,
+    run,
+)
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.files import user_path, write_atomically
+from floppynet_vpr.files import write_atomically
 
 if TYPE_CHECKING:
     from floppynet_vpr.datasets.frames import Frame
@@ -43,14 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         "traffic stays in a domain of its own on this machine.",
         "  ros2 run floppynet_vpr demo_fleet --output fleet_output",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=user_path,
-        required=True,
-        metavar="DIR",
-        help="folder for all results",
-    )
+    add_results_option(parser)
     parser.add_argument(
         "--rate",
         type=at_least(0.1, float),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from floppynet_vpr.commands.common import make_parser, parse, progress, run
+from floppynet_vpr.commands.common import add_results_option, make_parser, parse, progress, run
 from floppynet_vpr.commands.evaluate_options import (
     PAPER_QUERIES,
     add_detector_options,
@@ -63,14 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  ros2 run floppynet_vpr evaluate --query lap_2_bag --reference lap_1_bag \\\n"
         "      --truth truth.csv --answers recorded_loop_closures -o results",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=user_path,
-        required=True,
-        metavar="DIR",
-        help="folder for all results",
-    )
+    add_results_option(parser)
     add_traverse_options(parser)
     add_network_options(parser)
     add_detector_options(parser)

@@ -123,14 +123,7 @@ class BagDepth:
                 f"images are in {self._frame}: record depth that is aligned to the colour image"
             )
         try:
-            return decode_depth(
-                message.height,
-                message.width,
-                message.encoding,
-                bool(message.is_bigendian),
-                message.step,
-                message.data,
-            )
+            return decode_depth(message)
         except ImageError as error:
             raise VprError(f"topic {self.topic} of the bag {self._path}: {error}") from None
 

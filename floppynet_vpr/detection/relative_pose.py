@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -66,6 +66,22 @@ class RelativePose:
         return np.asarray(turn @ self.covariance @ turn.T)
 
 
+_Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""A rotation (3, 3) and a shift (3,), metres, that take points of the place to the query."""
+
+
+class _Corners(NamedTuple):
+    """Points (n, 3) of a place and where the query sees them, (n, 2) pixels from its axis."""
+
+    points: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    focal_px: float
+
+    def of(self, chosen: NDArray[np.bool_]) -> _Corners:
+        """Those chosen alone."""
+        return _Corners(self.points[chosen], self.seen[chosen], self.focal_px)
+
+
 def relative_pose(
     query: LocalFeatures, place: LocalFeatures, camera: CameraModel
 ) -> RelativePose | None:
@@ -93,6 +109,7 @@ def locate(
         return None
     points = np.ascontiguousarray(places, np.float64)
     seen = np.ascontiguousarray(directions * focal_px, np.float64)
+    corners = _Corners(points, seen, focal_px)
     matrix = np.diag([focal_px, focal_px, 1.0])
     try:
         found, turn, shift, agree = cv2.solvePnPRansac(
@@ -115,13 +132,13 @@ def locate(
     inlying = np.zeros(len(points), bool)
     inlying[np.asarray(agree).ravel()] = True
     for _ in range(2):  # the exact pose has other inliers than the one of a few points
-        pose = _refined(*pose, points[inlying], seen[inlying], focal_px)
-        inlying = _agreeing(*pose, points, seen, focal_px)
+        pose = _refined(pose, corners.of(inlying))
+        inlying = _agreeing(pose, corners)
         if np.count_nonzero(inlying) < max(LEAST_INLIERS, len(points) / 2):
             return None
     if _is_twofold(points[inlying], seen[inlying], matrix):
         return None
-    covariance = _covariance(*pose, points[inlying], seen[inlying], focal_px)
+    covariance = _covariance(pose, corners.of(inlying))
     if covariance is None:
         return None
     rotation, moved = pose
@@ -134,17 +151,12 @@ def _turned(vector: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(cv2.Rodrigues(vector)[0], np.float64)
 
 
-def _residuals(
-    rotation: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    points: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    focal_px: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _residuals(pose: _Pose, corners: _Corners) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where points are imaged less where they are seen, (n, 2) pixels; in the camera, (n, 3)."""
-    inside = points @ rotation.T + shift
+    rotation, shift = pose
+    inside = corners.points @ rotation.T + shift
     depth = np.maximum(inside[:, 2:], 1e-3)
-    return focal_px * inside[:, :2] / depth - seen, inside
+    return corners.focal_px * inside[:, :2] / depth - corners.seen, inside
 
 
 def _jacobian(inside: NDArray[np.float64], focal_px: float) -> NDArray[np.float64]:
@@ -159,50 +171,33 @@ def _jacobian(inside: NDArray[np.float64], focal_px: float) -> NDArray[np.float6
     return focal_px * found
 
 
-def _refined(
-    rotation: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    points: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    focal_px: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _refined(pose: _Pose, corners: _Corners) -> _Pose:
     """Make a pose fit all points best (Gauss-Newton)."""
     for _ in range(_STEPS):
-        off, inside = _residuals(rotation, shift, points, seen, focal_px)
-        jacobian = _jacobian(inside, focal_px).reshape(-1, 6)
+        off, inside = _residuals(pose, corners)
+        jacobian = _jacobian(inside, corners.focal_px).reshape(-1, 6)
         step = np.linalg.lstsq(jacobian, -off.ravel(), rcond=None)[0]
         turn = _turned(step[3:])
-        rotation, shift = turn @ rotation, turn @ shift + step[:3]
+        rotation, shift = pose
+        pose = turn @ rotation, turn @ shift + step[:3]
         if np.abs(step).max() < 1e-10:
             break
-    return rotation, shift
+    return pose
 
 
-def _agreeing(
-    rotation: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    points: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    focal_px: float,
-) -> NDArray[np.bool_]:
-    off, inside = _residuals(rotation, shift, points, seen, focal_px)
+def _agreeing(pose: _Pose, corners: _Corners) -> NDArray[np.bool_]:
+    off, inside = _residuals(pose, corners)
     return np.asarray((inside[:, 2] > 0) & ((off**2).sum(axis=1) < _PIXELS**2))
 
 
-def _covariance(
-    rotation: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    points: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    focal_px: float,
-) -> NDArray[np.float64] | None:
+def _covariance(pose: _Pose, corners: _Corners) -> NDArray[np.float64] | None:
     """How sure a pose is, (6, 6) along the axes of the query's camera; None where it is not.
 
     The pixels' variance is that of the residuals. Moving the camera is moving its points the other
     way, which has the same covariance.
     """
-    off, inside = _residuals(rotation, shift, points, seen, focal_px)
-    jacobian = _jacobian(inside, focal_px).reshape(-1, 6)
+    off, inside = _residuals(pose, corners)
+    jacobian = _jacobian(inside, corners.focal_px).reshape(-1, 6)
     variance = float((off**2).sum()) / (off.size - 6)
     try:
         spread = np.linalg.inv(jacobian.T @ jacobian)

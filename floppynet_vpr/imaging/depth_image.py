@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.imaging.payload import Buffer, ImageError
+from floppynet_vpr.imaging.payload import ImageError
 
 DEPTH_ENCODINGS: Final = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 """What depth may be encoded as; 16 bits are millimetres, floating point is metres."""
@@ -18,14 +18,13 @@ _SATURATED: Final = 65535
 _EDGE: Final = 0.1
 
 
-def decode_depth(
-    height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: Buffer
-) -> NDArray[np.float32]:
-    """Decode the fields of a sensor_msgs/Image of depth: (H, W) float32, metres.
+def decode_depth(message: Any) -> NDArray[np.float32]:
+    """Decode a sensor_msgs/Image of depth, of a bag or from a topic: (H, W) float32, metres.
 
     What a sensor does not know (0, the largest number, not finite) is not a number. Raises
     ImageError for another encoding or where the fields contradict each other.
     """
+    height, width, step, encoding = message.height, message.width, message.step, message.encoding
     kind = DEPTH_ENCODINGS.get(encoding)
     if kind is None:
         raise ImageError(
@@ -33,8 +32,8 @@ def decode_depth(
             f"depth of encoding {encoding!r} is not supported: 16UC1 (millimetres) or 32FC1 "
             "(metres)",
         )
-    item = np.dtype(f"{'>' if is_bigendian else '<'}{kind}")
-    payload = np.frombuffer(data, np.uint8)
+    item = np.dtype(f"{'>' if message.is_bigendian else '<'}{kind}")
+    payload = np.frombuffer(message.data, np.uint8)
     if height < 1 or width < 1:
         raise ImageError("empty", f"the depth has no pixels: height {height}, width {width}")
     if step < width * item.itemsize or payload.size != height * step:

@@ -122,9 +122,11 @@ def code_products(one: Codes, others: Codes) -> NDArray[np.float32]:
 
 
 @lru_cache
-def _cosines(bits: int) -> NDArray[np.float64]:
+def _cosines(bits: int) -> NDArray[np.float32]:
     """Of two cells' angle, by how many of their signs differ: (bits + 1,)."""
-    return np.array([math.cos(math.pi * differing / bits) for differing in range(bits + 1)])
+    # In float32 the last bit of libm's cosine, which machines compute differently, is gone.
+    cosines = [math.cos(math.pi * differing / bits) for differing in range(bits + 1)]
+    return np.array(cosines, np.float32)
 
 
 def round_cells(turned: NDArray[np.float32], bits: int) -> Rounded:

@@ -170,14 +170,7 @@ class CameraTopics:
                 f"it is in the frame {message.header.frame_id}, the images are in "
                 f"{header.frame_id}: have the driver align depth to the colour image"
             )
-        return decode_depth(
-            message.height,
-            message.width,
-            message.encoding,
-            bool(message.is_bigendian),
-            message.step,
-            message.data,
-        )
+        return decode_depth(message)
 
     def _on_info(self, message: CameraInfo) -> None:
         # Most send the same again with each image.
