@@ -77,11 +77,11 @@ def processes_about(word: str) -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
             except OSError:
                 continue
-            if word in command:
-                found.append(command)
+            if os.fsencode(word) in command:
+                found.append(os.fsdecode(command))
     return found
 
 

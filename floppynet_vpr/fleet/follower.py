@@ -96,7 +96,7 @@ class Follower:
         self.refusal = ""
         """Why the database does not take the journal's places; empty: it does."""
         self._stopping = threading.Event()
-        self._looked_at: float | None = None
+        self._answered_at: float | None = None
         self._began = 0.0
         self._thread: threading.Thread | None = None
 
@@ -157,7 +157,7 @@ class Follower:
         """What is wrong with the database, also that it is slow; empty: nothing."""
         if self.error or self.refusal:
             return self.error or self.refusal
-        silent = time.monotonic() - (self._looked_at or self._began)
+        silent = time.monotonic() - (self._answered_at or self._began)
         if self._thread is not None and silent > _SLOW_S:
             return f"the database of {self.url} has not answered for {silent:.0f} s"
         return ""
@@ -165,11 +165,11 @@ class Follower:
     @property
     def facts(self) -> dict[str, object]:
         """How it stands, for people."""
-        looked = self._looked_at
-        ago = "not yet" if looked is None else f"{time.monotonic() - looked:.0f} s ago"
+        answered = self._answered_at
+        ago = "not yet" if answered is None else f"{time.monotonic() - answered:.0f} s ago"
         facts: dict[str, object] = {
             "database": self.trouble or "in step",
-            "database looked at": ago,
+            "database answered": ago,
             "sessions of others": len(self._known),
         }
         if self._journal is not None:
@@ -194,7 +194,7 @@ class Follower:
                 self._failed(str(error))
             except Exception as error:  # a fault must not end it: the next connection may do
                 self._failed(f"unexpectedly, please report this: {error!r}")
-            if self._looked_at is not None and time.monotonic() - self._looked_at < 2 * pause:
+            if self._answered_at is not None and time.monotonic() - self._answered_at < 2 * pause:
                 pause = _FIRST_PAUSE_S
             self._stopping.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
@@ -229,7 +229,7 @@ class Follower:
                 if (new := self._fetch(connection, changed)) is not None:
                     self._take(new, False)
                 fetched, changed = now, set()
-            self._looked_at = time.monotonic()
+            self._answered_at = time.monotonic()
             self.error = ""
             if self._searching:
                 self._looking.wait(_WAIT_S)
@@ -343,6 +343,7 @@ class Follower:
                 self.refusal, self._refused_at = str(error), time.monotonic()
                 return
             self.refusal = ""
+            self._answered_at = time.monotonic()
             count = sum(len(batch.rows) for batch in batches)
             self.delivered += count
             self._at = journal.delivered(count, end)
