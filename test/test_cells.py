@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+import platform
 from collections.abc import Callable
 
 import numpy as np
@@ -33,6 +35,7 @@ from floppynet_vpr.mapping.cell_products import (
     best_products,
 )
 from floppynet_vpr.mapping.cells import (
+    Codes,
     Rounded,
     code_products,
     codes,
@@ -54,6 +57,10 @@ WAYS: dict[str, Callable[[Grid], CellProducts]] = {
     "compiled": CompiledProducts,
     "matrix": lambda _: MatrixProducts(),
 }
+if platform.machine() == "x86_64":
+    WAYS["compiled for the first 64-bit processors"] = lambda grid: CompiledProducts(
+        grid, "x86-64", "+sse2"
+    )
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -215,6 +222,29 @@ def test_products_are_the_same_integers_in_every_way(
         expected[:, pair] = (places[:, theirs] * values[ours]).sum(axis=1)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shifts", ALL_SHIFTS.values(), ids=ALL_SHIFTS)
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, bits=st.sampled_from([4, 8]), count=st.integers(0, 40))
+def test_sums_are_the_same_bits_in_every_way(
+    way: str, shifts: Shifts, seed: int, bits: int, count: int
+) -> None:
+    grid, random = shifts.grid, np.random.default_rng(seed)
+    rounded, signs = random_rounded(bits, seed, grid), random_signs(count, seed ^ 1, grid)
+    norms, factors, remainders = random.random((3, count, grid.cells), np.float32)
+    places = Codes(signs, norms, factors)
+    met, sizes = WAYS[way](grid).sums(rounded, places, remainders, shifts)
+    products = MatrixProducts().products(rounded, signs, shifts).astype(np.float32)
+    for shift, (first, last) in enumerate(itertools.pairwise(shifts.first.tolist())):
+        likeness, size = np.zeros((2, count), np.float32)
+        for pair in range(first, last):
+            ours, theirs = shifts.query_cells[pair], shifts.place_cells[pair]
+            likeness += products[:, pair] * rounded.steps[ours] * factors[:, theirs]
+            size += remainders[:, theirs]
+        np.testing.assert_array_equal(met[:, shift], likeness)
+        np.testing.assert_array_equal(sizes[:, shift], size)
 
 
 @pytest.mark.parametrize("shifts", ALL_SHIFTS.values(), ids=ALL_SHIFTS)

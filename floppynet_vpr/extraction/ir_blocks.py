@@ -60,14 +60,13 @@ def load(builder: Any, pointer: Any, index: Any, kind: Any = None) -> Any:
     place = builder.gep(pointer, [index])
     if kind is None:
         return builder.load(place)
-    return builder.load(builder.bitcast(place, kind.as_pointer()), align=kind.element.width // 8)
+    return builder.load(builder.bitcast(place, kind.as_pointer()), align=1)
 
 
 def store(builder: Any, value: Any, pointer: Any, index: Any) -> None:
     """Store a value, or a vector from there on, at `pointer[index]`."""
-    element = getattr(value.type, "element", value.type)
     place = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
-    builder.store(value, place, align=element.width // 8)
+    builder.store(value, place, align=1)
 
 
 def load_index(builder: Any, table: Any, index: Any) -> Any:

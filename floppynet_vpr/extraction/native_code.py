@@ -103,5 +103,7 @@ def _let_compiler_go() -> None:
 def optimise(module: Any, machine: Any) -> None:
     """Run LLVM's usual passes; the blocks are vectors and unrolled as far as is good already."""
     options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)

@@ -1,28 +1,34 @@
 # Copyright 2026 The floppynet_vpr authors
 # SPDX-License-Identifier: Apache-2.0
-"""Products of a query's cells with those of places, as integers: by xor and popcount."""
+"""Products of a query's cells with those of places: by xor and popcount.
+
+They are integers. What is summed up in floats is added in one order, that of the pairs of cells, so
+that all ways give the same bits.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.libraries import require
-from floppynet_vpr.mapping.cells import Rounded
+from floppynet_vpr.mapping.cells import Codes, Rounded
 from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.shifts import Shifts
 
 _PLACES_AT_ONCE = 16
+_LANES = 8  # places that compiled code computes at a time
 
 _log = logging.getLogger(__name__)
 
 
 class CellProducts(Protocol):
-    """A way to compute them; all ways give the same integers.
+    """A way to compute them; all ways give the same.
 
     Sizes are those of a grid of 6 x 6 cells of 256 bits.
     """
@@ -34,6 +40,15 @@ class CellProducts(Protocol):
 
         Gives (n, pairs) int32: the sum over the 256 values k of a cell of the place's sign times
         the query's value in units of its step, the sum over bits b of 2^b v_b.
+        """
+
+    def sums(
+        self, rounded: Rounded, codes: Codes, remainders: NDArray[np.float32], shifts: Shifts
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Add up, over the pairs of each shift, what a query's cells and n places' make together.
+
+        Gives two (n, shifts) float32: sums of the `products` times the steps of the query's cells
+        and the factors of the places', and sums of the places' `remainders`, (n, 36) float32.
         """
 
     def sketch_distances(
@@ -57,49 +72,83 @@ def best_products(grid: Grid) -> CellProducts:
 
 
 class CompiledProducts:
-    """By code that LLVM compiles for this CPU."""
+    """By code that LLVM compiles for this CPU, or for the less that is named."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, cpu: str = "", features: str = "") -> None:
         """Compile; raises ImportError where llvmlite is absent."""
         require("llvmlite")
         from floppynet_vpr.mapping.native_products import native_products
 
-        self._code = native_products(grid)
+        self._code = native_products(grid, cpu, features)
 
     def products(
         self, rounded: Rounded, signs: NDArray[np.uint8], shifts: Shifts
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         planes, signs = np.ascontiguousarray(rounded.planes), np.ascontiguousarray(signs)
-        out = np.empty((len(signs), len(shifts.query_cells)), np.int32)
+        scratch, out = _scratch(signs), _room(len(shifts.query_cells), signs, np.int32)
         self._code.products[planes.shape[1]](
-            planes.ctypes.data,
-            signs.ctypes.data,
-            len(signs),
-            shifts.query_cells.ctypes.data,
-            shifts.place_cells.ctypes.data,
-            out.shape[1],
-            out.ctypes.data,
+            *_given(planes, signs, scratch, shifts), len(out), out.ctypes.data
         )
-        return out
+        return np.ascontiguousarray(out[:, : len(signs)].T)
+
+    def sums(
+        self, rounded: Rounded, codes: Codes, remainders: NDArray[np.float32], shifts: Shifts
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `CellProducts`."""
+        planes, signs = np.ascontiguousarray(rounded.planes), np.ascontiguousarray(codes.signs)
+        numbers = np.concatenate([codes.factors, remainders], axis=1)
+        scratch, beside = _scratch(signs), _scratch(numbers)
+        likeness, sizes = (_room(len(shifts), signs, np.float32) for _ in range(2))
+        self._code.sums[planes.shape[1]](
+            *_given(planes, signs, scratch, shifts),
+            shifts.first.ctypes.data,
+            len(shifts),
+            rounded.steps.ctypes.data,
+            numbers.ctypes.data,
+            beside.ctypes.data,
+            likeness.ctypes.data,
+            sizes.ctypes.data,
+        )
+        return likeness[:, : len(signs)].T, sizes[:, : len(signs)].T
 
     def sketch_distances(
         self, query: NDArray[np.uint8], sketches: NDArray[np.uint8], shifts: Shifts
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         query, sketches = np.ascontiguousarray(query), np.ascontiguousarray(sketches)
-        out = np.empty((len(sketches), len(shifts)), np.int32)
+        scratch, out = _scratch(sketches), _room(len(shifts), sketches, np.int32)
         self._code.sketches(
-            query.ctypes.data,
-            sketches.ctypes.data,
-            len(sketches),
-            shifts.query_cells.ctypes.data,
-            shifts.place_cells.ctypes.data,
+            *_given(query, sketches, scratch, shifts),
             shifts.first.ctypes.data,
             len(shifts),
             out.ctypes.data,
         )
-        return out
+        return out[:, : len(sketches)].T
+
+
+def _scratch(rows: NDArray[Any]) -> NDArray[Any]:
+    """Room for the values of eight places beside each other."""
+    return np.empty((math.prod(rows.shape[1:]), _LANES), rows.dtype)
+
+
+def _room(values: int, places: NDArray[Any], kind: type) -> NDArray[Any]:
+    """Room for so many values of each place, for whole eights of places."""
+    return np.empty((values, -(-len(places) // _LANES) * _LANES), kind)
+
+
+def _given(
+    query: NDArray[np.uint8], places: NDArray[np.uint8], scratch: NDArray[np.uint8], shifts: Shifts
+) -> tuple[int, ...]:
+    """The first arguments of all compiled functions."""
+    return (
+        query.ctypes.data,
+        places.ctypes.data,
+        len(places),
+        scratch.ctypes.data,
+        shifts.query_cells.ctypes.data,
+        shifts.place_cells.ctypes.data,
+    )
 
 
 class MatrixProducts:
@@ -121,6 +170,15 @@ class MatrixProducts:
             out[first : first + len(places)] = met
         return out
 
+    def sums(
+        self, rounded: Rounded, codes: Codes, remainders: NDArray[np.float32], shifts: Shifts
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `CellProducts`."""
+        met = self.products(rounded, codes.signs, shifts).astype(np.float32)
+        met *= rounded.steps[shifts.query_cells]
+        met *= codes.factors[:, shifts.place_cells]
+        return _in_order(met, shifts), _in_order(remainders[:, shifts.place_cells], shifts)
+
     def sketch_distances(
         self, query: NDArray[np.uint8], sketches: NDArray[np.uint8], shifts: Shifts
     ) -> NDArray[np.int32]:
@@ -134,6 +192,15 @@ class MatrixProducts:
             met = (bits - likeness[:, shifts.place_cells, shifts.query_cells]) / 2
             out[first : first + len(places)] = np.add.reduceat(met, shifts.first[:-1], axis=1)
         return out
+
+
+def _in_order(values: NDArray[np.float32], shifts: Shifts) -> NDArray[np.float32]:
+    """Add up the (n, pairs) values of each shift, one pair after the other: (n, shifts)."""
+    sums = np.zeros((len(values), len(shifts)), np.float32)
+    for number in range(shifts.overlaps.max()):
+        having = np.flatnonzero(shifts.overlaps > number)
+        sums[:, having] += values[:, shifts.first[having] + number]
+    return sums
 
 
 def _all_pairs(places: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:

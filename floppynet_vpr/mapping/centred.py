@@ -98,9 +98,9 @@ def compare(
     `Means.products` of the query with the means of their drives.
     """
     starts = shifts.first[:-1]
-    likeness = np.add.reduceat(_products(query, codes, shifts), starts, axis=1) - mean_products
+    met, theirs = best_products(shifts.grid).sums(query, codes, remainders, shifts)
+    likeness = met - mean_products
     ours = np.add.reduceat(query.squares[shifts.query_cells], starts)
-    theirs = np.add.reduceat(remainders[:, shifts.place_cells], starts, axis=1)
     sizes = np.sqrt(ours * theirs)
     cosines = np.divide(likeness, sizes, out=np.zeros_like(likeness), where=sizes > 0)
     squares = 2 * (1 - cosines) * shifts.costs
@@ -120,14 +120,9 @@ def cell_cosines(
     `remainders` are the places' `Means.remainders`; `mean_products` (n, pairs) or (pairs,)
     `Means.pair_products` of the query with the means of their drives.
     """
-    likeness = _products(query, codes, shifts) - mean_products
-    sizes = np.sqrt(query.squares[shifts.query_cells] * remainders[:, shifts.place_cells])
-    return np.divide(likeness, sizes, out=np.zeros_like(likeness), where=sizes > 0)
-
-
-def _products(query: Rounded, codes: Codes, shifts: Shifts) -> NDArray[np.float32]:
-    """Estimate the products of a query's cells with those of n places, (n, pairs)."""
     products = best_products(shifts.grid).products(query, codes.signs, shifts).astype(np.float32)
     products *= query.steps[shifts.query_cells]
     products *= codes.factors[:, shifts.place_cells]
-    return products
+    likeness = products - mean_products
+    sizes = np.sqrt(query.squares[shifts.query_cells] * remainders[:, shifts.place_cells])
+    return np.divide(likeness, sizes, out=np.zeros_like(likeness), where=sizes > 0)

@@ -2,28 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loops of `cell_products` as LLVM instructions; import this module only where it is wanted.
 
-What the code says of places in full, for 4 and for 8 bits:
+Eight places are computed at a time, one in each lane of a vector of int64, so that nothing is ever
+added up across lanes. Their words, which lie place after place, are first put lane beside lane.
 
-    for each place:
-        for each pair of cells:
-            ones = 0
-            for each bit, the highest first:
-                ones = 2 * ones + popcount(query cell's plane xor place's cell)
-            product = cell's bits * (2^bits - 1) - 2 * ones
+A query's cell times a place's, for 4 and for 8 bits:
 
-(a cell of more than 256 bits in pieces of 256, whose ones are added up)
+    ones = sum over bits b of 2^b popcount(query cell's plane b xor place's cell)
+    product = cell's bits * (2^bits - 1) - 2 * ones
 
-and of sketches, a quarter of each cell's words:
-
-    for each place:
-        for each shift:
-            ones = sum of popcount(query cell xor place's cell) over the shift's pairs
+Bits are counted in bytes, which is what vectors of all processors are good at, and added up in
+bytes as long as they cannot overflow: four words of a plane, and two planes with weights 1 and 2.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,6 +26,8 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
 
 from floppynet_vpr.extraction.ir_blocks import (
+    I8,
+    I16,
     I32,
     I64,
     call,
@@ -44,111 +41,272 @@ from floppynet_vpr.extraction.native_code import compile_code
 from floppynet_vpr.mapping.grid import Grid
 
 BITS = (4, 8)
+LANES = 8
+
 _WORD_BYTES = 8
 _PIECE_WORDS = 4
+_WORDS_IN_BYTES = 31  # whose ones, 8 a byte at most, can be added up in bytes
 _SKETCHES = "sketches"
+
+F32 = ir.FloatType()
+_WORDS = ir.VectorType(I64, LANES)
+_BYTES = ir.VectorType(I8, LANES * _WORD_BYTES)
+_PAIRS_OF_BYTES = ir.VectorType(I16, LANES * _WORD_BYTES // 2)
+_INTEGERS = ir.VectorType(I32, LANES)
+_FLOATS = ir.VectorType(F32, LANES)
 
 
 @dataclass(frozen=True)
 class NativeProducts:
     """The compiled functions, which release the interpreter's lock.
 
-    `products` has one for each number of bits. Its arguments are the addresses of planes, signs,
-    the pairs' two cells and the products, and between them the numbers of places and of pairs;
-    those of `sketches` are the same with, for pairs, the shifts' number and first pairs.
+    `products` and `sums` have one for each number of bits. All arguments are addresses, but for the
+    numbers of places, pairs and shifts; `scratch` has room for the rows of eight places.
     """
 
     products: Mapping[int, Callable[..., None]]
+    sums: Mapping[int, Callable[..., None]]
     sketches: Callable[..., None]
     engine: Any  # owns the functions' memory
 
 
 @cache
-def native_products(grid: Grid) -> NativeProducts:
-    """Compile, once a process for each grid."""
+def native_products(grid: Grid, cpu: str = "", features: str = "") -> NativeProducts:
+    """Compile, once a process for each grid, for this CPU or for the less that is named."""
     module = ir.Module("cell_products")
     for bits in BITS:
-        _emit(module, bits, grid)
+        _emit_product(module, bits, grid)
+        _emit_products(module, bits, grid)
+        _emit_sums(module, bits, grid)
     _emit_sketches(module, grid)
-    engine = compile_code(str(module))
+    engine = compile_code(str(module), cpu, features)
     address, size = ctypes.c_void_p, ctypes.c_int64
-    products = ctypes.CFUNCTYPE(None, address, address, size, address, address, size, address)
-    sketches = ctypes.CFUNCTYPE(
-        None, address, address, size, address, address, address, size, address
-    )
+
+    def function(name: str, *arguments: Any) -> Callable[..., None]:
+        kind = ctypes.CFUNCTYPE(None, *arguments)
+        return kind(engine.get_function_address(name))
+
+    given = address, address, size, address, address, address
     return NativeProducts(
-        {bits: products(engine.get_function_address(_name(bits))) for bits in BITS},
-        sketches(engine.get_function_address(_SKETCHES)),
+        {bits: function(_name("products", bits), *given, size, address) for bits in BITS},
+        {
+            bits: function(_name("sums", bits), *given, address, size, *[address] * 5)
+            for bits in BITS
+        },
+        function(_SKETCHES, *given, address, size, address),
         engine,
     )
 
 
-def _name(bits: int) -> str:
-    return f"products_{bits}"
+def _name(what: str, bits: int) -> str:
+    return f"{what}_{bits}"
 
 
-def _emit(module: Any, bits: int, grid: Grid) -> None:
-    """Write `products(planes, signs, places, query_cells, place_cells, pairs, out)`."""
-    cell_words = grid.cell_bytes // _WORD_BYTES
+def _emit_products(module: Any, bits: int, grid: Grid) -> None:
+    """Write `products(planes, signs, places, scratch, query_cells, place_cells, pairs, out)`.
+
+    `out` is int32, for each pair whole eights of places.
+    """
     words, cells = I64.as_pointer(), I32.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [words, words, I64, cells, cells, I64, cells])
-    function = ir.Function(module, kind, _name(bits))
-    planes, signs, places, query_cells, place_cells, pairs, out = function.args
-    builder = ir.IRBuilder(function.append_basic_block())
-    with count(builder, I64(0), places) as place:
-        row = builder.gep(signs, [builder.mul(place, I64(grid.cells * cell_words))])
-        target = builder.gep(out, [builder.mul(place, pairs)])
+    kind = [words, words, I64, words, cells, cells, I64, cells]
+    builder, arguments = _begin(module, _name("products", bits), kind)
+    planes, signs, places, scratch, query_cells, place_cells, pairs, out = arguments
+    with _eights(builder, places) as (place, width):
+        _put_beside(builder, signs, I64, grid.code_bytes // _WORD_BYTES, place, places, scratch)
         with count(builder, I64(0), pairs) as pair:
-            cell = builder.mul(load_index(builder, place_cells, pair), I64(cell_words))
-            first = builder.mul(load_index(builder, query_cells, pair), I64(bits * cell_words))
-            total = variable(builder, I64(0))
-            with count(builder, I64(0), I64(cell_words), _PIECE_WORDS) as piece:
-                start = builder.add(cell, piece)
-                code = [
-                    load(builder, row, builder.add(start, I64(word)))
-                    for word in range(_PIECE_WORDS)
-                ]
-                ones = I64(0)
-                for bit in reversed(range(bits)):
-                    ones = builder.shl(ones, I64(1))
-                    plane = builder.add(builder.add(first, I64(bit * cell_words)), piece)
-                    for word, value in enumerate(code):
-                        at = builder.add(plane, I64(word))
-                        different = builder.xor(load(builder, planes, at), value)
-                        counted = call(builder, "llvm.ctpop.i64", I64, [different])
-                        ones = builder.add(ones, counted)
-                builder.store(builder.add(builder.load(total), ones), total)
-            most = I64(grid.bits * ((1 << bits) - 1))
-            product = builder.sub(most, builder.shl(builder.load(total), I64(1)))
-            store(builder, builder.trunc(product, I32), target, pair)
+            ours = load_index(builder, query_cells, pair)
+            theirs = load_index(builder, place_cells, pair)
+            product = _product(builder, bits, grid, planes, ours, scratch, theirs)
+            store(builder, product, out, builder.add(builder.mul(pair, width), place))
+    builder.ret_void()
+
+
+def _emit_sums(module: Any, bits: int, grid: Grid) -> None:
+    """Write `sums(planes, signs, places, scratch, query_cells, place_cells, first, shifts, ...)`.
+
+    The other arguments, float32, are the steps of the query's cells, the numbers of the places'
+    cells, first all factors of a place and then all its remainders, scratch for those of eight
+    places, and what is written: likeness and sizes, for each shift whole eights of places.
+    """
+    words, cells, floats = I64.as_pointer(), I32.as_pointer(), F32.as_pointer()
+    kind = [words, words, I64, words, cells, cells, words, I64, *[floats] * 5]
+    builder, arguments = _begin(module, _name("sums", bits), kind)
+    planes, signs, places, scratch, query_cells, place_cells, first, shifts = arguments[:8]
+    steps, numbers, beside, likeness, sizes = arguments[8:]
+    zero = ir.Constant(_FLOATS, None)
+    with _eights(builder, places) as (place, width):
+        _put_beside(builder, signs, I64, grid.code_bytes // _WORD_BYTES, place, places, scratch)
+        _put_beside(builder, numbers, F32, 2 * grid.cells, place, places, beside)
+        with count(builder, I64(0), shifts) as shift:
+            like, size = variable(builder, zero), variable(builder, zero)
+            end = load(builder, first, builder.add(shift, I64(1)))
+            with count(builder, load(builder, first, shift), end) as pair:
+                ours = load_index(builder, query_cells, pair)
+                theirs = load_index(builder, place_cells, pair)
+                product = _product(builder, bits, grid, planes, ours, scratch, theirs)
+                at = builder.mul(theirs, I64(LANES))
+                factors = load(builder, beside, at, _FLOATS)
+                met = builder.sitofp(product, _FLOATS)
+                met = builder.fmul(met, _everywhere(builder, load(builder, steps, ours), _FLOATS))
+                met = builder.fmul(met, factors)
+                builder.store(builder.fadd(builder.load(like), met), like)
+                remainders = load(
+                    builder, beside, builder.add(at, I64(LANES * grid.cells)), _FLOATS
+                )
+                builder.store(builder.fadd(builder.load(size), remainders), size)
+            target = builder.add(builder.mul(shift, width), place)
+            store(builder, builder.load(like), likeness, target)
+            store(builder, builder.load(size), sizes, target)
     builder.ret_void()
 
 
 def _emit_sketches(module: Any, grid: Grid) -> None:
-    """Write `sketches(query, places' words, places, query_cells, place_cells, first, shifts, out)`.
+    """Write `sketches(query, words, places, scratch, query_cells, place_cells, first, ...)`.
 
-    `first` has an entry more than there are shifts, the number of pairs.
+    The other arguments are the number of shifts and `out`, int32, for each shift whole eights of
+    places. `first` has an entry more than there are shifts, the number of pairs.
     """
-    sketch_words = I64(grid.sketch_bytes // _WORD_BYTES)
+    cell_words = grid.sketch_bytes // _WORD_BYTES
+    at_once = min(cell_words, 16)
     words, cells = I64.as_pointer(), I32.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [words, words, I64, cells, cells, words, I64, cells])
-    function = ir.Function(module, kind, _SKETCHES)
-    query, sketches, places, query_cells, place_cells, first, shifts, out = function.args
-    builder = ir.IRBuilder(function.append_basic_block())
-    place_words = builder.mul(sketch_words, I64(grid.cells))
-    with count(builder, I64(0), places) as place:
-        row = builder.gep(sketches, [builder.mul(place, place_words)])
-        target = builder.gep(out, [builder.mul(place, shifts)])
+    kind = [words, words, I64, words, cells, cells, words, I64, cells]
+    builder, arguments = _begin(module, _SKETCHES, kind)
+    query, sketches, places, scratch, query_cells, place_cells, first, shifts, out = arguments
+    with _eights(builder, places) as (place, width):
+        _put_beside(builder, sketches, I64, cell_words * grid.cells, place, places, scratch)
         with count(builder, I64(0), shifts) as shift:
-            ones = variable(builder, I64(0))
+            total = variable(builder, ir.Constant(_WORDS, None))
             end = load(builder, first, builder.add(shift, I64(1)))
-            with count(builder, load(builder, first, shift), end) as pair:
-                ours = builder.mul(load_index(builder, query_cells, pair), sketch_words)
-                theirs = builder.mul(load_index(builder, place_cells, pair), sketch_words)
-                with count(builder, I64(0), sketch_words) as word:
-                    here = load(builder, query, builder.add(ours, word))
-                    there = load(builder, row, builder.add(theirs, word))
-                    counted = call(builder, "llvm.ctpop.i64", I64, [builder.xor(here, there)])
-                    builder.store(builder.add(builder.load(ones), counted), ones)
-            store(builder, builder.trunc(builder.load(ones), I32), target, shift)
+            run = max(1, _WORDS_IN_BYTES // at_once)
+            with (
+                count(builder, load(builder, first, shift), end, run) as start,
+                count(builder, I64(0), I64(cell_words), at_once) as word,
+            ):
+                ones = variable(builder, ir.Constant(_BYTES, None))
+                stop = builder.add(start, I64(run))
+                stop = builder.select(builder.icmp_signed("<", stop, end), stop, end)
+                with count(builder, start, stop) as pair:
+                    ours = builder.mul(load_index(builder, query_cells, pair), I64(cell_words))
+                    theirs = builder.mul(load_index(builder, place_cells, pair), I64(cell_words))
+                    for number in range(at_once):
+                        at = builder.add(word, I64(number))
+                        here = load(builder, query, builder.add(ours, at))
+                        there = _beside(builder, scratch, builder.add(theirs, at))
+                        counted = _differing(builder, here, there)
+                        builder.store(builder.add(builder.load(ones), counted), ones)
+                added = _across(builder, _in_pairs(builder, builder.load(ones)))
+                builder.store(builder.add(builder.load(total), added), total)
+            at = builder.add(builder.mul(shift, width), place)
+            store(builder, builder.trunc(builder.load(total), _INTEGERS), out, at)
     builder.ret_void()
+
+
+def _begin(module: Any, name: str, kind: list[Any]) -> tuple[Any, Any]:
+    """Begin a function; gives its builder and its arguments."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kind), name)
+    return ir.IRBuilder(function.append_basic_block()), function.args
+
+
+@contextmanager
+def _eights(builder: Any, places: Any) -> Iterator[tuple[Any, Any]]:
+    """Write a loop over the first of each eight places; also gives all places, in whole eights."""
+    width = builder.and_(builder.add(places, I64(LANES - 1)), I64(-LANES))
+    with count(builder, I64(0), places, LANES) as place:
+        yield place, width
+
+
+def _put_beside(
+    builder: Any, rows: Any, kind: Any, length: int, place: Any, places: Any, scratch: Any
+) -> None:
+    """Write the rows of eight places to `scratch`, lane beside lane; the last place fills up."""
+    last = builder.sub(places, I64(1))
+    with count(builder, I64(0), I64(LANES)) as lane:
+        number = builder.add(place, lane)
+        number = builder.select(builder.icmp_signed("<", number, last), number, last)
+        row = builder.gep(rows, [builder.mul(number, I64(length))])
+        with count(builder, I64(0), I64(length)) as column:
+            target = builder.add(builder.mul(column, I64(LANES)), lane)
+            store(builder, load(builder, row, column), scratch, target)
+
+
+def _emit_product(module: Any, bits: int, grid: Grid) -> None:
+    """Write `product(a query's cell's planes, eight places' cells)`, which gives int32."""
+    cell_words = grid.cell_bytes // _WORD_BYTES
+    words = I64.as_pointer()
+    kind = ir.FunctionType(_INTEGERS, [words, words])
+    function = ir.Function(module, kind, _name("product", bits))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    planes, cells = function.args
+    total = variable(builder, ir.Constant(_WORDS, None))
+    with count(builder, I64(0), I64(cell_words), _PIECE_WORDS) as piece:
+        code = [
+            _beside(builder, cells, builder.add(piece, I64(word))) for word in range(_PIECE_WORDS)
+        ]
+        added = ir.Constant(_PAIRS_OF_BYTES, None)
+        for bit in range(0, bits, 2):
+            ones = [ir.Constant(_BYTES, None)] * 2
+            for number in range(2):
+                plane = builder.add(piece, I64((bit + number) * cell_words))
+                for word, there in enumerate(code):
+                    here = load(builder, planes, builder.add(plane, I64(word)))
+                    counted = _differing(builder, here, there)
+                    ones[number] = builder.add(ones[number], counted)
+            both = builder.add(ones[0], builder.add(ones[1], ones[1]))
+            weighted = _shifted(builder, builder.shl, _in_pairs(builder, both), bit)
+            added = builder.add(added, weighted)
+        builder.store(builder.add(builder.load(total), _across(builder, added)), total)
+    ones = builder.trunc(builder.load(total), _INTEGERS)
+    most = ir.Constant(_INTEGERS, [grid.bits * ((1 << bits) - 1)] * LANES)
+    builder.ret(builder.sub(most, builder.add(ones, ones)))
+
+
+def _product(
+    builder: Any, bits: int, grid: Grid, planes: Any, ours: Any, scratch: Any, theirs: Any
+) -> Any:
+    """Multiply the query's cell `ours` with the eight places' `theirs`: int32."""
+    cell_words = grid.cell_bytes // _WORD_BYTES
+    here = builder.gep(planes, [builder.mul(ours, I64(bits * cell_words))])
+    there = builder.gep(scratch, [builder.mul(theirs, I64(LANES * cell_words))])
+    return builder.call(builder.module.globals[_name("product", bits)], [here, there])
+
+
+def _beside(builder: Any, scratch: Any, word: Any) -> Any:
+    """Load a word of eight places."""
+    return load(builder, scratch, builder.mul(word, I64(LANES)), _WORDS)
+
+
+def _everywhere(builder: Any, value: Any, kind: Any) -> Any:
+    """A vector of one value."""
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
+    lanes = ir.Constant(ir.VectorType(I32, kind.count), None)
+    return builder.shuffle_vector(one, one, lanes)
+
+
+def _differing(builder: Any, here: Any, there: Any) -> Any:
+    """Count the bits in which a word of the query differs from those of eight places: bytes."""
+    different = builder.xor(_everywhere(builder, here, _WORDS), there)
+    name = f"llvm.ctpop.v{_BYTES.count}i8"
+    return call(builder, name, _BYTES, [builder.bitcast(different, _BYTES)])
+
+
+def _shifted(builder: Any, way: Callable[..., Any], vector: Any, bits: int) -> Any:
+    """Shift all of a vector's elements by so many bits."""
+    kind = vector.type
+    return way(vector, ir.Constant(kind, [bits] * kind.count))
+
+
+def _in_pairs(builder: Any, ones: Any) -> Any:
+    """Add up each two neighbouring bytes: int16."""
+    pairs = builder.bitcast(ones, _PAIRS_OF_BYTES)
+    low = ir.Constant(_PAIRS_OF_BYTES, [255] * _PAIRS_OF_BYTES.count)
+    return builder.add(builder.and_(pairs, low), _shifted(builder, builder.lshr, pairs, 8))
+
+
+def _across(builder: Any, pairs: Any) -> Any:
+    """Add up the four int16 of each word, whose sum must be below 2^16: int64."""
+    words = builder.bitcast(pairs, _WORDS)
+    for bits in (16, 32):
+        words = builder.add(words, _shifted(builder, builder.lshr, words, bits))
+    return builder.and_(words, ir.Constant(_WORDS, [65535] * LANES))

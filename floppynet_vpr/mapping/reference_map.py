@@ -377,10 +377,13 @@ class ReferenceMap:
         distances = np.empty((len(queries), k), np.float32)
         for row, descriptor in enumerate(queries if k else ()):
             compared = np.arange(len(self))
-            if not self._storage.exact:
-                signs = np.packbits(turn(descriptor, self.grid)[0] >= 0, axis=-1)
+            if self._storage.exact:
+                found = self.distances(descriptor, compared)
+            else:
+                turned = turn(descriptor, self.grid)[0]
+                signs = np.packbits(turned >= 0, axis=-1)
                 compared = self.candidates(signs, max(k, COMPARED), unshifted(self.grid))
-            found = self.distances(descriptor, compared)
+                found = self._estimated(descriptor, turned, compared)
             nearest = smallest(found, k)
             indices[row], distances[row] = compared[nearest], found[nearest]
         return SearchResult(indices, distances)
@@ -393,19 +396,25 @@ class ReferenceMap:
         Returns (len(indices),) float32. Neither here nor in `search` must a query be of norm 1.
         """
         query = self._as_rows(descriptor)[0]
+        if not self._storage.exact:
+            return self._estimated(query, turn(query, self.grid)[0], indices)
         parts = [np.empty(0, np.float32)]
-        if self._storage.exact:
-            for rows in self._tables[VECTORS].chunks(indices):
-                difference = rows.view("<f4") - query
-                parts.append(products(difference, difference))
-        else:
-            square = products(query, query)
-            rounded = round_cells(turn(query, self.grid)[0], 8)
-            known = self.codes(indices)
-            met = best_products(self.grid).products(rounded, known.signs, unshifted(self.grid))
-            likeness = products(met.astype(np.float32) * rounded.steps, known.factors)
-            parts.append(np.maximum(square + 1 - 2 * likeness, 0))
+        for rows in self._tables[VECTORS].chunks(indices):
+            difference = rows.view("<f4") - query
+            parts.append(products(difference, difference))
         return np.sqrt(np.concatenate(parts))
+
+    def _estimated(
+        self,
+        query: NDArray[np.float32],
+        turned: NDArray[np.float32],
+        indices: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Estimate the distances (eq. 6) of a query, also given turned, to places from bits."""
+        rounded, known = round_cells(turned, 8), self.codes(indices)
+        met = best_products(self.grid).products(rounded, known.signs, unshifted(self.grid))
+        likeness = products(met.astype(np.float32) * rounded.steps, known.factors)
+        return np.sqrt(np.maximum(products(query, query) + 1 - 2 * likeness, 0))
 
     def distances_between(self, place: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Compute, or estimate from bits, the distances (eq. 6) of a place to others, ascending.
