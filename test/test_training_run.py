@@ -213,9 +213,9 @@ def test_the_command_trains_validates_and_exports(
     assert main([*words, "--from", str(start)]) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     assert "best mean 100.0" in printed
-    assert re.search(r"min, step 2: accuracy \d.*, S_P100 a/class_0 100\.0", printed)
+    assert re.search(r"min, step 2: accuracy \d.*, S_P100 a/class_0 -> class_0 100\.0", printed)
     lines = (run / "log.csv").read_text().splitlines()
-    assert lines[0].startswith("step,seconds,learning_rate,accuracy,S_P100 a/class_0")
+    assert lines[0].startswith("step,seconds,learning_rate,accuracy,S_P100 a/class_0 -> class_0")
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "2"]
     for name in ("best", "final"):
         assert load_weights(run / f"{name}.fnet").spec.name == "floppynet"
@@ -321,9 +321,9 @@ def test_accuracy_decides_in_the_published_recipe_unless_places_are_named(tree: 
     assert Validation(images, pairs).judges == ["accuracy"]
     assert Validation(images, (), by_places=True).judges == ["accuracy"]
     named = Validation(images, pairs, by_places=True)
-    assert named.judges == ["S_P100 a/class_0", "tolerant S_P100 a/class_0"]
+    assert named.judges == ["S_P100 a/class_0 -> class_0", "tolerant S_P100 a/class_0 -> class_0"]
     assert named.counts == {"accuracy": 6} | dict.fromkeys(
-        (*named.judges, "R@100P along a/class_0"), 2
+        (*named.judges, "R@100P along a/class_0 -> class_0"), 2
     )
 
 

@@ -117,7 +117,7 @@ def open_pair(text: str) -> TraversePair:
         ) from None
     count = -(-frames // every) if frames else None
     queries, references = (_inputs(path, every, count) for path in (query, reference))
-    name = f"{query.parent.name}/{query.name}"
+    name = f"{query.parent.name}/{query.name} -> {reference.name}"
     truth = same_place_by_index(len(queries), len(references), tolerance)
     return TraversePair(name, queries, references, truth)
 
