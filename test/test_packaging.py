@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -183,6 +184,30 @@ def test_every_requirement_is_pinned_within_its_range(python: str) -> None:
         if requirement.marker is not None and not requirement.marker.evaluate(here):
             continue
         assert pins[requirement_name(text)] in requirement.specifier, text
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_a_pinned_version_runs_on_all_pythons_it_is_pinned_for(python: str) -> None:
+    requirements = pytest.importorskip("packaging.requirements")
+    specifiers = pytest.importorskip("packaging.specifiers")
+    there = {"python_version": python, "python_full_version": f"{python}.13"}
+    looked_at = 0
+    for line in (ROOT / "tools" / "requirements.txt").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pin = requirements.Requirement(line)
+        if pin.marker is not None and not pin.marker.evaluate(there):
+            continue
+        try:
+            installed = importlib.metadata.distribution(pin.name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if installed.version in pin.specifier:
+            wanted = installed.metadata["Requires-Python"] or ""
+            assert there["python_full_version"] in specifiers.SpecifierSet(wanted), line
+            looked_at += 1
+    if looked_at < 50:
+        pytest.skip("this environment has hardly any of the pinned versions")
 
 
 def test_launch_files_configuration_and_weights_are_installed() -> None:
