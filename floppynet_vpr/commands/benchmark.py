@@ -9,10 +9,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
+from floppynet_vpr.commands.common import at_least, command, make_parser, progress
 from floppynet_vpr.evaluation.machine import Machine, describe_machine, load_average
 from floppynet_vpr.evaluation.timing import Contender, Timing, measure, turns_for
 from floppynet_vpr.files import user_path, write_atomically
@@ -87,13 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _benchmark(arguments))
-
-
-def _benchmark(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.speed import REFERENCE
 
     networks = _networks(arguments)
@@ -103,12 +98,12 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     with progress(total=total, unit="turn") as bar:
         timings = [measure(group, arguments.runs, bar.update) for group in (networks, stages)]
     report = _Report(describe_machine(), (before, load_average()), REFERENCE, *timings)
-    (_print_markdown if arguments.markdown else _print_text)(report)
+    print(_text(report, arguments.markdown))
     if arguments.json:
         write_atomically(arguments.json, (_to_json(report).encode(),))
         print(f"wrote {arguments.json}", file=sys.stderr)
     if arguments.report:
-        text = "\n".join([*_markdown(report), "", *_board_facts(arguments), ""])
+        text = f"{_text(report, markdown=True)}\n\n{_board_facts(arguments)}\n"
         write_atomically(arguments.report, (text.encode(),))
         print(f"wrote {arguments.report}: please send it as it is", file=sys.stderr)
     return 0
@@ -165,18 +160,20 @@ def _legend(report: _Report) -> str:
     )
 
 
-_Row = Sequence[str]
+def _text(report: _Report, markdown: bool) -> str:
+    from floppynet_vpr.evaluation.tables import layout
 
-
-def _tables(report: _Report) -> list[tuple[_Row, list[_Row]]]:
-    networks: list[_Row] = [
-        (t.name, str(t.threads), *_times(t), f"{report.ratio(t):.2f}") for t in report.networks
+    networks = [
+        ("one 227x227 image", "threads", "median", "p10", "p90", "cpu", "x"),
+        *((t.name, str(t.threads), *_times(t), f"{report.ratio(t):.2f}") for t in report.networks),
     ]
-    stages: list[_Row] = [(t.name, *_times(t)) for t in report.stages]
-    return [
-        (("one 227x227 image", "threads", "median", "p10", "p90", "cpu", "x"), networks),
-        (("stage, one thread", "median", "p10", "p90", "cpu"), stages),
+    stages = [
+        ("stage, one thread", "median", "p10", "p90", "cpu"),
+        *((t.name, *_times(t)) for t in report.stages),
     ]
+    heading = ("  \n" if markdown else "\n").join(_heading(report))
+    tables = (layout(networks, markdown), layout(stages, markdown))
+    return "\n\n".join((heading, *tables, _legend(report)))
 
 
 def _times(timing: Timing) -> tuple[str, ...]:
@@ -184,33 +181,7 @@ def _times(timing: Timing) -> tuple[str, ...]:
     return tuple(f"{value:.3f}" for value in values)
 
 
-def _print_text(report: _Report) -> None:
-    print("\n".join(_heading(report)))
-    for header, rows in _tables(report):
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        print()
-        for row in (header, *rows):
-            first, *others = (
-                cell.rjust(width) if index else cell.ljust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            print("  ".join((first, *others)))
-    print(f"\n{_legend(report)}")
-
-
-def _print_markdown(report: _Report) -> None:
-    print("\n".join(_markdown(report)))
-
-
-def _markdown(report: _Report) -> list[str]:
-    lines = ["  \n".join(_heading(report))]
-    for header, rows in _tables(report):
-        rule = ["---"] + ["---:"] * (len(header) - 1)
-        lines += ["", *(f"| {' | '.join(row)} |" for row in (header, rule, *rows))]
-    return [*lines, "", _legend(report)]
-
-
-def _board_facts(arguments: argparse.Namespace) -> list[str]:
+def _board_facts(arguments: argparse.Namespace) -> str:
     """What else matters of a board, and the integers that its backends give."""
     from floppynet_vpr.evaluation.board import describe_board
     from floppynet_vpr.evaluation.speed import sums_of_backends
@@ -220,7 +191,7 @@ def _board_facts(arguments: argparse.Namespace) -> list[str]:
     weights = load_weights(arguments.weights)
     sums = sums_of_backends(weights)
     alike = "the same by all backends" if len(set(sums.values())) == 1 else "THEY DIFFER"
-    return [
+    lines = [
         "| board | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in facts.items()),
@@ -228,6 +199,7 @@ def _board_facts(arguments: argparse.Namespace) -> list[str]:
         *(f"| pool5, {name} | {digest} |" for name, digest in sums.items()),
         f"| pool5 | {alike} |",
     ]
+    return "\n".join(lines)
 
 
 def _to_json(report: _Report) -> str:

@@ -7,19 +7,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from floppynet_vpr.commands.common import (
     add_extractor_options,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
+    from floppynet_vpr.datasets.frames import Frame
     from floppynet_vpr.evaluation.laps import Lap, LapResult
 
 _LENGTH_M = 240.0
@@ -81,13 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _benchmark(arguments))
-
-
-def _benchmark(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.detection.growth import GrowthOptions
     from floppynet_vpr.evaluation.laps import drive_laps
 
@@ -104,10 +104,6 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
 def _laps(arguments: argparse.Namespace) -> Iterator[Lap]:
     """Describe the frames of each lap."""
-    from dataclasses import replace
-
-    import numpy as np
-
     from floppynet_vpr.datasets.traverse import open_traverse
     from floppynet_vpr.evaluation.laps import Lap
     from floppynet_vpr.extraction import create_extractor
@@ -119,13 +115,14 @@ def _laps(arguments: argparse.Namespace) -> Iterator[Lap]:
 
     set_threads(arguments.threads)
     extractor = create_extractor(load_weights(arguments.weights), arguments.backend)
+
+    def described(name: str, frames: Iterator[Frame], at: NDArray[np.float64]) -> Lap:
+        shown = progress(frames, len(at), leave=False)
+        return Lap(name, np.stack([extractor.describe(frame.rgb) for frame in shown]), at)
+
     if arguments.traverses:
-        known: list[Lap] = []
-        for path in arguments.traverses:
-            traverse = open_traverse(path)
-            frames = progress(traverse.frames(), len(traverse), unit="frame", leave=False)
-            rows = np.stack([extractor.describe(frame.rgb) for frame in frames])
-            known.append(Lap(traverse.label, rows, np.arange(len(rows), dtype=np.float64)))
+        opened = [open_traverse(path) for path in arguments.traverses]
+        known = [described(t.label, t.frames(), np.arange(len(t), dtype=float)) for t in opened]
         for number in range(arguments.laps or len(known)):
             yield known[number % len(known)]
         return
@@ -142,34 +139,22 @@ def _laps(arguments: argparse.Namespace) -> Iterator[Lap]:
             left_m=light.left_m + 0.15 * (time % 3 - 1),
             cars_moved=min(1.0, 0.1 * number),
         )
-        at = route.positions_m(lap)
-        frames = progress(route.frames(lap), len(at), unit="frame", leave=False)
-        yield Lap(lap.name, np.stack([extractor.describe(frame.rgb) for frame in frames]), at)
+        yield described(lap.name, route.frames(lap), route.positions_m(lap))
 
 
 def _print_table(without: Sequence[LapResult], grown: Sequence[LapResult], markdown: bool) -> None:
     from floppynet_vpr.evaluation.tables import layout
 
-    head = ["lap", "images", "places", "recall", "precision"]
-    head += ["places, growth ends", "looks", "recall", "precision"]
-    rows = [head]
-    for before, after in zip(without, grown, strict=True):
-        rows.append(
-            [
-                before.name,
-                str(before.images),
-                str(before.places),
-                *_shares(before),
-                str(after.places),
-                str(after.looks),
-                *_shares(after),
-            ]
+    rows: list[tuple[str, ...]] = [
+        (
+            *("lap", "images", "places", "recall", "precision"),
+            *("places, growth ends", "looks", "recall", "precision"),
         )
-    if markdown:
-        rows.insert(1, ["---"] * len(head))
-        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    else:
-        print(layout(rows))
+    ]
+    for before, after in zip(without, grown, strict=True):
+        former = before.name, str(before.images), str(before.places), *_shares(before)
+        rows.append((*former, str(after.places), str(after.looks), *_shares(after)))
+    print(layout(rows, markdown))
 
 
 def _shares(result: LapResult) -> tuple[str, str]:

@@ -17,11 +17,10 @@ from floppynet_vpr.commands.common import (
     add_extractor_options,
     add_force_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
     require_new,
-    run,
 )
 from floppynet_vpr.files import user_path
 
@@ -93,13 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _benchmark(arguments))
-
-
-def _benchmark(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.storage_benchmark import accuracy
     from floppynet_vpr.mapping import ReferenceMap
 
@@ -108,16 +103,15 @@ def _benchmark(arguments: argparse.Namespace) -> int:
             require_new(output, arguments.force)
     sets, real = _descriptors(arguments)
     growth = _grow(arguments, real)
-    report = []
-    for storage in arguments.storage:
-        report.append(
-            {
-                "storage": storage,
-                "bytes_per_place": ReferenceMap("", "", storage).bytes_per_place,
-                "accuracy": {name: accuracy(storage, *pair) for name, pair in sets.items()},
-                "growth": growth[storage],
-            }
-        )
+    report = [
+        {
+            "storage": storage,
+            "bytes_per_place": ReferenceMap("", "", storage).bytes_per_place,
+            "accuracy": {name: accuracy(storage, *pair) for name, pair in sets.items()},
+            "growth": growth[storage],
+        }
+        for storage in arguments.storage
+    ]
     _print_table(report, arguments.markdown)
     if arguments.json:
         _write_json(arguments.json, report)
@@ -197,14 +191,14 @@ def _grow_one(storage: str, places: SyntheticPlaces, revisits: list[Any]) -> lis
 
 
 def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
+    from floppynet_vpr.evaluation.tables import layout
+
     names = list(report[0]["accuracy"])
     sizes = sorted({point.places for line in report for point in line["growth"]})
     header = ["storage", "bytes a place"]
     header += [f"{name}: S_P100 (R@100P)" for name in names]
     header += [f"{size:,} places: ms median / p99 / cpu p99, recall@1, MiB" for size in sizes]
     rows = [header]
-    if markdown:
-        rows.append(["---", *["---:"] * (len(header) - 1)])
     for line in report:
         judged: list[Judgement] = list(line["accuracy"].values())
         points = {point.places: point for point in line["growth"]}
@@ -212,8 +206,7 @@ def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
         row += [f"{j.s_p100:.1f} ({100 * j.curve.recall_at_full_precision:.1f})" for j in judged]
         row += [_cell(points[size]) if size in points else "-" for size in sizes]
         rows.append(row)
-    for row in rows:
-        print(f"| {' | '.join(row)} |" if markdown else "\t".join(row))
+    print(layout(rows, markdown))
 
 
 def _cell(point: Growth) -> str:

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
+    add_depth_options,
     add_extractor_options,
+    add_force_option,
+    add_frame_options,
     add_map_output,
-    add_strict_option,
+    add_rate_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
@@ -92,35 +94,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--session", default="", metavar="NAME", help="which drive it is: summer, night, monday"
     )
     session.add_argument("--robot", default="", metavar="NAME", help="who drove")
-    parser.add_argument(
-        "--depth",
-        metavar="TOPIC",
-        help="images of depth of a bag, aligned to the colour images (16UC1 or 32FC1): places keep "
-        f"where their corners are in space ({POINT_BYTES} bytes a feature), and who recognises "
-        f"them is told from where; without --features it keeps {DEFAULT_FEATURES}",
+    add_depth_options(
+        parser,
+        f": places keep where their corners are in space ({POINT_BYTES} bytes a feature), and who "
+        f"recognises them is told from where; without --features it keeps {DEFAULT_FEATURES}",
     )
-    parser.add_argument(
-        "--camera-info",
-        metavar="TOPIC",
-        help="CameraInfo of the images, for --depth; without it camera_info beside them",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing map")
+    add_force_option(parser)
     frames = parser.add_argument_group("frames")
-    frames.add_argument(
-        "--topic",
-        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
-        "is the only one",
-    )
-    frames.add_argument(
-        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
-    )
-    frames.add_argument(
-        "--rate",
-        type=at_least(0.001, float),
-        default=10.0,
-        metavar="HZ",
-        help="frames per second of a folder, for the places' stamps",
-    )
+    add_frame_options(frames)
+    add_rate_option(frames, "frames per second of a folder, for the places' stamps")
     frames.add_argument(
         "--min-distance",
         type=at_least(0, float),
@@ -129,7 +111,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="skip a frame whose descriptor is closer than this (0 to 2) to the last place, so "
         "that standing still adds nothing; 0 keeps all",
     )
-    add_strict_option(frames)
     add_extractor_options(parser, None, "frames worked on at once; without it one per core")
     fleet = parser.add_argument_group("several processes or machines (Dask)")
     where = fleet.add_mutually_exclusive_group()
@@ -164,13 +145,9 @@ def _feature_count(text: str) -> int:
     return count
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _build(arguments))
-
-
-def _build(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from floppynet_vpr.building.drives import named_drive, session_names

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from floppynet_vpr.commands.common import (
     UnusableFrames,
     add_extractor_options,
-    add_strict_option,
+    add_frame_options,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
@@ -93,27 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("SOURCE.csv", "MAP.csv"),
         help="latitude and longitude of the frames and of the places",
     )
-    frames = parser.add_argument_group("frames")
-    frames.add_argument(
-        "--topic",
-        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
-        "is the only one",
-    )
-    frames.add_argument(
-        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
-    )
-    add_strict_option(frames)
+    add_frame_options(parser.add_argument_group("frames"))
     add_extractor_options(parser)
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _calibrate(arguments))
-
-
-def _calibrate(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.detection.options import RIGID_MATCHING, SEQUENCES, SINGLE

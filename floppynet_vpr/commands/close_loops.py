@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
+    add_depth_options,
     add_extractor_options,
     add_force_option,
-    add_strict_option,
+    add_frame_options,
+    add_results_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
     require_new,
-    run,
 )
 from floppynet_vpr.datasets.depth_topics import ROBOT_FRAME
 from floppynet_vpr.errors import VprError
@@ -70,14 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "bag", type=user_path, metavar="BAG", help="rosbag2 with images and odometry"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=user_path,
-        required=True,
-        metavar="DIR",
-        help="folder for what is made",
-    )
+    add_results_option(parser)
     add_force_option(parser)
     parser.add_argument(
         "--graph-only",
@@ -85,7 +79,6 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"write {GRAPH}, {BEFORE} and {LOOPS} for another back-end; needs no GTSAM",
     )
     bag = parser.add_argument_group("bag")
-    bag.add_argument("--topic", help="image topic; found by itself when there is just one")
     where = bag.add_mutually_exclusive_group()
     where.add_argument(
         "--odometry",
@@ -106,21 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds that a pose may be from the image it is taken for",
     )
-    bag.add_argument(
-        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th image"
-    )
-    add_strict_option(bag)
+    add_frame_options(bag)
     depth = parser.add_argument_group("depth")
-    depth.add_argument(
-        "--depth",
-        metavar="TOPIC",
-        help="images of depth, aligned to the colour images: 16UC1 (millimetres) or 32FC1 (metres)",
-    )
-    depth.add_argument(
-        "--camera-info",
-        metavar="TOPIC",
-        help="the CameraInfo of the images; without it camera_info beside them",
-    )
+    add_depth_options(depth, "")
     depth.add_argument(
         "--mount",
         nargs=7,
@@ -169,13 +150,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _close_loops(arguments))
-
-
-def _close_loops(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
     from floppynet_vpr.graph.coverage import coverage
     from floppynet_vpr.graph.g2o import write_g2o

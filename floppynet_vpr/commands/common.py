@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.errors import VprError
@@ -48,14 +49,16 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line, without what `ros2 run` and launch files add for ROS."""
+    """Parse a command line, without what `ros2 run` and launch files add for ROS.
+
+    All of its words are in `words`.
+    """
     have_standard_streams()
     let_streams_take_anything()
     words = list(sys.argv[1:] if argv is None else argv)
-    if "--ros-args" in words:
-        words = words[: words.index("--ros-args")]
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
     try:
-        return parser.parse_args(words)
+        return parser.parse_args(own, argparse.Namespace(words=words))
     except VprError as error:  # an argument's own, such as a path of an unknown user
         parser.error(str(error))
 
@@ -88,6 +91,22 @@ def run(body: Callable[[], int]) -> int:
         print(f"error: {denied}", file=sys.stderr)
         _drop_output()
         return EXIT_ERROR
+
+
+def command(
+    build_parser: Callable[[], argparse.ArgumentParser],
+) -> Callable[[Callable[[argparse.Namespace], int]], Callable[..., int]]:
+    """Make a program of a function of its arguments: of a command line, None the process's own."""
+
+    def decorate(body: Callable[[argparse.Namespace], int]) -> Callable[..., int]:
+        @wraps(body)
+        def main(argv: Sequence[str] | None = None) -> int:
+            arguments = parse(build_parser(), argv)
+            return run(lambda: body(arguments))
+
+        return main
+
+    return decorate
 
 
 def _drop_output() -> None:
@@ -174,9 +193,49 @@ def add_strict_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_every_option(parser: argparse._ActionsContainer) -> None:
+    """Add --every: how many frames of a source are taken."""
+    parser.add_argument(
+        "--every", type=at_least(1), default=1, metavar="N", help="use every N-th frame"
+    )
+
+
+def add_rate_option(parser: argparse._ActionsContainer, told: str) -> None:
+    """Add --rate, of folders; `told` says what for."""
+    parser.add_argument(
+        "--rate", type=at_least(0.001, float), default=10.0, metavar="HZ", help=told
+    )
+
+
+def add_frame_options(parser: argparse._ActionsContainer) -> None:
+    """Add --topic, --every and --strict: which frames of a source are taken."""
+    parser.add_argument(
+        "--topic",
+        help="image topic of the bag, or base topic of a compressed one; found by itself when it "
+        "is the only one",
+    )
+    add_every_option(parser)
+    add_strict_option(parser)
+
+
+def add_depth_options(parser: argparse._ActionsContainer, told: str) -> None:
+    """Add --depth and --camera-info; `told` says what comes of it."""
+    parser.add_argument(
+        "--depth",
+        metavar="TOPIC",
+        help="images of depth of the bag, aligned to the colour images: 16UC1 (millimetres) or "
+        f"32FC1 (metres){told}",
+    )
+    parser.add_argument(
+        "--camera-info",
+        metavar="TOPIC",
+        help="CameraInfo of the images, for --depth; without it camera_info beside them",
+    )
+
+
 def add_force_option(parser: argparse.ArgumentParser) -> None:
     """Add --force, for `require_new`."""
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--force", action="store_true", help="replace what is there")
 
 
 def add_results_option(parser: argparse.ArgumentParser) -> None:
@@ -227,16 +286,23 @@ def add_extractor_options(
     parser: argparse.ArgumentParser, threads: int | None = 1, threads_help: str = "CPU threads"
 ) -> None:
     """Add --weights, --backend and --threads, whose default is `threads`; None leaves it open."""
-    from floppynet_vpr.extraction import BACKENDS
-
     group = parser.add_argument_group("network")
     add_weights_option(group)
-    group.add_argument(
+    add_computing_options(group, threads, threads_help)
+
+
+def add_computing_options(
+    parser: argparse._ActionsContainer, threads: int | None, threads_help: str
+) -> None:
+    """Add --backend and --threads."""
+    from floppynet_vpr.extraction import BACKENDS
+
+    parser.add_argument(
         "--backend",
         choices=BACKENDS,
         default="auto",
         help="how to compute; auto takes the fastest that works here",
     )
-    group.add_argument(
+    parser.add_argument(
         "--threads", type=at_least(1), default=threads, metavar="N", help=threads_help
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from floppynet_vpr.commands import build_map, evaluate
@@ -18,13 +19,11 @@ from floppynet_vpr.commands.common import (
     add_results_option,
     add_weights_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.datasets.catalogue import TruthRule
-from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.own_traverses import open_own_pair
 from floppynet_vpr.datasets.traverse_bags import (
     TraverseBag,
@@ -37,6 +36,8 @@ from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.pictures import offset_text
 from floppynet_vpr.evaluation.recording import RecordedAnswer, read_recording
 from floppynet_vpr.files import user_path
+
+_progress = partial(progress, leave=False)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,13 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0 if the node answered every query, 1 if not."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _demo(arguments))
-
-
-def _demo(arguments: argparse.Namespace) -> int:
     _rehearsal()
     if arguments.data is None and (arguments.reference or arguments.query):
         raise VprError("--reference and --query choose folders of --data DIR: name that, too")
@@ -242,10 +239,6 @@ def _bags(arguments: argparse.Namespace, output: Path) -> tuple[TraverseBag, Tra
         synthetic_bag(route, FIRST_LAP, "reference", output / FIRST_LAP.name, _progress),
         synthetic_bag(route, SECOND_LAP, "query", output / SECOND_LAP.name, _progress),
     )
-
-
-def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    return progress(frames, total, label, leave=False)
 
 
 def _build_map(references: TraverseBag, reference_map: Path, weights: Path | None) -> int:

@@ -11,7 +11,6 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,16 +20,14 @@ from typing import TYPE_CHECKING
 from floppynet_vpr.commands.common import (
     add_results_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import write_atomically
 
 if TYPE_CHECKING:
-    from floppynet_vpr.datasets.frames import Frame
     from floppynet_vpr.datasets.traverse_bags import TraverseBag
     from floppynet_vpr.evaluation.fleet_results import Recognition
     from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
@@ -85,13 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0 if every image was answered, 1 if not."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _demo(arguments))
-
-
-def _demo(arguments: argparse.Namespace) -> int:
     try:
         from floppynet_vpr.ros.rehearsal import Robot, rehearse_fleet
     except ImportError as error:
@@ -181,9 +174,7 @@ def _make_folder(output: Path) -> None:
 def _bag(route: SyntheticRoute, lap: Lap, role: str, output: Path) -> TraverseBag:
     from floppynet_vpr.synthetic.lap_bags import synthetic_bag
 
-    def shown(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-        return progress(frames, total, label, leave=False)
-
+    shown = partial(progress, leave=False)
     bag = synthetic_bag(route, lap, role, output / f"{lap.name}_bag", shown)
     print(f"{bag.path}: {'written' if bag.made else 'kept from before'}")
     return bag

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from floppynet_vpr.commands.common import (
     EXIT_ERROR,
     add_weights_option,
     at_least,
+    command,
     make_parser,
-    parse,
-    run,
 )
 from floppynet_vpr.text import shown
 
@@ -64,17 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _examine(arguments, sys.argv[1:] if argv is None else argv))
-
-
-def _examine(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     from floppynet_vpr.evaluation.environment import FAULT, OK
 
     levels = []
-    for finding in _findings(arguments, words):
+    for finding in _findings(arguments):
         print(f"{finding.level:<6}{finding.subject + ':':<15}{shown(finding.text)}", flush=True)
         levels.append(finding.level)
     faults = levels.count(FAULT)
@@ -83,17 +78,17 @@ def _examine(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     return EXIT_ERROR if faults else 0
 
 
-def _findings(arguments: argparse.Namespace, words: Sequence[str]) -> Iterator[Finding]:
+def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     from floppynet_vpr.evaluation.environment import examine_machine, examine_map
 
     yield from examine_machine()
     if arguments.map:
         yield from examine_map(arguments.map, arguments.weights)
     if not arguments.no_ros:
-        yield from _ros_findings(arguments, words)
+        yield from _ros_findings(arguments)
 
 
-def _ros_findings(arguments: argparse.Namespace, words: Sequence[str]) -> Iterator[Finding]:
+def _ros_findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     from floppynet_vpr.evaluation.environment import FAULT, Finding
 
     try:
@@ -106,7 +101,7 @@ def _ros_findings(arguments: argparse.Namespace, words: Sequence[str]) -> Iterat
             f"{error}: source setup.bash first; --no-ros for all that works without",
         )
         return
-    with command_node("doctor", words) as node:
+    with command_node("doctor", arguments.words) as node:
         wanted = None
         if arguments.image:
             name = node.resolve_topic_name(arguments.image).removesuffix("/compressed")

@@ -7,11 +7,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from floppynet_vpr.commands.common import add_results_option, make_parser, parse, progress, run
+from floppynet_vpr.commands.common import add_results_option, command, make_parser, progress
 from floppynet_vpr.commands.evaluate_options import (
     PAPER_QUERIES,
     add_detector_options,
@@ -21,7 +22,6 @@ from floppynet_vpr.commands.evaluate_options import (
     detector_setup,
 )
 from floppynet_vpr.datasets.catalogue import Pair, TruthRule, load_dataset
-from floppynet_vpr.datasets.frames import Frame
 from floppynet_vpr.datasets.own_traverses import open_loop, open_own_pair
 from floppynet_vpr.datasets.traverse_pairs import Sample, TraversePair, open_pairs
 from floppynet_vpr.errors import VprError
@@ -39,6 +39,7 @@ from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.text import shown
 
 _NOWHERE = Path("none")
+_progress = partial(progress, unit="image", leave=False)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,13 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _evaluate(arguments))
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.pictures import encoded, match_figure
     from floppynet_vpr.evaluation.report import html_report
     from floppynet_vpr.evaluation.result_files import csv_text, json_text
@@ -282,10 +279,6 @@ def _print_paper(results: Sequence[Result]) -> None:
 
     network_info.main([])
     print(f"\n{paper_tables(results)}\n")
-
-
-def _progress(frames: Iterable[Frame], total: int, label: str) -> Iterable[Frame]:
-    return progress(frames, total, label, unit="image", leave=False)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from floppynet_vpr.commands.common import at_least
+from floppynet_vpr.commands.common import add_computing_options, add_rate_option, at_least
 from floppynet_vpr.datasets.traverse_pairs import ALL
 from floppynet_vpr.detection import BY_FEATURES, DetectorOptions, VerificationOptions
 from floppynet_vpr.detection.growth import GrowthOptions
@@ -17,7 +17,6 @@ from floppynet_vpr.detection.options import RIGID_MATCHING, SINGLE
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup
 from floppynet_vpr.evaluation.judgement import CONVENTIONS
 from floppynet_vpr.evaluation.results import EXACT
-from floppynet_vpr.extraction import BACKENDS
 from floppynet_vpr.files import user_path
 from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
 from floppynet_vpr.mapping.keyframes import KeyframeLimits
@@ -80,13 +79,7 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
         help="take only these frames of each traverse, such as ::4 or 0:500; they are numbered "
         "anew, except in a ground-truth file",
     )
-    own.add_argument(
-        "--rate",
-        type=at_least(0.001, float),
-        default=10.0,
-        metavar="HZ",
-        help="images per second of a folder, of which --exclude-seconds makes use",
-    )
+    add_rate_option(own, "images per second of a folder, of which --exclude-seconds makes use")
     own.add_argument(
         "--answers",
         type=user_path,
@@ -137,15 +130,10 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         help="layers as descriptors, or all (an image then takes 2 to 3 MB in OUTPUT/descriptors); "
         "loop closures are detected by pool5 only",
     )
-    group.add_argument(
-        "--backend", choices=BACKENDS, default="auto", help="how pool5 alone is computed"
-    )
-    group.add_argument(
-        "--threads",
-        type=at_least(1),
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="images worked on at once, each by one core; without it one per core",
+    add_computing_options(
+        group,
+        len(os.sched_getaffinity(0)),
+        "images worked on at once, each by one core; without it one per core",
     )
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from floppynet_vpr.commands.common import (
     add_force_option,
     add_weights_option,
+    command,
     make_parser,
-    parse,
     require_new,
-    run,
 )
 from floppynet_vpr.files import user_path, write_atomically
 from floppynet_vpr.network.onnx_graph import onnx_model
@@ -37,15 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _export(arguments.weights, arguments.output, arguments.force))
-
-
-def _export(weights_file: Path | None, output: Path, force: bool) -> int:
-    require_new(output, force)
-    weights = load_weights(weights_file)
+    output: Path = arguments.output
+    require_new(output, arguments.force)
+    weights = load_weights(arguments.weights)
     write_atomically(output, (onnx_model(weights),))
     print(f"wrote {output}: {weights.spec.title}, {output.stat().st_size:,} bytes")
     return 0

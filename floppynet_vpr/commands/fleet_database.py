@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from functools import partial
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import command, make_parser
 from floppynet_vpr.fleet.map_url import MapUrl, parse_url
 
 RIGHTS = ("reader", "writer", "admin")
@@ -53,13 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _do(arguments))
-
-
-def _do(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.fleet.connection import connect
     from floppynet_vpr.fleet.database_map import list_maps
     from floppynet_vpr.fleet.schema import VERSION, create_schema, grant

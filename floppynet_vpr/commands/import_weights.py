@@ -10,10 +10,9 @@ from pathlib import Path
 
 from floppynet_vpr.commands.common import (
     add_force_option,
+    command,
     make_parser,
-    parse,
     require_new,
-    run,
 )
 from floppynet_vpr.files import user_path
 from floppynet_vpr.network.tflite_import import import_tflite
@@ -40,15 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _import(arguments.source, arguments.output, arguments.force))
-
-
-def _import(source: Path, output: Path, force: bool) -> int:
-    require_new(output, force)
-    weights = import_tflite(source)
+    output: Path = arguments.output
+    require_new(output, arguments.force)
+    weights = import_tflite(arguments.source)
     weights.save(output)
     print(
         f"wrote {output}: {weights.spec.title}, {output.stat().st_size:,} bytes, "

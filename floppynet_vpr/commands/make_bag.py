@@ -12,12 +12,14 @@ from pathlib import Path
 
 from floppynet_vpr.commands.common import (
     UnusableFrames,
+    add_every_option,
+    add_force_option,
+    add_rate_option,
     add_strict_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
-    run,
 )
 from floppynet_vpr.datasets.bags import CODECS, RAW_ENCODINGS, STORAGES, WrittenBag
 from floppynet_vpr.errors import VprError
@@ -47,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "out", type=user_path, nargs="?", metavar="OUT", help="the bag's folder, to be created"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing bag")
+    add_force_option(parser)
     dataset = parser.add_argument_group("datasets, in place of SOURCE and OUT")
     dataset.add_argument(
         "--dataset", metavar="NAME", help="a dataset, or a .yaml file like config's template.yaml"
@@ -71,16 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--frames", type=at_least(2), metavar="N", help="only N frames of each, evenly spread"
     )
     frames = parser.add_argument_group("frames")
-    frames.add_argument(
-        "--rate",
-        type=at_least(0.001, float),
-        default=10.0,
-        metavar="HZ",
-        help="images per second of a folder; videos, bags and datasets have their own times",
+    add_rate_option(
+        frames, "images per second of a folder; videos, bags and datasets have their own times"
     )
-    frames.add_argument(
-        "--every", type=at_least(1), default=1, metavar="N", help="take every N-th image"
-    )
+    add_every_option(frames)
     frames.add_argument(
         "--start-time",
         type=at_least(0, float),
@@ -116,13 +112,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _make(arguments))
-
-
-def _make(arguments: argparse.Namespace) -> int:
     if arguments.dataset is not None:
         return _make_dataset(arguments)
     if arguments.source is None or arguments.out is None:

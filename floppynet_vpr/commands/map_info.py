@@ -17,11 +17,10 @@ import numpy as np
 from floppynet_vpr.commands.common import (
     add_force_option,
     at_least,
+    command,
     make_parser,
-    parse,
     progress,
     require_new,
-    run,
 )
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import user_path
@@ -71,13 +70,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _describe(arguments))
-
-
-def _describe(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place
     from floppynet_vpr.network.network import shape_text

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from floppynet_vpr.commands.common import add_map_output, make_parser, parse, run
+from floppynet_vpr.commands.common import add_force_option, add_map_output, command, make_parser
 from floppynet_vpr.fleet.stored_map import StoredMap, join_stored, stored_map
 
 
@@ -28,17 +28,13 @@ def build_parser() -> argparse.ArgumentParser:
         "maps", type=stored_map, nargs="+", metavar="MAP.fvm", help="two maps or more"
     )
     add_map_output(parser)
-    parser.add_argument("--force", action="store_true", help="replace an existing map")
+    add_force_option(parser)
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _merge(arguments))
-
-
-def _merge(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.mapping import MapError
     from floppynet_vpr.mapping.spans import spans
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from floppynet_vpr.commands.common import make_parser, parse, run
+from floppynet_vpr.commands.common import command, make_parser
 from floppynet_vpr.files import user_path
 from floppynet_vpr.network.accounting import NetworkCost, network_cost
 from floppynet_vpr.network.layers import NETWORKS, Conv, Layer, NetworkSpec, network_spec
@@ -34,13 +34,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _print(arguments.network))
-
-
-def _print(name: str | None) -> int:
+    name: str | None = arguments.network
     if name is None:
         _print_family()
     elif name.endswith(".fnet"):

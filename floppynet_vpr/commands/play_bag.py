@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from floppynet_vpr.commands.common import at_least, make_parser, parse, progress, run
+from floppynet_vpr.commands.common import at_least, command, make_parser, progress
 from floppynet_vpr.files import user_path
 
 if TYPE_CHECKING:
@@ -76,13 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _play(arguments, sys.argv[1:] if argv is None else argv))
-
-
-def _play(arguments: argparse.Namespace, words: list[str]) -> int:
     from floppynet_vpr.errors import VprError
 
     try:
@@ -91,7 +87,7 @@ def _play(arguments: argparse.Namespace, words: list[str]) -> int:
     except ImportError as error:
         raise VprError(f"play_bag needs ROS 2 ({error}): source its setup.bash first") from error
 
-    with command_node("play_bag", words) as node:
+    with command_node("play_bag", arguments.words) as node:
         player = BagPlayer(
             node,
             arguments.bag,

@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from floppynet_vpr.commands.common import UnusableFrames, make_parser, parse, run
+from floppynet_vpr.commands.common import UnusableFrames, add_results_option, command, make_parser
 from floppynet_vpr.commands.train_options import (
     add_network_options,
     add_recipe_options,
@@ -67,22 +67,16 @@ def build_parser() -> argparse.ArgumentParser:
         "    ros2 run floppynet_vpr train places365/ --output bar --network baseline --binarise",
     )
     parser.add_argument("data", type=user_path, metavar="DATA", help="folder with train and val")
-    parser.add_argument(
-        "-o", "--output", type=user_path, required=True, metavar="FOLDER", help="the run's folder"
-    )
+    add_results_option(parser)
     add_network_options(parser)
     add_recipe_options(parser)
     add_validation_options(parser)
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@command(build_parser)
+def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
-    arguments = parse(build_parser(), argv)
-    return run(lambda: _train(arguments))
-
-
-def _train(arguments: argparse.Namespace) -> int:
     recipe = chosen_recipe(arguments)
     if arguments.ablation:
         _check_ablation(arguments)

@@ -121,13 +121,16 @@ def basis(result: Result) -> str:
     return text
 
 
-def layout(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Lines of a table whose first `left` columns are flush left, the others flush right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def layout(rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
+    """Lines of a table, its head first: the first column flush left, the others flush right."""
+    if markdown:
+        rule = ["---", *["---:"] * (len(rows[0]) - 1)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
+            cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
