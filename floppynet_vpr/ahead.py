@@ -20,16 +20,10 @@ def ahead(
     threads: int,
     prepare: Callable[[], object] = lambda: None,
 ) -> Iterator[Callable[[], Result]]:
-    """Run calls on threads, a few ahead of where they are asked for.
+    """Run calls on threads, `prepare` first in each; only a few are taken before their turn.
 
-    Args:
-        calls: taken one after the other, only a few before their turn.
-        threads: how many run at once.
-        prepare: run in every thread before its first call.
-
-    Yields:
-        For each call, in order, the function that waits for it and returns its result, or raises
-        what it raised.
+    Gives for each call, in order, the function that waits for it and returns its result, or raises
+    what it raised.
     """
     under_way: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, "ahead", prepare) as workers:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from floppynet_vpr.detection import (
     MATCHING_CHOICES,
@@ -30,12 +31,24 @@ LOCAL, SERVER = "local", "server"
 LOCALIZATION, MAPPING, BOTH = "localization", "mapping", "both"
 
 
+class Range(NamedTuple):
+    """What a number may be, the limits included."""
+
+    minimum: float
+    maximum: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.minimum:g} to {self.maximum:g} {self.unit}".rstrip()
+
+
 @dataclass(frozen=True)
 class Setting:
     """One parameter, whose type is that of its default.
 
     The first sentence of `text` says what it is; the others are for those who want to set it.
-    Numbers have a range, in `unit` if they have one. `live` means that setting it takes effect
+    Numbers have a range. `live` means that setting it takes effect
     while the node runs; `fixed` that it is given at start for good; the others are read when the
     node is configured.
     """
@@ -43,9 +56,7 @@ class Setting:
     name: str
     default: Value
     text: str
-    minimum: float | None = None
-    maximum: float | None = None
-    unit: str = ""
+    range: Range | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
     fixed: bool = False
@@ -66,8 +77,8 @@ class Setting:
         """The range with its unit, or the choices; empty for text."""
         if self.choices:
             return ", ".join(self.choices)
-        if self.minimum is not None and self.maximum is not None:
-            return f"{self.minimum:g} to {self.maximum:g} {self.unit}".rstrip()
+        if self.range is not None:
+            return str(self.range)
         return "true, false" if isinstance(self.default, bool) else ""
 
     @property
@@ -109,9 +120,9 @@ class Setting:
     def _admits(self, value: Value) -> bool:
         if self.choices:
             return value in self.choices
-        if isinstance(value, str) or self.minimum is None or self.maximum is None:
+        if isinstance(value, str) or self.range is None:
             return True
-        return self.minimum <= value <= self.maximum
+        return self.range.minimum <= value <= self.range.maximum
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -150,9 +161,7 @@ SETTINGS: tuple[Setting, ...] = (
         30.0,
         "Time between two savings of save_map_to, all that a crash or kill -9 may cost. The map is "
         "also saved on deactivation and at the end (Ctrl-C).",
-        0.5,
-        3600.0,
-        "s",
+        Range(0.5, 3600.0, "s"),
         live=True,
     ),
     Setting(
@@ -175,26 +184,21 @@ SETTINGS: tuple[Setting, ...] = (
         256,
         "Size up to which that journal grows while there is no database. A place takes about "
         "1.5 kB, with local features more.",
-        1,
-        100000,
-        "MB",
+        Range(1, 100000, "MB"),
     ),
     Setting(
         "keyframe_distance",
         0.3,
         "Descriptor distance from the last place at which an image becomes one. 0 asks for "
         "nothing. Standing still gives up to 0.2, driving on by 2 m about 0.7.",
-        0.0,
-        2.0,
+        Range(0.0, 2.0),
         live=True,
     ),
     Setting(
         "keyframe_seconds",
         0.0,
         "Time from the last place, by the stamps, that an image must be, too. 0 asks for nothing.",
-        0.0,
-        3600.0,
-        "s",
+        Range(0.0, 3600.0, "s"),
         live=True,
     ),
     Setting(
@@ -202,18 +206,14 @@ SETTINGS: tuple[Setting, ...] = (
         0.5,
         "Where poses are known, distance from the last place that an image must be, too, unless it "
         "is turned by keyframe_degrees. 0 does not count.",
-        0.0,
-        10000.0,
-        "m",
+        Range(0.0, 10000.0, "m"),
         live=True,
     ),
     Setting(
         "keyframe_degrees",
         15.0,
         "Turn since the last place that will do instead of keyframe_metres. 0 does not count.",
-        0.0,
-        180.0,
-        "degrees",
+        Range(0.0, 180.0, "degrees"),
         live=True,
     ),
     Setting(
@@ -238,8 +238,7 @@ SETTINGS: tuple[Setting, ...] = (
         GrowthOptions.max_looks,
         "Looks that mode both keeps of a place, by day, by night, in rain. A place that is "
         "recognised surely and looks as one of them is not added again. 0 adds it on every lap.",
-        0,
-        100,
+        Range(0, 100),
         live=True,
     ),
     Setting(
@@ -247,8 +246,7 @@ SETTINGS: tuple[Setting, ...] = (
         GrowthOptions.max_places,
         "Places that a map made while driving may have; 0 sets no limit. A map with more drops a "
         "sixteenth of them: those that were neither added nor recognised for longest.",
-        0,
-        10_000_000,
+        Range(0, 10_000_000),
         live=True,
     ),
     Setting(
@@ -263,9 +261,7 @@ SETTINGS: tuple[Setting, ...] = (
         "pose_tolerance",
         0.1,
         "Time that a pose may be from the image it is taken for.",
-        0.001,
-        10.0,
-        "s",
+        Range(0.001, 10.0, "s"),
         live=True,
     ),
     Setting(
@@ -290,7 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
         "onnxruntime has one, or onnxruntime.",
         choices=BACKENDS,
     ),
-    Setting("threads", 1, "CPU threads of the network and the search.", 1, 64),
+    Setting("threads", 1, "CPU threads of the network and the search.", Range(1, 64)),
     Setting(
         "image_transport",
         "raw",
@@ -309,10 +305,9 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         "Images that may wait while one is worked on; the oldest is dropped for a new one. 1 keeps "
         "to the newest image. More is for replays in which every image counts.",
-        1,
-        1000,
+        Range(1, 1000),
     ),
-    Setting("top_k", DetectorOptions.top_k, "Candidates in a message.", 1, 50, live=True),
+    Setting("top_k", DetectorOptions.top_k, "Candidates in a message.", Range(1, 50), live=True),
     Setting(
         "threshold",
         DetectorOptions.threshold,
@@ -320,8 +315,7 @@ SETTINGS: tuple[Setting, ...] = (
         "closures; larger: more closures found. It sets itself to what calibrate found if the map "
         "is calibrated, else, with rigid matching of single images, by how near places of the map "
         "come that only look alike. Sequences and tolerant matching need no threshold.",
-        0.0,
-        2.0,
+        Range(0.0, 2.0),
         live=True,
     ),
     Setting(
@@ -330,8 +324,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Smallest score of a loop closure; 0 sets itself. It sets itself to what calibrate found, "
         "else to 0.7 for sequences (0.9 for places added during this drive), and to nothing for "
         "single images.",
-        0.0,
-        1.0,
+        Range(0.0, 1.0),
         live=True,
     ),
     Setting(
@@ -377,17 +370,14 @@ SETTINGS: tuple[Setting, ...] = (
         VerificationOptions.budget_ms,
         "Time that the local features of an image may take. Candidates that it does not suffice "
         "for stay unchecked.",
-        1.0,
-        10000.0,
-        "ms",
+        Range(1.0, 10000.0, "ms"),
         live=True,
     ),
     Setting(
         "least_inliers",
         VerificationOptions.least_inliers,
         "Local features that must agree for a candidate to be verified.",
-        8,
-        1000,
+        Range(8, 1000),
         live=True,
     ),
     Setting(
@@ -407,8 +397,7 @@ SETTINGS: tuple[Setting, ...] = (
         "exclude_images",
         DetectorOptions.exclude_images,
         "Places added to the map during the last so many images are not matched.",
-        0,
-        100000,
+        Range(0, 100000),
         live=True,
     ),
     Setting(
@@ -416,9 +405,7 @@ SETTINGS: tuple[Setting, ...] = (
         DetectorOptions.exclude_seconds,
         "Places added since the map was loaded are not matched if their stamps are less than this "
         "from the image's.",
-        0.0,
-        86400.0,
-        "s",
+        Range(0.0, 86400.0, "s"),
         live=True,
     ),
     Setting(
@@ -441,17 +428,14 @@ SETTINGS: tuple[Setting, ...] = (
         "initialpose_images",
         5,
         "Images in a row that must recognise the same stretch of the map.",
-        1,
-        1000,
+        Range(1, 1000),
         live=True,
     ),
     Setting(
         "initialpose_period",
         10.0,
         "Time between two such poses, at least; one that ~/relocalise asks for does not wait.",
-        0.0,
-        3600.0,
-        "s",
+        Range(0.0, 3600.0, "s"),
         live=True,
     ),
     Setting(
@@ -459,27 +443,21 @@ SETTINGS: tuple[Setting, ...] = (
         0.0,
         "Standard deviation of the position on `localization_pose` above which the robot is lost, "
         "for when_lost. 0: it never is.",
-        0.0,
-        10000.0,
-        "m",
+        Range(0.0, 10000.0, "m"),
         live=True,
     ),
     Setting(
         "relocalise_seconds",
         30.0,
         "Time after which ~/relocalise answers that nothing was recognised.",
-        0.1,
-        3600.0,
-        "s",
+        Range(0.1, 3600.0, "s"),
         live=True,
     ),
     Setting(
         "no_image_warning",
         5.0,
         "Time without an image after which the node says why, with the topic and its publishers.",
-        0.5,
-        3600.0,
-        "s",
+        Range(0.5, 3600.0, "s"),
         live=True,
     ),
     Setting(
@@ -494,9 +472,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Time between two heartbeats to nav2's lifecycle manager, as its own nodes have it. Sent "
         "where autostart is false and bondpy is installed, from the next activation on; 0 sends "
         "none.",
-        0.0,
-        60.0,
-        "s",
+        Range(0.0, 60.0, "s"),
         live=True,
     ),
 )

@@ -46,7 +46,7 @@ def test_the_table_is_sound() -> None:
         assert setting.checked(setting.default) == setting.default
         assert re.fullmatch(r"\S.*\.", setting.text) and "|" not in setting.text, setting.name
     for setting in NUMBERS:
-        assert setting.minimum is not None and setting.maximum is not None, setting.name
+        assert setting.range is not None, setting.name
     for option in fields(DetectorOptions):
         assert BY_NAME[option.name].default == option.default
 
@@ -157,7 +157,9 @@ def test_whole_numbers_will_do_for_all_numbers_at_start_and_live(ros_context: An
     settings.locked = True
     results = node.set_parameters([kind(name, value=value - 1) for name, value in whole.items()])
     refused = {name for name, result in zip(whole, results, strict=True) if not result.successful}
-    assert refused == {name for name, value in whole.items() if value - 1 < BY_NAME[name].minimum}
+    assert refused == {
+        name for name, value in whole.items() if value - 1 < BY_NAME[name].range.minimum
+    }
     for name, value in whole.items():
         assert settings[name] == (value if name in refused else value - 1)
     assert not node.set_parameters([kind("threshold")])[0].successful
@@ -165,8 +167,8 @@ def test_whole_numbers_will_do_for_all_numbers_at_start_and_live(ros_context: An
 
 
 def _whole_number(setting: Setting) -> int:
-    assert setting.maximum is not None
-    return min(2, int(setting.maximum))
+    assert setting.range is not None
+    return min(2, int(setting.range.maximum))
 
 
 def test_ros_tools_are_told_what_a_parameter_is(ros_context: Any) -> None:
@@ -178,7 +180,7 @@ def test_ros_tools_are_told_what_a_parameter_is(ros_context: Any) -> None:
         assert configured is not (setting.live or setting.fixed)
         ranges = [*told.integer_range, *told.floating_point_range]
         assert [(r.from_value, r.to_value) for r in ranges] == (
-            [(setting.minimum, setting.maximum)] if setting in NUMBERS else []
+            [setting.range[:2]] if setting in NUMBERS else []
         )
         assert node.get_parameter(setting.name).value == setting.default
     node.destroy_node()

@@ -130,21 +130,13 @@ def drives_on(
     done: Callable[[int], object],
     skipped: Callable[[ImageError], object],
 ) -> Iterator[Callable[[], ReferenceMap]]:
-    """Make places of sources on the cluster of a `distributed.Client`.
+    """Make places of sources on the cluster of a `distributed.Client`; paths are absolute.
 
-    Args:
-        client: connected to the cluster.
-        recipe: how places are made.
-        paths: the sources, absolute.
-        piece_frames: sources with more frames are cut, where they can be.
-        found: told of each source how many frames it promises, when a worker has opened it.
-        done: told of how many frames more places were made.
-        skipped: told of the frames that could not be used.
-
-    Yields:
-        For each source, in order and as soon as it is there, the function that fetches its map, of
-        one session, or raises what went wrong with it: VprError, naming the source, for all that a
-        user can put right.
+    Sources with more than `piece_frames` are cut, where they can be. `found` is told of each source
+    how many frames it promises, when a worker has opened it; `done` of how many frames more places
+    were made; `skipped` of frames that could not be used. Gives for each source, in order and as
+    soon as it is there, the function that fetches its map, of one session, or raises what went
+    wrong with it: VprError, naming the source, for all that a user can put right.
     """
     from distributed import as_completed
 

@@ -170,18 +170,11 @@ def drives_here(
 ) -> Iterator[Callable[[], ReferenceMap]]:
     """Make places of sources in this process, as many frames at once as there are extractors.
 
-    Args:
-        recipe: how places are made.
-        paths: the sources.
-        make_extractors: makes those of the recipe's weights, asked for if a source can be opened.
-        found: told of each source how many frames it promises, before any is described.
-        done: told of how many frames more places were made.
-        skipped: told of the frames that could not be used.
-        missed: told of each source how many of its frames had no depth, if any was asked for.
-
-    Yields:
-        For each source, in order, the function that makes its map, of one session, or raises
-        VprError, naming the source.
+    `make_extractors` is asked only if a source can be opened. `found` is told of each source how
+    many frames it promises, before any is described; `done` of how many frames more places were
+    made; `skipped` of frames that could not be used; `missed` of each source how many of its frames
+    had no depth, if any was asked for. Gives for each source, in order, the function that makes its
+    map, of one session, or raises VprError, naming the source.
     """
     opened: list[FrameSource | VprError] = []
     promised: list[tuple[Path, int]] = []

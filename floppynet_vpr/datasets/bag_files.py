@@ -36,12 +36,9 @@ _RENAMED: Final = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}
 
 
 class Bag:
-    """An open bag.
+    """An open bag: its topics, and when its first message was recorded.
 
-    Attributes:
-        path: where it is.
-        connections: its topics, with their message types as ROS 2 calls them.
-        start_ns: when its first message was recorded.
+    `connections` have message types as ROS 2 calls them.
     """
 
     def __init__(self, path: Path, reader: "Reader1 | Reader2") -> None:
@@ -57,17 +54,10 @@ class Bag:
     def messages(
         self, connections: "Collection[Connection]", since_ns: int | None = None
     ) -> "Iterator[tuple[Connection, int, bytes]]":
-        """Read messages in the order of recording.
+        """Read messages in the order of recording; raises VprError where the bag is damaged.
 
-        Args:
-            connections: those of `connections` to read.
-            since_ns: leave out what was recorded before, by the bag's index where it has one.
-
-        Yields:
-            Connection, time of recording in nanoseconds, message as it is stored; see `cdr`.
-
-        Raises:
-            VprError: the bag is damaged or was cut off.
+        `since_ns` leaves out what was recorded before, by the bag's index where it has one. Gives
+        connection, time of recording in nanoseconds, and message as it is stored; see `cdr`.
         """
         asked = {c.id: c for c in connections}
         chosen = [c for c in self._reader.connections if c.id in asked]
@@ -103,14 +93,10 @@ class Bag:
 
 @contextmanager
 def open_bag(path: Path) -> Iterator[Bag]:
-    """Open a bag for reading.
+    """Open a bag for reading: the folder of a rosbag2, a storage file of one, or a ROS 1 bag.
 
-    Args:
-        path: the folder of a rosbag2, one of its storage files, or a ROS 1 bag.
-
-    Raises:
-        VprError: no bag, a bag without its metadata, one that may not be read, a damaged one or one
-            cut off.
+    Raises VprError for no bag, one without its metadata, one that may not be read, a damaged one or
+    one cut off.
     """
     with ExitStack() as stack:
         with blaming(path):

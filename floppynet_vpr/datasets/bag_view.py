@@ -40,15 +40,10 @@ def looks_like_bag(path: Path) -> bool:
 
 
 def readable_view(path: Path, stack: ExitStack) -> Path:
-    """Return what to hand to the library in place of a rosbag2.
+    """Return what to hand to the library in place of a rosbag2; `stack` removes a temporary view.
 
-    Args:
-        path: the bag's folder, or one of its storage files.
-        stack: a temporary view is removed with it.
-
-    Raises:
-        VprError: the bag has no metadata, lacks files, or may not be read; or there is no room for
-            the view.
+    Raises VprError where the bag has no metadata, lacks files or may not be read, or there is no
+    room for the view.
     """
     part = _readable_part(path)
     files = sorted(part.iterdir()) if part.is_dir() else [part]

@@ -56,16 +56,7 @@ _LAST_STAMP_NS: Final = (2**31 - 1) * SECOND_NS  # builtin_interfaces/Time count
 
 @dataclass(frozen=True)
 class WrittenBag:
-    """What `write_bag` wrote.
-
-    Attributes:
-        path: the bag's folder.
-        topic: its only topic.
-        msgtype: sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage.
-        messages: how many.
-        duration_ns: from the first message to the last.
-        size_bytes: of all its files.
-    """
+    """What `write_bag` wrote: the bag's folder, its topic of images and its type, and how much."""
 
     path: Path
     topic: str
@@ -103,33 +94,24 @@ def write_bag(
     depth: DepthRecording | None = None,
     force: bool = False,
 ) -> WrittenBag:
-    """Write frames as one image topic of a new rosbag2, with their GPS positions if known.
+    """Write frames, in the order of time, as an image topic of a new rosbag2, with what goes along.
 
     A frame that still has its JPEG (or 8-bit PNG) file is stored as that file when the encoding
-    asks for that codec, so that the bag's pixels are the folder's. Other frames are encoded anew,
-    JPEG with quality 95.
+    (one of `ENCODINGS`) asks for that codec, so that the bag's pixels are the folder's. Other
+    frames are encoded anew, JPEG with quality 95. `topic` None is `default_topic`. Every
+    distribution plays the storage "sqlite3"; for "mcap" Humble needs
+    ros-humble-rosbag2-storage-mcap. `start_ns` is added to every frame's stamp; header.stamp and
+    time of recording are the sum.
 
-    Args:
-        frames: in the order of time.
-        out: the bag's folder, created together with its parents.
-        topic: None for `default_topic`.
-        encoding: one of `ENCODINGS`.
-        storage: "sqlite3", which every distribution plays, or "mcap", which Humble plays after
-            installing ros-humble-rosbag2-storage-mcap.
-        start_ns: added to every frame's stamp; header.stamp and time of recording are the sum.
-        frame_id: header.frame_id.
-        positions: latitude and longitude in degrees of every frame, in their order; they become
-            sensor_msgs/NavSatFix on `GPS_TOPIC`, stamped like their images.
-        poses: by topic, the pose of every frame, (n, 7) x, y, z, qx, qy, qz, qw; they become
-            nav_msgs/Odometry, from the topic's name as frame to base_link, stamped like their
-            images.
-        depth: what is written of a camera with depth, stamped like the images: CameraInfo beside
-            them, depth (16UC1) on `DEPTH_TOPIC`, and its mount on tf_static.
-        force: replace an existing bag (nothing else is ever replaced).
+    All else is stamped like the images. `positions`, latitude and longitude in degrees of every
+    frame, become sensor_msgs/NavSatFix on `GPS_TOPIC`. `poses`, by topic (n, 7) x, y, z, qx, qy,
+    qz, qw, become nav_msgs/Odometry, from the topic's name as frame to base_link. `depth` is
+    written as CameraInfo beside the images, depth (16UC1) on `DEPTH_TOPIC`, and the camera's mount
+    on tf_static.
 
-    Raises:
-        VprError: a bad argument, something in the way, no frames, or no room on the disk. No bag,
-            or the old one, is left then; the same goes for Ctrl-C.
+    Raises VprError for a bad argument, something in the way (`force` replaces a bag, and nothing
+    else), no frames, or no room on the disk. No bag, or the old one, is left then; the same goes
+    for Ctrl-C.
     """
     if encoding not in ENCODINGS:
         raise VprError(f"encoding {encoding!r} is none of {', '.join(ENCODINGS)}")

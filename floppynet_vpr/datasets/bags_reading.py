@@ -68,16 +68,11 @@ class BagFrames:
     """
 
     def __init__(self, path: Path, *, topic: str | None = None, every: int = 1) -> None:
-        """Look into the bag for the topic; the messages are read while iterating.
+        """Look into the bag (see `open_bag`) for the topic; messages are read while iterating.
 
-        Args:
-            path: the folder of a rosbag2, one of its storage files, or a ROS 1 bag.
-            topic: the image topic or, of a compressed one, its base topic; None for the only one.
-            every: take every n-th message.
-
-        Raises:
-            VprError: the bag cannot be read, the topic is not there, is no image topic or empty,
-                or several image topics leave the choice to the caller.
+        `topic` may be the base topic of a compressed one; None takes the only image topic. Raises
+        VprError where the bag cannot be read, the topic is not there, is no image topic or empty,
+        or several leave the choice to the caller.
         """
         self.label = path.name or str(path)
         self._path = path

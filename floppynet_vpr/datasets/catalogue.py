@@ -94,8 +94,7 @@ class DatasetSpec:
 def load_dataset(name: str) -> DatasetSpec:
     """Load a dataset by its name or from a YAML file.
 
-    Raises:
-        VprError: no such dataset (lists the known ones), or the file is not right.
+    Raises VprError where there is no such dataset (lists the known ones), or the file is not right.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -116,11 +115,7 @@ def dataset_files() -> dict[str, Path]:
 
 
 def catalogue_folder() -> Path:
-    """The folder of the dataset files: of the source tree, or as installed.
-
-    Raises:
-        VprError: it is not there; the installation is incomplete.
-    """
+    """The folder of the dataset files, of the source tree or as installed; raises VprError."""
     installed = Path("share", "floppynet_vpr", "config", "datasets")
     prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     # An installed module lies in <prefix>/lib/python3.x/site-packages/floppynet_vpr/datasets.

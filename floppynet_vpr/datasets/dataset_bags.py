@@ -57,17 +57,9 @@ def write_pair(
 ) -> tuple[list[WrittenBag], PairFiles]:
     """Write both traverses as bags, with GPS positions where they are known, and the truth.
 
-    Args:
-        pair: what to write.
-        folder: where; made if needed.
-        progress: shows how far it has come.
-        encoding: of the images, None for the files as they are: jpeg, png or, of others, bgr8.
-        storage: as in `write_bag`.
-        start_ns: first stamp of the reference; the query begins a day later.
-        force: replace bags that are there.
-
-    Raises:
-        VprError: as `write_bag`; nothing is left half written.
+    `encoding` None keeps image files as they are: jpeg, png or, of others, bgr8. `start_ns` is the
+    first stamp of the reference; the query begins a day later. All else, and VprError, is as with
+    `write_bag`.
     """
     files = pair_files(folder, pair.dataset, Pair(pair.query.label, pair.reference.label))
     written = []

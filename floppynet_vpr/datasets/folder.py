@@ -28,13 +28,8 @@ class ImageFolder:
     def __init__(self, folder: Path, *, rate_hz: float = 10.0, every: int = 1) -> None:
         """List the folder; the images themselves are read while iterating.
 
-        Args:
-            folder: where the images are.
-            rate_hz: frames per second; the k-th image of the folder gets the stamp k / rate_hz.
-            every: take every n-th image.
-
-        Raises:
-            VprError: the folder holds no images, or cannot be read.
+        The k-th image of the folder gets the stamp k / rate_hz; every n-th is taken. Raises
+        VprError where the folder holds no images, or cannot be read.
         """
         self.label = folder.name or str(folder)
         self._rate_hz = rate_hz
@@ -80,11 +75,7 @@ class ImageFolder:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List a folder's image files in natural order; hidden ones are left out.
-
-    Raises:
-        VprError: the folder cannot be listed.
-    """
+    """List a folder's image files in natural order, without hidden ones; raises VprError."""
     try:
         files = [
             entry

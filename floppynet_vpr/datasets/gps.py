@@ -55,12 +55,10 @@ def geodesic_metres(one: NDArray[np.float64], other: NDArray[np.float64]) -> flo
 def read_positions(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
     """Read the positions of the frames called `names` from a CSV file, (n, 2) degrees.
 
-    The first line names the columns: latitude and longitude (or lat, lon), and, if lines are to
-    be found by the frames' names and not by their order, a column name (or file, image). Names
-    are compared without their suffix.
-
-    Raises:
-        VprError: columns or frames are missing, or a value is no position.
+    The first line names the columns: latitude and longitude (or lat, lon), and, if lines are to be
+    found by the frames' names and not by their order, a column name (or file, image). Names are
+    compared without their suffix. Raises VprError where columns or frames are missing, or a value
+    is no position.
     """
     header, rows = _read_rows(path)
     latitude, longitude = _column(header, _LATITUDE), _column(header, _LONGITUDE)
@@ -129,13 +127,8 @@ def positions_at(
 ) -> NDArray[np.float64]:
     """The positions at these times, (n, 2) degrees: of the fix nearest in time.
 
-    Args:
-        fixes: stamp in nanoseconds, latitude and longitude, ascending.
-        stamps_ns: the frames' stamps.
-        where: what to name in the error.
-
-    Raises:
-        VprError: a frame has no fix within a second.
+    `fixes` are stamp in nanoseconds, latitude and longitude, ascending. Raises VprError, naming
+    `where`, for a frame without a fix within a second.
     """
     times = np.array([fix[0] for fix in fixes], np.int64)
     asked = np.array(stamps_ns, np.int64)

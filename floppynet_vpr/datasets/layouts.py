@@ -33,8 +33,7 @@ class FoundLayout:
 def find_layout(spec: DatasetSpec, root: Path, pair: Pair) -> FoundLayout:
     """Find a complete copy of a pair's traverses in `root`, or in the dataset's folder below it.
 
-    Raises:
-        VprError: nothing there fits; says what is there and what a complete copy has.
+    Raises VprError where nothing fits; says what is there and what a complete copy has.
     """
     if not root.is_dir():
         raise VprError(f"{root} is no folder: name the one with the dataset {spec.title}")

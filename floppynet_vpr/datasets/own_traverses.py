@@ -40,10 +40,8 @@ def open_own_pair(
 
     `rule.files` are paths of their own: of the ground truth or, where metres decide, of the
     positions of query and reference. `rule.tolerance` is of the chosen `frames`, except in a file
-    of ground truth, which speaks of all.
-
-    Raises:
-        VprError: one of them cannot be read, or the ground truth does not fit.
+    of ground truth, which speaks of all. Raises VprError where one of them cannot be read, or the
+    ground truth does not fit.
     """
     whole = open_traverse(query, rate_hz=rate_hz), open_traverse(reference, rate_hz=rate_hz)
     asked, known = (chosen_frames(traverse, frames) for traverse in whole)
@@ -111,17 +109,10 @@ def open_loop(
 ) -> TraversePair:
     """Open a folder, video or bag as a traverse that meets itself: images ask about former ones.
 
-    Args:
-        path: the traverse.
-        truth: which frames show the same place (`read_loops`); None: none do.
-        tolerance: a match may be so many frames off.
-        exclude_images: so many images back, nothing counts as known yet.
-        exclude_seconds: nor does what was seen so short a time ago.
-        rate_hz: images per second of a folder.
-        frames: which to take; the file speaks of all.
-
-    Raises:
-        VprError: it cannot be read, or the ground truth does not fit.
+    `truth` says which frames show the same place (`read_loops`), of all of them whichever `frames`
+    are taken; None: none do. A match may be `tolerance` frames off. The last `exclude_images`
+    before an image, and those of the last `exclude_seconds`, do not count as known. Raises VprError
+    where it cannot be read, or the ground truth does not fit.
     """
     whole = open_traverse(path, rate_hz=rate_hz)
     chosen = chosen_frames(whole, frames)

@@ -111,10 +111,8 @@ def choose_traverses(
 ) -> tuple[Path, Path]:
     """The two folders of images below `data`: reference and query.
 
-    Exactly two need no names: the first in natural order is the reference.
-
-    Raises:
-        VprError: names the folders there are, where it is not clear which two are meant.
+    Exactly two need no names: the first in natural order is the reference. Raises VprError, naming
+    the folders there are, where it is not clear which two are meant.
     """
     if not data.is_dir():
         raise VprError(f"{data} is no folder: name one with two folders of images in it")

@@ -114,20 +114,12 @@ def open_pairs(
     frames: slice = ALL,
     sample: Sample | None = None,
 ) -> list[TraversePair]:
-    """Open the pairs of a dataset's copy.
+    """Open the pairs of a dataset's copy in `root`, or the one called `only`.
 
-    Args:
-        spec: the dataset.
-        root: its folder, or the one that holds it.
-        only: this pair in place of all that the dataset file lists.
-        tolerance: in place of the rule's own.
-        paper_frames: take only as many frames of each traverse as the paper did, evenly spread;
-            numbers of frames, and with them the tolerance, are then those of the chosen frames.
-        frames: take only these of each traverse, with the same effect.
-        sample: take only these queries.
-
-    Raises:
-        VprError: no complete copy is there, or the ground truth does not fit it.
+    `tolerance` takes the place of the rule's own. Of each traverse only these `frames` are taken,
+    or, evenly spread, as many as the paper took; numbers of frames, and with them the tolerance,
+    are then those of the chosen ones. Raises VprError where no complete copy is there, or the
+    ground truth does not fit it.
     """
     pairs = []
     for names in (only,) if only else spec.pairs:

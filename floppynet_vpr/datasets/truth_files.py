@@ -35,16 +35,10 @@ def read_truth(
 ) -> NDArray[np.bool_]:
     """Read a ground-truth file for frames with these numbers, (queries, references) bool.
 
-    Args:
-        path: the file.
-        queries: by which number each query frame goes in the file: its index, or that in its name.
-        references: the same for the reference frames.
-        tolerance: a reference that is named stands for its neighbours up to so many frames, too.
-        query_column: how the header of the column of queries begins.
-        named: whether a first line of words must name the columns; else they may come in order.
-
-    Raises:
-        VprError: the file is of no known form, or speaks of other frames.
+    By its number a frame goes in the file: its index, or that in its name. A reference that is
+    named stands for its neighbours up to `tolerance` frames, too. `query_column` is how the header
+    of the column of queries begins; a first line of words must name the columns only if `named`.
+    Raises VprError where the file is of no known form, or speaks of other frames.
     """
     shape = len(queries), len(references)
     if path.suffix.lower() in _MATRIX_FILES:
@@ -70,10 +64,7 @@ def read_loops(path: Path, frames: int, tolerance: int = 0) -> NDArray[np.bool_]
 
     The file has the forms of `read_truth`, frames being numbered from 0; of a pair either may come
     first, and a table needs no names for its columns. What a frame is matched to may be up to
-    `tolerance` frames off.
-
-    Raises:
-        VprError: the file is of no known form, or speaks of other frames.
+    `tolerance` frames off. Raises VprError as `read_truth`.
     """
     numbers = range(frames)
     truth = read_truth(path, numbers, numbers, query_column="query", named=False)

@@ -40,13 +40,8 @@ class VideoFile:
     def __init__(self, file: Path, *, rate_hz: float = 10.0, every: int = 1) -> None:
         """Look into the file and close it again.
 
-        Args:
-            file: any video OpenCV can decode.
-            rate_hz: frames per second, used only if the container does not say.
-            every: take every n-th frame; the others are not turned into pixels.
-
-        Raises:
-            VprError: no video, or one of which not a single frame decodes.
+        `rate_hz` is used only if the container does not say. Of frames that are not taken no pixels
+        are made. Raises VprError for no video, or one of which not a single frame decodes.
         """
         self.label = file.name
         self._file = file

@@ -23,21 +23,15 @@ def calibrate(
 
     The curve is logistic, in the measure or, of a belief, in its log-odds; with 1,000 matches and
     more it is isotonic, which can have any shape that only rises (or falls). The limit is the one
-    that accepts most among those at which, of n accepted matches, r are right and
-    (r + 1) / (n + 2) >= precision, Laplace's estimate of the precision to come. A belief must be
-    1/2 at least and distinctness 1.5, which 1 in 10 images reach that show no place of the map. The
-    curve over beliefs is fitted as if a match of no belief had also been wrong and one of full
-    belief right: a drive that never leaves the map says nothing of places that are not in it.
+    that accepts most among those at which, of n accepted matches, r are right and (r + 1) / (n + 2)
+    >= precision, Laplace's estimate of the precision to come. A belief must be 1/2 at least and
+    distinctness 1.5, which 1 in 10 images reach that show no place of the map. The curve over
+    beliefs is fitted as if a match of no belief had also been wrong and one of full belief right: a
+    drive that never leaves the map says nothing of places that are not in it.
 
-    Args:
-        mode: the way of detection (`DetectorOptions.mode`).
-        measures: (n,) what the best match of each query was judged by (`Detection.measure`).
-        right: (n,) bool, whether that match was right.
-        precision: wanted share (0 to 1) of right ones among the matches accepted.
-        measure: what these are (`DetectorOptions.measure`).
-
-    Raises:
-        VprError: there are no matches, or no limit gives the precision.
+    `measures`, (n,), are what the best match of each query was judged by (`Detection.measure`), of
+    the kind `measure`; `right`, (n,) bool, whether it was right. Raises VprError where there are no
+    matches, or no limit gives the precision.
     """
     values, truth = np.asarray(measures, np.float64), np.asarray(right, bool)
     if not len(values):

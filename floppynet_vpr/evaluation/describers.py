@@ -34,14 +34,9 @@ from floppynet_vpr.network.weights import (
 class Describer(Protocol):
     """A network whose layers serve as descriptors.
 
-    Attributes:
-        label: what tables call it.
-        title: what people call it.
-        how: by what it is computed, and with which weights.
-        fingerprint: changes with everything that changes its descriptors.
-        layers: those that `describe` gives.
-        networks: of the layers that a map takes, what it has to know.
-        at_once: how many threads may call `describe` at once; each image takes one core.
+    `how` says by what it is computed, and with which weights; `fingerprint` changes with everything
+    that changes its descriptors. `networks` has, of the layers that a map takes, what it has to
+    know. So many threads as `at_once` may call `describe` at once; each image takes one core.
     """
 
     label: str
@@ -167,19 +162,12 @@ def open_network(
     backend: str = "auto",
     threads: int = 1,
 ) -> Describer:
-    """Open what a user calls a network.
+    """Open what a user calls a network; raises VprError for no such network, file or layer.
 
-    Args:
-        text: `shipped`, the package's FloppyNet; a name of the family, whose weights lie in
-            `folder` (without a folder: in the package, if it carries them); a .fnet, .tflite or
-            .onnx file; or LABEL=FILE.
-        layers: the layers wanted, None for all. An .onnx file's are in the .yaml file beside it.
-        folder: where the weights of named networks are, as NAME*.fnet or NAME*.tflite.
-        backend: how pool5 is computed.
-        threads: images that may be worked on at once.
-
-    Raises:
-        VprError: there is no such network, file or layer.
+    `text` is `shipped`, the package's FloppyNet; a name of the family, whose weights lie in
+    `folder` as NAME*.fnet or NAME*.tflite (without a folder: in the package, if it carries them); a
+    .fnet, .tflite or .onnx file; or LABEL=FILE. `layers` None takes all; an .onnx file's are in the
+    .yaml file beside it. `threads` images may be worked on at once.
     """
     label, _, named = text.rpartition("=")
     if named.endswith(SUFFIX):

@@ -58,8 +58,7 @@ class DescriptorCache:
     ) -> Mapping[str, Descriptors]:
         """The descriptors of every frame of a drive, by layer; computes what is not there yet.
 
-        Raises:
-            VprError: a frame cannot be read, or the disk does not take the descriptors.
+        Raises VprError where a frame cannot be read, or the disk does not take the descriptors.
         """
         files = {layer: self._file(drive, network, layer) for layer in network.layers}
         known = {layer: _load(file) for layer, file in files.items()}

@@ -85,14 +85,8 @@ def detect(
     """Ask a detector about every query of a pair, in order.
 
     Where the pair is a loop, its map starts empty and grows as the node's does in mode `both`.
-
-    Args:
-        pair: whose queries are asked about.
-        queries: feature map of each, (queries, d), not normalised.
-        references: the same of the references; of a loop they are the queries.
-        weights: what the descriptors were made with.
-        setup: as the node's.
-        progress: shows how far it has come.
+    Feature maps are (queries, d) and (references, d), not normalised, made with `weights`; of a
+    loop both are the same.
     """
     if pair.loop:
         known = ReferenceMap.for_weights(weights, setup.storage, setup.features)

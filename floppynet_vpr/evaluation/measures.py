@@ -83,10 +83,9 @@ class PrecisionRecallCurve:
 def precision_recall(sureness: ArrayLike, right: ArrayLike, there: int) -> PrecisionRecallCurve:
     """Accept best matches from the surest on: an accepted match is right or wrong.
 
-    Args:
-        sureness: (queries,) of each query's best match, larger is surer; -inf: never accepted.
-        right: (queries,) bool, whether that match shows the query's place.
-        there: how many of the queries have a reference that shows their place.
+    `sureness`, (queries,), of each query's best match is larger for a surer one, -inf: never
+    accepted; `right`, (queries,) bool, says whether it shows the query's place; so many queries as
+    are `there` have a reference that shows their place.
     """
     sure = np.asarray(sureness, np.float64)
     matched = np.isfinite(sure)

@@ -78,8 +78,7 @@ class Recording:
 def read_recording(bag: Path, topic: str | None = None) -> Recording:
     """Read the LoopClosure messages of a bag, and the node's diagnostics if they are there, too.
 
-    Raises:
-        VprError: no bag, none of the messages in it, or several topics of them.
+    Raises VprError for no bag, none of the messages in it, or several topics of them.
     """
     with open_bag(bag) as recording:
         found = sorted({c.topic for c in recording.connections if c.msgtype == LOOP_CLOSURE})
@@ -133,14 +132,8 @@ def in_order(
 ) -> Answers:
     """Bring answers into the order of the queries; the first to each counts.
 
-    Args:
-        recorded: those of the node.
-        query_stamps: of the images that were played to it, nanoseconds.
-        reference_stamps: of the images that its map was made of, nanoseconds.
-        paths: of the query and of the reference, for the error.
-
-    Raises:
-        VprError: not one answer belongs to the traverses.
+    Stamps are nanoseconds, of the images that were played and of those that the map was made of.
+    Raises VprError, naming `paths` of query and reference, where no answer belongs to them.
     """
     reference_at = {stamp: index for index, stamp in enumerate(reference_stamps)}
     by_stamp: dict[int, Answer] = {}

@@ -20,16 +20,10 @@ INPUT_SIZE: Final = 227
 
 
 def network_input(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize an RGB picture to the network's input.
+    """Resize an RGB picture, (H, W, 3) uint8 with any strides, to the network's input.
 
-    Args:
-        rgb: (H, W, 3) uint8, any size of at least 1 x 1, any strides.
-
-    Returns:
-        (227, 227, 3) uint8, C-contiguous. A contiguous picture of that size is returned as it is.
-
-    Raises:
-        ImageError: another shape or dtype.
+    Returns (227, 227, 3) uint8, C-contiguous; a contiguous picture of that size as it is. Raises
+    ImageError for another shape or dtype.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ImageError(

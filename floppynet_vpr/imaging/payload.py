@@ -37,10 +37,9 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview | array.array[int] | NDArray
 class ImageError(VprError):
     """An image that cannot be decoded.
 
-    Attributes:
-        kind: "encoding" (none this package reads), "empty" (no pixels), "step" (shorter than a
-            row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file);
-            where frames are read from a disk also "file" (it cannot be opened) and "missing".
+    Its `kind` is "encoding" (none this package reads), "empty" (no pixels), "step" (shorter than a
+    row), "size" (bytes missing or too many) or "compressed" (damaged or unknown file); where frames
+    are read from a disk also "file" (it cannot be opened) and "missing".
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -112,9 +111,7 @@ def is_depth_topic(topic: str) -> bool:
 def refuse_depth(topic: str, encoding: str) -> None:
     """Raise ImageError for an image of depth, which only its topic's name tells from a picture.
 
-    Args:
-        topic: full name of the topic.
-        encoding: of a raw image, or the format of a compressed one.
+    `encoding` is that of a raw image, or the format of a compressed one.
     """
     kind = encoding.partition(";")[0].strip()
     # compressedDepth is refused by `decode_compressed` on every topic: a relay would not help.
@@ -136,23 +133,13 @@ def decode_image(
     data: Buffer,
     depth: BitDepth | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode the fields of a sensor_msgs/Image to RGB.
+    """Decode the fields of a sensor_msgs/Image, `encoding` one of `ENCODINGS`, to RGB.
 
-    Args:
-        height: rows, at least 1.
-        width: columns, at least 1.
-        encoding: one of `ENCODINGS`.
-        is_bigendian: byte order of 16-bit values; of no matter to 8-bit ones.
-        step: bytes from one row to the next, padding included, any number that holds a row. The
-            chroma rows of nv12 and nv21 have the same step, those of nv24 the double.
-        data: the message's bytes, exactly as many as the rows take.
-        depth: of the camera, for encodings of 16 bits; None: all of them are in use.
-
-    Returns:
-        (H, W, 3) uint8. For rgb8 a view on `data`; a new array for all other encodings.
-
-    Raises:
-        ImageError: the fields contradict each other, or the encoding is no picture.
+    `step` may be any number that holds a row; the chroma rows of nv12 and nv21 have the same step,
+    those of nv24 the double. `data` has exactly as many bytes as the rows take. `depth` is that of
+    the camera, for encodings of 16 bits; None: all of them are in use. Returns (H, W, 3) uint8: for
+    rgb8 a view on `data`, else a new array. Raises ImageError where the fields contradict each
+    other, or the encoding is no picture.
     """
     if encoding not in _SEMI_PLANAR:
         pixels = unpack_image(height, width, encoding, is_bigendian, step, data)
@@ -166,12 +153,8 @@ def unpack_image(
 ) -> NDArray[Any]:
     """Lay out the data of a sensor_msgs/Image as pixels, for encodings in `UNPACKED`.
 
-    Returns:
-        (H, W) or (H, W, C) uint8 or uint16, native byte order; W is even where two pixels share
-        their chroma.
-
-    Raises:
-        ImageError: as `decode_image`.
+    Returns (H, W) or (H, W, C) uint8 or uint16, native byte order; W is even where two pixels share
+    their chroma. Raises ImageError as `decode_image`.
     """
     layout = check_image(height, width, encoding, step, data)
     columns = layout.columns(width)
@@ -215,21 +198,13 @@ def decode_compressed(
 ) -> NDArray[np.uint8]:
     """Decode the fields of a sensor_msgs/CompressedImage, or an image file's bytes, to RGB.
 
-    The file inside decides about its codec, depth and channels. `format` is needed for two things
-    it cannot tell: compressedDepth is refused, and compressed_image_transport stores a Bayer camera
-    as the bare mosaic ("bayer_rggb8; png compressed "), which is interpolated here.
-
-    Args:
-        data: JPEG, PNG or anything else OpenCV reads; 8 or 16 bits, grey, colour or with alpha.
-        format: the message's format field, such as "bgr8; jpeg compressed bgr8", "jpeg" or "".
-        depth: of the camera, for files of 16 bits; None: all of them are in use.
-
-    Returns:
-        (H, W, 3) uint8, the pixels as stored: an EXIF orientation is not applied.
-
-    Raises:
-        ImageError: depth or floating-point data, no data, or a file of unknown kind, damaged or
-            cut off. (Wrong bytes inside a JPEG cannot be told from right ones: it has no checksum.)
+    The file inside, anything that OpenCV reads, decides about its codec, depth and channels.
+    `format` is needed for two things it cannot tell: compressedDepth is refused, and
+    compressed_image_transport stores a Bayer camera as the bare mosaic ("bayer_rggb8; png
+    compressed "), which is interpolated here. `depth` is that of the camera, for files of 16 bits;
+    None: all of them are in use. Returns (H, W, 3) uint8, without an EXIF orientation. Raises
+    ImageError for depth or floating-point data, no data, or a file of unknown kind, damaged or cut
+    off. (Wrong bytes inside a JPEG cannot be told from right ones: it has no checksum.)
     """
     if _is_compressed_depth(format):
         raise ImageError(

@@ -42,17 +42,13 @@ def convert_colour(pixels: NDArray[Any], code: int) -> NDArray[Any]:
 
 
 def to_rgb8(pixels: NDArray[Any], order: str, depth: BitDepth | None = None) -> NDArray[np.uint8]:
-    """Convert pixels in one of the channel orders of this module to RGB.
+    """Convert pixels in one of the channel orders of this module to (H, W, 3) uint8 RGB.
 
-    Args:
-        pixels: (H, W, C) or, for "mono" and the mosaics, (H, W); uint8 or uint16, native byte
-            order. The rows may be padded (any stride between rows).
-        order: "rgb", "bgr", "rgba", "bgra" (alpha is dropped), "mono", "bayer_rggb" and its three
-            sisters (bilinear, at least 3 x 3 pixels), "uyvy" or "yuyv" (uint8, even width).
-        depth: tells how many of their 16 bits the pixels use; None: all of them.
-
-    Returns:
-        (H, W, 3) uint8. uint8 "rgb" comes back as it is, not copied.
+    Pixels are (H, W, C) or, for "mono" and the mosaics, (H, W); uint8 or uint16, native byte order,
+    with any stride between rows. The order is "rgb", "bgr", "rgba", "bgra" (alpha is dropped),
+    "mono", "bayer_rggb" and its three sisters (bilinear, at least 3 x 3 pixels), "uyvy" or "yuyv"
+    (uint8, even width). `depth` tells how many of their 16 bits the pixels use; None: all of them.
+    uint8 "rgb" comes back as it is, not copied.
     """
     code = _TO_RGB[order]
     if code is None:
@@ -68,14 +64,8 @@ def semi_planar_to_rgb8(
     """Convert a luma plane and a plane of interleaved chroma pairs (NV12, NV21, NV24) to RGB.
 
     ITU-R BT.601, limited range, chroma repeated and not interpolated, as OpenCV does throughout.
-
-    Args:
-        luma: (H, W) uint8.
-        chroma: (ceil(H / 2), ceil(W / 2), 2) or (H, W, 2) uint8.
-        v_first: the pairs are V, U (NV21) and not U, V.
-
-    Returns:
-        (H, W, 3) uint8.
+    Luma is (H, W) uint8, chroma (ceil(H / 2), ceil(W / 2), 2) or (H, W, 2) uint8, `v_first` where
+    its pairs are V, U (NV21). Returns (H, W, 3) uint8.
     """
     height, width = luma.shape
     if chroma.shape[:2] == luma.shape:

@@ -49,12 +49,7 @@ _NO_FIELD: Final = "structure_needs_at_least_one_member"
 
 @dataclass(frozen=True)
 class Playback:
-    """What has been played so far.
-
-    Attributes:
-        messages: how many were published, /clock not counted.
-        seconds: from the first to the last of them.
-    """
+    """How many messages have been played so far, /clock not counted, and in how many seconds."""
 
     messages: int
     seconds: float
@@ -66,11 +61,9 @@ class Playback:
 
 
 class BagPlayer:
-    """A bag and the publishers of its topics.
+    """A bag and the publishers of its `topics`, whose names are those after remapping.
 
-    Attributes:
-        topics: names of the topics played, after remapping.
-        skipped: the bag's other topics, each with the reason why it cannot be published.
+    `skipped` are the bag's other topics, each with the reason why it cannot be published.
     """
 
     def __init__(
@@ -82,18 +75,12 @@ class BagPlayer:
         clock: bool = False,
         stamp_now: bool = False,
     ) -> None:
-        """Look into the bag and advertise its topics.
+        """Look into the bag, as `open_bag` takes it, and advertise its topics.
 
-        Args:
-            node: publishes; its remapping rules apply.
-            bag: the folder of a rosbag2, one of its storage files, or a ROS 1 bag.
-            qos: of image topics, "reliable" (suits every subscriber) or "sensor_data" (best effort,
-                as most cameras); other topics are reliable, and latched if they were recorded so.
-            clock: publish the bag's time on /clock, too.
-            stamp_now: replace header.stamp by the time of publishing.
-
-        Raises:
-            VprError: the bag cannot be read, or nothing in it can be published.
+        `qos` is of image topics: "reliable" suits every subscriber, "sensor_data" is best effort,
+        as most cameras; other topics are reliable, and latched if they were recorded so. `clock`
+        publishes the bag's time on /clock, `stamp_now` replaces header.stamp by the time of
+        publishing. Raises VprError where the bag cannot be read, or nothing in it can be published.
         """
         self._node = node
         self._bag = bag
@@ -123,8 +110,7 @@ class BagPlayer:
     def wait_for_subscriber(self, timeout_s: float) -> bool:
         """Wait until somebody subscribes to an image topic (any topic if there are no images).
 
-        Returns:
-            Whether somebody has; False after `timeout_s` seconds.
+        Tells whether somebody has.
         """
         images = [p for (_, msgtype), p in self._publishers.items() if msgtype in (RAW, COMPRESSED)]
         publishers = images or list(self._publishers.values())
@@ -136,15 +122,10 @@ class BagPlayer:
         return True
 
     def play(self, rate: float = 1.0, published: Callable[[], object] = lambda: None) -> None:
-        """Publish the whole bag once, every message at its time of recording.
+        """Publish the whole bag once, at the pace of its recording or `rate` times as fast.
 
-        Args:
-            rate: 2 plays twice as fast as it was recorded.
-            published: called after each message.
-
-        Raises:
-            VprError: the bag is damaged, was cut off, or has fewer messages than it should; what
-                it has is published.
+        `published` is called after each message. Raises VprError where the bag is damaged, was cut
+        off, or has fewer messages than it should; what it has is published.
         """
         played = 0
         with open_bag(self._bag) as recording:

@@ -47,6 +47,22 @@ class Drive:
     thumbnails: bool = False
 
 
+@dataclass(frozen=True)
+class Keyframe:
+    """An image that may become a place: its descriptor, (d,) float32, and what is kept with it.
+
+    `frame` is that of the pose.
+    """
+
+    descriptor: NDArray[np.float32]
+    name: str
+    stamp_ns: int
+    pose: Pose | None
+    frame: PoseFrame
+    features: LocalFeatures | None = None
+    thumbnail: bytes | None = None
+
+
 class MapInUse:
     """The map, the detector that knows it, and where it came from.
 
@@ -58,12 +74,12 @@ class MapInUse:
         self,
         weights: Network,
         options: Callable[[], DetectorOptions],
-        drive: Drive | None = None,
+        drive: Drive,
     ) -> None:
         """Start with an empty map for `weights`; `options` gives those of a new detector."""
         self._weights = weights
         self._options = options
-        self._drive = drive or Drive()
+        self._drive = drive
         self._begun: tuple[ReferenceMap | None, PoseFrame | None] = None, None
         # Held for the moment in which the map changes or is looked at as a whole.
         self._lock = threading.Lock()
@@ -154,25 +170,22 @@ class MapInUse:
             return self._version, self.detector.reference.content()
 
     def add(
-        self,
-        detector: LoopClosureDetector,
-        descriptor: NDArray[np.float32],
-        name: str,
-        stamp_ns: int,
-        pose: Pose | None,
-        features: LocalFeatures | None = None,
-        frame: PoseFrame | None = None,
-        look_of: int | None = None,
-        thumbnail: bytes | None = None,
+        self, detector: LoopClosureDetector, seen: Keyframe, look_of: int | None = None
     ) -> Place | None:
         """Add a place to the map that `detector` answered from, or not if it was replaced since."""
         with self._lock:
             if detector is not self.detector:
                 return None
             self._version += 1
-            self._begin_session(detector.reference, frame if pose is not None else None)
+            self._begin_session(detector.reference, seen)
             return detector.reference.add(
-                descriptor, name, stamp_ns, pose, features, look_of, thumbnail
+                seen.descriptor,
+                seen.name,
+                seen.stamp_ns,
+                seen.pose,
+                seen.features,
+                look_of,
+                seen.thumbnail,
             )
 
     def leave_out(self) -> None:
@@ -195,18 +208,16 @@ class MapInUse:
             self._replace(selected, self.detector.reduced(selected, kept))
             return len(reference) - len(kept)
 
-    def _begin_session(self, reference: ReferenceMap, frame: PoseFrame | None) -> None:
+    def _begin_session(self, reference: ReferenceMap, seen: Keyframe) -> None:
         """Begin a session with the first place of this drive, and where its poses begin."""
+        frame = seen.frame if seen.pose is not None else None
         begun, former = self._begun
         if begun is reference and (frame is None or frame == former):
             return
         named = frame or PoseFrame("", fixed=False)
+        drive, salt = self._drive, self._salt()
         reference.begin_session(
-            self._drive.session,
-            self._drive.robot,
-            named.name,
-            fixed=named.fixed,
-            salt=self._salt(),
+            drive.session, drive.robot, named.name, fixed=named.fixed, salt=salt
         )
         self._begun = reference, frame
 

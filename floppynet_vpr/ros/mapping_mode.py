@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,11 @@ from floppynet_vpr.extraction.local_features import LocalFeatures, extract_featu
 from floppynet_vpr.files import user_path
 from floppynet_vpr.fleet.map_url import is_url
 from floppynet_vpr.imaging.thumbnail import make_thumbnail
-from floppynet_vpr.mapping import Place, Pose
+from floppynet_vpr.mapping import Place
 from floppynet_vpr.mapping.keyframes import KeyframeGate
 from floppynet_vpr.parameters import LOCALIZATION
 from floppynet_vpr.ros.map_folder import MapFolder
-from floppynet_vpr.ros.map_in_use import MapInUse, PoseFrame
+from floppynet_vpr.ros.map_in_use import Keyframe, MapInUse
 from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr.ros.parameters import NodeParameters
 
@@ -97,39 +98,35 @@ class MappingMode:
         self,
         detector: LoopClosureDetector,
         detection: Detection,
+        seen: Keyframe,
         rgb: NDArray[np.uint8],
-        descriptor: NDArray[np.float32],
-        name: str,
-        stamp_ns: int,
-        pose: Pose | None,
-        frame: PoseFrame,
         lost: bool,
         locate: Callable[[LocalFeatures], LocalFeatures],
     ) -> Taken:
         """Add an image, answered by `detector`, to the map if it shows something new.
 
-        What is new is decided by `KeyframeGate` and by `Grower`. `frame` is that of the pose.
-        `lost`: a pose was wanted, and the source gave none. `locate` adds to local features where
-        in space they are, if that is known.
+        What is new is decided by `KeyframeGate` and by `Grower`. `lost`: a pose was wanted, and the
+        source gave none. `locate` adds to local features where in space they are, if that is known.
         """
         self._gate.limits = self._settings.keyframe_limits
         if self._version != self._map.version[0]:  # another map, of which nothing was seen yet
             self._version = self._map.version[0]
             self._gate = KeyframeGate(self._settings.keyframe_limits)
-        if not self._gate.passes(descriptor, stamp_ns, pose, lost):
+        if not self._gate.passes(seen.descriptor, seen.stamp_ns, seen.pose, lost):
             return Taken(None, keyframe=False)
         options = self._grower.options = self._settings.growth_options
-        growth = self._grower.decide(detector, detection, descriptor)
+        growth = self._grower.decide(detector, detection, seen.descriptor)
         if not growth.new:
             self.known += 1
             self._map.leave_out()
             return Taken(None, keyframe=True)
         count = detector.reference.features
-        features = locate(extract_features(rgb, count)) if count else None
-        small = make_thumbnail(rgb) if detector.reference.thumbnails else None
-        place = self._map.add(
-            detector, descriptor, name, stamp_ns, pose, features, frame, growth.look_of, small
+        seen = replace(
+            seen,
+            features=locate(extract_features(rgb, count)) if count else None,
+            thumbnail=make_thumbnail(rgb) if detector.reference.thumbnails else None,
         )
+        place = self._map.add(detector, seen, growth.look_of)
         self.added += place is not None
         dropped = self._map.limit(options)
         if dropped:

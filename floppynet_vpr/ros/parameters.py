@@ -106,12 +106,12 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
         descriptor.description += " Given when the node is started."
     elif not setting.live:
         descriptor.description += " Read when the node is configured."
-    if setting.minimum is None or setting.maximum is None:
-        return descriptor
-    if isinstance(setting.default, float):
-        limits = FloatingPointRange(from_value=setting.minimum, to_value=setting.maximum)
-        descriptor.floating_point_range = [limits]
-    else:
-        whole = IntegerRange(from_value=int(setting.minimum), to_value=int(setting.maximum))
-        descriptor.integer_range = [whole]
+    if setting.range is not None:
+        least, most, _ = setting.range
+        if isinstance(setting.default, float):
+            limits = FloatingPointRange(from_value=least, to_value=most)
+            descriptor.floating_point_range = [limits]
+        else:
+            whole = IntegerRange(from_value=int(least), to_value=int(most))
+            descriptor.integer_range = [whole]
     return descriptor

@@ -32,13 +32,10 @@ class ProcessError(VprError):
 
 
 def free_domain() -> int:
-    """A ROS domain that nobody uses on this machine.
+    """A ROS domain that nobody uses on this machine; raises ProcessError where all are in use.
 
     DDS gives every domain its own UDP ports (7400 + 250 * domain for discovery, the first
     participant at 7410): where they can be bound alone, nobody listens.
-
-    Raises:
-        ProcessError: all of them are in use.
     """
     # Two demos that start at the same moment should not look at the same domain first.
     start = os.getpid() % len(_DOMAINS)

@@ -29,7 +29,7 @@ from floppynet_vpr.ros.detection_text import NOT_ASKED_FOR
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial, try_cv_bridge
 from floppynet_vpr.ros.image_stamps import ImageStamps
 from floppynet_vpr.ros.image_subscriber import image_topic
-from floppynet_vpr.ros.map_in_use import Drive, MapInUse, PoseFrame
+from floppynet_vpr.ros.map_in_use import Drive, Keyframe, MapInUse, PoseFrame
 from floppynet_vpr.ros.mapping_mode import MappingMode, Taken, create_mapping_mode
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.ros.pose_sources import PoseSource, create_pose_source
@@ -112,9 +112,8 @@ class Recognition:
             lost = bool(self.poses.missing)
             frame = PoseFrame(self.poses.frame, self.poses.fixed)
             locate = partial(self.camera.locate, header=message.header, model=camera)
-            taken = self.mapping.take(
-                detector, detection, rgb, descriptor, name, stamp_ns, pose, frame, lost, locate
-            )
+            seen = Keyframe(descriptor, name, stamp_ns, pose, frame)
+            taken = self.mapping.take(detector, detection, seen, rgb, lost, locate)
         times = FrameTimes(extracted - start, searched - extracted, time.perf_counter() - arrived)
         return Recognised(
             detection=detection,

@@ -42,21 +42,10 @@ def rehearse(
 ) -> None:
     """Start the node with a map, play the queries to it and record what it answers.
 
-    Both processes are ended whatever happens, Ctrl-C included.
-
-    Args:
-        reference_map: the map file.
-        queries: the bag to play.
-        stamps_ns: those of its images.
-        recording: the bag to write; must not exist.
-        rate_hz: images per second.
-        weights: weights file, None for the shipped one.
-        logs: folder for what the two processes say.
-        ready: called when the node is ready, before the first image.
-        answered: called with every answer as it comes, and the number of its query.
-
-    Raises:
-        ProcessError: the node did not start, or one of the processes died; with its last words.
+    The bag `recording` must not exist; what the two processes say goes into the folder `logs`.
+    `ready` is called before the first image, `answered` with every answer as it comes and the
+    number of its query. Both processes are ended whatever happens, Ctrl-C included. Raises
+    ProcessError, with its last words, where the node did not start or one of them died.
     """
     node_process, player_process = _processes(
         {"map": str(reference_map.resolve())}, queries, rate_hz, weights, logs
@@ -102,17 +91,8 @@ def rehearse_fleet(
 
     Nodes and players are processes of their own and ended whatever happens, Ctrl-C included. In
     `output` each robot has a folder of its name, which must not exist: the recording of its answers
-    (`answers`), its journal, and what its processes said.
-
-    Args:
-        robots: with names of their own.
-        shared_map: the map in a database.
-        output: folder for the robots' folders.
-        rate_hz: images per second of each robot.
-        ready: called when all nodes are ready, before the first image.
-
-    Raises:
-        ProcessError: a node did not start, or a process died; with its last words.
+    (`answers`), its journal, and what its processes said. `ready` is called before the first image.
+    Raises ProcessError, with its last words, where a node did not start, or a process died.
     """
     with ended_as_by_ctrl_c(), private_domain() as domain, ExitStack() as stack:
         driving = []

@@ -21,12 +21,9 @@ was lost, and what was sent before is gone. Then the node asks for the publisher
 
 
 def after_exit(step: str, status: int, shutting_down: bool, then: Sequence[Action]) -> list[Action]:
-    """What follows when the process of a step has ended.
+    """What follows when the process of a step has ended; raises RuntimeError where it failed.
 
     Nothing while the launch is ending: a second shutdown would fail on the first one's remains.
-
-    Raises:
-        RuntimeError: the step failed; launch ends with it, and with a status that is not 0.
     """
     if shutting_down:
         return []

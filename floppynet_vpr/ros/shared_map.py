@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
 from floppynet_vpr.detection.growth import GrowthOptions
 from floppynet_vpr.errors import VprError
-from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.files import user_path
 from floppynet_vpr.fleet.connection import ServerGone
 from floppynet_vpr.fleet.database_map import MapFacts, facts_of, require_grid
@@ -40,13 +39,13 @@ from floppynet_vpr.fleet.outgoing import (
     place_record,
     session_record,
 )
-from floppynet_vpr.mapping import Place, Pose, ReferenceMap
+from floppynet_vpr.mapping import Place, ReferenceMap
 from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.map_content import MapContent
 from floppynet_vpr.network.network import Network
 from floppynet_vpr.parameters import LOCALIZATION, SERVER
-from floppynet_vpr.ros.map_in_use import Drive, MapInUse, PoseFrame
+from floppynet_vpr.ros.map_in_use import Drive, Keyframe, MapInUse
 from floppynet_vpr.ros.parameters import NodeParameters
 from floppynet_vpr.stamps import SECOND_NS
 
@@ -68,7 +67,7 @@ class SharedMap(MapInUse):
         url: MapUrl,
         journal: Journal | None,
         warn: Callable[[str], object],
-        searching: bool = False,
+        searching: bool,
     ) -> None:
         """Load what is there, and follow it from now on, or when `searching` have it searched.
 
@@ -78,7 +77,6 @@ class SharedMap(MapInUse):
         require_grid(url, Grid(*weights.shape))
         super().__init__(weights, options, replace(drive, thumbnails=False))
         self.keeper = self.origin = str(url)
-        self._url = url
         self._searching = searching
         self._journal = journal
         self._ours: ReferenceMap | None = None
@@ -180,16 +178,7 @@ class SharedMap(MapInUse):
         self.detector = detector
 
     def add(
-        self,
-        detector: LoopClosureDetector,
-        descriptor: NDArray[np.float32],
-        name: str,
-        stamp_ns: int,
-        pose: Pose | None,
-        features: LocalFeatures | None = None,
-        frame: PoseFrame | None = None,
-        look_of: int | None = None,
-        thumbnail: bytes | None = None,
+        self, detector: LoopClosureDetector, seen: Keyframe, look_of: int | None = None
     ) -> Place | None:
         """Add a place to this drive and to the journal; see `MapInUse.add`.
 
@@ -200,9 +189,9 @@ class SharedMap(MapInUse):
                 like = self.detector.reference
                 self._ours = ReferenceMap.for_weights(self._weights, like.storage, like.features)
             drive = self._ours
-            self._begin_session(drive, frame if pose is not None else None)
-            place = drive.add(descriptor, name, stamp_ns, pose, features=features)
-            self._recent.append((self._images, stamp_ns))
+            self._begin_session(drive, seen)
+            place = drive.add(seen.descriptor, seen.name, seen.stamp_ns, seen.pose, seen.features)
+            self._recent.append((self._images, seen.stamp_ns))
             self._version += 1
             one = drive.select([len(drive) - 1]).content()
         uid = place.session.uid
