@@ -12,8 +12,9 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from floppynet_vpr.errors import VprError
 
@@ -107,6 +108,13 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
             f"{path} is written, but its folder could not be flushed ({error.strerror}): after a "
             "power failure the older file may be back"
         ) from None
+
+
+def write_figure(path: Path, figure: Any, **options: Any) -> None:
+    """Write a figure of matplotlib as a PNG file; raises VprError as `write_atomically`."""
+    content = BytesIO()
+    figure.savefig(content, format="png", **options)
+    write_atomically(path, [content.getvalue()])
 
 
 def remove_leftovers(path: Path) -> None:

@@ -39,7 +39,6 @@ class Range(NamedTuple):
     unit: str = ""
 
     def __str__(self) -> str:
-        """As people read it."""
         return f"{self.minimum:g} to {self.maximum:g} {self.unit}".rstrip()
 
 

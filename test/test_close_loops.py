@@ -32,9 +32,9 @@ from floppynet_vpr.detection.match_error import MatchError
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
 from floppynet_vpr.graph.bag_trajectories import fixed_transform, trajectory_of_topic
-from floppynet_vpr.graph.coverage import coverage
 from floppynet_vpr.graph.g2o import read_g2o
 from floppynet_vpr.graph.loop_closer import LoopCloser, LoopCloserOptions
+from floppynet_vpr.graph.loop_errors import coverage, error_of
 from floppynet_vpr.graph.optimisation import optimise
 from floppynet_vpr.graph.pose_graph import LOOP, Edge, PoseGraph
 from floppynet_vpr.graph.se3 import Transform
@@ -45,7 +45,6 @@ from floppynet_vpr.graph.trajectory import (
     read_tum,
     write_tum,
 )
-from floppynet_vpr.graph.transform_errors import error_of
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.synthetic.camera import PinholeCamera
 from floppynet_vpr.synthetic.round_trip import (
@@ -183,7 +182,7 @@ def test_with_depth_loop_closures_say_from_where_and_how_sure_that_is(
     told = [loop for loop in graph.loops if loop.transform.metres]
     assert (len(graph.loops), len(told)) == (int(said[1]), int(said[2]))
     assert len(told) >= 10
-    errors = [error_of(loop, truth[loop.start], truth[loop.end]) for loop in told]
+    errors = [error_of(loop, truth) for loop in told]
     assert np.median([error.metres for error in errors]) < 0.15
     assert np.median([error.radians for error in errors]) < np.radians(0.5)
     assert np.mean([error.within_1 for error in errors]) > 0.6

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.graph.drive_graph import DriveGraph
 from floppynet_vpr.graph.g2o import read_g2o, write_g2o
+from floppynet_vpr.graph.loop_errors import error_of, misplaced, summary
 from floppynet_vpr.graph.optimisation import optimise
 from floppynet_vpr.graph.pose_graph import (
     LOOP,
@@ -25,7 +26,6 @@ from floppynet_vpr.graph.pose_graph import (
 )
 from floppynet_vpr.graph.se3 import Transform, interpolate
 from floppynet_vpr.graph.trajectory import Trajectory, absolute_error, read_tum, write_tum
-from floppynet_vpr.graph.transform_errors import error_of, misplaced, summary
 
 metres = st.floats(-1e3, 1e3)
 quaternions = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: math.hypot(*q) > 0.1)
@@ -82,7 +82,7 @@ def test_the_error_of_an_edge_is_how_far_the_truth_is_from_it() -> None:
     start = Transform(5.0, 1.0, 0.0, 0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))
     angle = 0.03
     end = start @ Transform(1.05, 0.15, 0.0, 0.0, 0.0, math.sin(angle / 2), math.cos(angle / 2))
-    error = error_of(edge, start, end)
+    error = error_of(edge, {0: start, 1: end})
     assert error.metres == pytest.approx(math.hypot(0.05, 0.15))
     assert error.radians == pytest.approx(angle)
     # Of six values that across the way and the heading are beyond one deviation, none beyond two.

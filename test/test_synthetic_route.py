@@ -106,7 +106,8 @@ def test_points_are_projected_by_the_pin_hole_model(
     if forward < NEAR_M:
         return
     expected = [319.5 - focal * leftward / forward, 239.5 - focal * (z - 1.5) / forward]
-    assert camera.project(np.array([[x, y, z]]), pose)[0] == pytest.approx(expected, abs=1e-6)
+    image = camera.project_optical(to_optical(np.array([[x, y, z]]), pose))
+    assert image[0] == pytest.approx(expected, abs=1e-6)
 
 
 @given(st.lists(st.tuples(*[st.floats(-9, 9)] * 3), min_size=3, max_size=3))
@@ -172,7 +173,7 @@ def test_the_corner_of_a_known_facade_is_where_the_truth_says() -> None:
         plain, house.start_m, house.end_m, (6.8 + house.setback_m,) * 2, (house.height_m, 0.0)
     )
     for pose in route.poses(FIRST_LAP)[:6:2]:
-        image = PinholeCamera().project(truth, pose)
+        image = PinholeCamera().project_optical(to_optical(truth, pose))
         bright = StreetRenderer(PinholeCamera(), Scene(BLACK_SKY, [], list(fronts))).render(pose, 0)
         columns = np.nonzero(bright.max(axis=(0, 2)) > 40)[0]
         edges = np.clip([image[:, 0].min(), image[:, 0].max()], 0, 639)

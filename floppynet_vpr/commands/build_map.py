@@ -281,7 +281,6 @@ class _Room:
     """Shows how far the work has come, and ends it where the map would not fit on the disk."""
 
     def __init__(self, arguments: argparse.Namespace, recipe: Recipe, shown: tqdm[Any]) -> None:
-        """Nothing is found yet."""
         self.frames = 0
         self.how = ""
         """By what frames are described, for people."""

@@ -153,13 +153,12 @@ def build_parser() -> argparse.ArgumentParser:
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
+    from floppynet_vpr.graph import loop_errors
     from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
-    from floppynet_vpr.graph.coverage import coverage
     from floppynet_vpr.graph.g2o import write_g2o
     from floppynet_vpr.graph.optimisation import require_gtsam
     from floppynet_vpr.graph.picture import draw_ways
     from floppynet_vpr.graph.trajectory import absolute_error
-    from floppynet_vpr.graph.transform_errors import misplaced
 
     output: Path = arguments.output
     if not arguments.graph_only:
@@ -192,35 +191,11 @@ def main(arguments: argparse.Namespace) -> int:
             absolute_error([way.poses[node] for node in true], list(true.values()))
             for way in (graph, done.graph)
         )
-        judged = coverage(graph, true)
-        if judged is not None:
-            print(judged)
         print(f"absolute trajectory error: {before:.2f} m before, {after:.2f} m after")
-        laps = [loop for loop in graph.loops if loop.start in true and loop.end in true]
-        if laps:
-            apart = [misplaced(way.poses, true, laps) for way in (graph, done.graph)]
-            print(
-                f"places seen again are {apart[0]:.2f} m off where they lie to each other before, "
-                f"{apart[1]:.2f} m after, in the middle"
-            )
-        _tell_transforms(closer, true)
+        for line in loop_errors.told(graph, done.graph, true, closer.transforms):
+            print(line)
     print(f"wrote {output}: {GRAPH}, {OPTIMISED}, {BEFORE}, {AFTER}, {LOOPS}, {PICTURE}")
     return 0
-
-
-def _tell_transforms(closer: LoopCloser, true: dict[int, Transform]) -> None:
-    """Say how far the transforms of loop closures are from the truth."""
-    from floppynet_vpr.graph.transform_errors import error_of, summary
-
-    loops = [closer.graph.loops[index] for index in sorted(closer.transforms)]
-    errors = [
-        error_of(loop, true[loop.start], true[loop.end])
-        for loop in loops
-        if loop.start in true and loop.end in true
-    ]
-    if errors:
-        print(f"transforms of {len(errors)} of {len(closer.graph.loops)} loop closures: ", end="")
-        print(summary(errors))
 
 
 def _odometry(arguments: argparse.Namespace) -> Trajectory:

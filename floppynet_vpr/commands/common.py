@@ -152,7 +152,6 @@ class UnusableFrames:
     """Counts the frames that cannot be decoded or are not there, and names the first of them."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._damaged = 0
         self._missing = 0
 

@@ -9,7 +9,7 @@ import sys
 
 from floppynet_vpr.commands.common import command, make_parser
 from floppynet_vpr.files import user_path
-from floppynet_vpr.network.accounting import NetworkCost, network_cost
+from floppynet_vpr.network.accounting import network_cost
 from floppynet_vpr.network.layers import NETWORKS, Conv, Layer, NetworkSpec, network_spec
 from floppynet_vpr.network.paper import ERRATA, MEGA_MACS, SIZES_KIB
 from floppynet_vpr.network.weights import load_weights
@@ -64,7 +64,8 @@ def _print_family() -> None:
         paper_kib, paper_macs = SIZES_KIB.get(spec.name), MEGA_MACS.get(spec.name)
         print(
             f"{spec.title:<12} {cost.parameters:>10,} {cost.kib:>9,.1f} {paper_kib or '-':>7} "
-            f"{cost.macs / 1e6:>8,.1f} {paper_macs or '-':>6} {_macs(cost)}"
+            f"{cost.macs / 1e6:>8,.1f} {paper_macs or '-':>6} {cost.real_macs / 1e6:>8,.1f} "
+            f"{cost.binary_macs / 1e6:>8,.1f}"
         )
     print("\nWhere the paper disagrees with itself:")
     for erratum in ERRATA:
@@ -102,10 +103,6 @@ def _head(spec: NetworkSpec) -> str:
     return "-".join(map(str, spec.head_units)) + (
         " binary" if spec.head_bits == 1 else " full precision"
     )
-
-
-def _macs(cost: NetworkCost) -> str:
-    return f"{cost.real_macs / 1e6:>8,.1f} {cost.binary_macs / 1e6:>8,.1f}"
 
 
 if __name__ == "__main__":

@@ -95,7 +95,9 @@ def main(arguments: argparse.Namespace) -> int:
             clock=arguments.clock,
             stamp_now=arguments.stamp_now,
         )
-        _announce(player)
+        print(f"{player.message_count} messages on {', '.join(player.topics)}")
+        for topic, reason in sorted(player.skipped.items()):
+            print(f"warning: {topic} is left out: {reason}", file=sys.stderr)
         try:
             _play_all(player, arguments)
         finally:
@@ -107,12 +109,6 @@ def main(arguments: argparse.Namespace) -> int:
         if not player.finish():
             print("warning: a reliable subscriber has not confirmed everything", file=sys.stderr)
     return 0
-
-
-def _announce(player: BagPlayer) -> None:
-    print(f"{player.message_count} messages on {', '.join(player.topics)}")
-    for topic, reason in sorted(player.skipped.items()):
-        print(f"warning: {topic} is left out: {reason}", file=sys.stderr)
 
 
 def _play_all(player: BagPlayer, arguments: argparse.Namespace) -> None:

@@ -42,7 +42,6 @@ class Bag:
     """
 
     def __init__(self, path: Path, reader: "Reader1 | Reader2") -> None:
-        """Take an open reader of the library."""
         self.path = path
         self.connections = [
             c._replace(msgtype=_RENAMED.get(c.msgtype, c.msgtype)) for c in reader.connections

@@ -8,13 +8,12 @@ In the output folder: `<dataset>_<traverse>` for each of the two bags, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from floppynet_vpr.datasets.bags import WrittenBag, natural_encoding, write_bag
 from floppynet_vpr.datasets.catalogue import Pair
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.frames import Progress
 from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.datasets.truth_files import write_truth
 from floppynet_vpr.errors import VprError
@@ -22,9 +21,6 @@ from floppynet_vpr.stamps import SECOND_NS
 
 DAY_NS = 86_400 * SECOND_NS
 """The query starts a day after the reference, so that no two frames share a stamp."""
-
-Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
-"""Wraps the frames of a traverse (their number, a label) to show how far it has come."""
 
 
 @dataclass(frozen=True)

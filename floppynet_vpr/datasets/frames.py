@@ -53,6 +53,9 @@ class Stretch:
 
 WHOLE = Stretch()
 
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps what is made of the frames of a traverse (their number, a label), to show how far it is."""
+
 
 class FrameSource(Protocol):
     """A traverse that can be walked along any number of times.
@@ -65,11 +68,9 @@ class FrameSource(Protocol):
 
     def __len__(self) -> int:
         """Tell how many frames there are; of a video, how many its container claims."""
-        ...
 
     def __iter__(self) -> Iterator[Frame]:
         """Read the frames in order, from the first."""
-        ...
 
     def pending(
         self, only: Sequence[int] | None = None, since_ns: int | None = None
@@ -81,14 +82,12 @@ class FrameSource(Protocol):
         the source ends before it has given all that it promises, one more function follows, which
         raises `FramesMissing`.
         """
-        ...
 
     def stretches(self, most: int) -> list[Stretch]:
         """Cut the source into stretches of at most `most` frames, where it can be cut.
 
         Read one after the other they give what `pending` gives.
         """
-        ...
 
 
 class FramesMissing(ImageError):

@@ -8,13 +8,13 @@ each image was taken, if that is known, in a CSV file.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from floppynet_vpr.datasets.bags import CODECS, default_topic, natural_encoding, write_bag
 from floppynet_vpr.datasets.folder import list_images
-from floppynet_vpr.datasets.frames import Frame, natural_key, stamp_of
+from floppynet_vpr.datasets.frames import Frame, Progress, natural_key, stamp_of
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import write_atomically
@@ -34,9 +34,6 @@ Drives never share a stamp.
 """
 
 _DETOUR_IMAGES = 40
-
-Progress = Callable[[Iterable[Frame], int, str], Iterable[Frame]]
-"""Wraps the frames of a drive (their number, its label) to show how far it has come."""
 
 
 @dataclass(frozen=True)

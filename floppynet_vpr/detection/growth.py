@@ -113,6 +113,14 @@ def kept_places(reference: ReferenceMap, options: GrowthOptions) -> NDArray[np.i
     return np.setdiff1d(np.arange(len(reference)), dropped)
 
 
+def within_limit(detector: LoopClosureDetector, options: GrowthOptions) -> LoopClosureDetector:
+    """Drop places of a map that has too many: go on with the detector that is returned."""
+    kept = kept_places(detector.reference, options)
+    if kept is None:
+        return detector
+    return detector.reduced(detector.reference.select(kept.tolist()), kept)
+
+
 def _recognised(
     detector: LoopClosureDetector, detection: Detection, descriptor: NDArray[np.float32]
 ) -> int | None:

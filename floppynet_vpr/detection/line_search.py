@@ -31,10 +31,9 @@ LENGTH = 15
 class LineSearch:
     """Searches the last images for straight lines through the map; a `SequenceModel`."""
 
-    def __init__(self, length: int = LENGTH) -> None:
-        """Start with no image; `length` is N."""
+    def __init__(self) -> None:
         self._velocities = velocities()
-        self._evidence: deque[NDArray[np.float32]] = deque(maxlen=length)
+        self._evidence: deque[NDArray[np.float32]] = deque(maxlen=LENGTH)
 
     def update(
         self, log_odds: NDArray[np.float32], moved: bool, borders: Sequence[int] = ()

@@ -49,11 +49,9 @@ class Describer(Protocol):
 
     def describe(self, rgb: NDArray[np.uint8]) -> Mapping[str, NDArray[np.generic]]:
         """Each layer of an (H, W, 3) uint8 RGB image, flat and not normalised."""
-        ...
 
     def size_kib(self, layer: str) -> float:
         """The size of the model that a descriptor of this layer needs, in KiB."""
-        ...
 
 
 class FamilyNetwork:
@@ -149,11 +147,6 @@ class OtherNetwork:
         return self._model.size_kib
 
 
-def layer_names(weights: NetworkWeights) -> tuple[str, ...]:
-    """The layers of a network, first to last."""
-    return tuple(cost.name for cost in network_cost(weights.spec).layers)
-
-
 def open_network(
     text: str,
     layers: Sequence[str] | None,
@@ -176,7 +169,7 @@ def open_network(
     network = FamilyNetwork(
         label or (Path(named).stem if Path(named).suffix else named),
         weights,
-        layer_names(weights) if layers is None else layers,
+        layers or [cost.name for cost in network_cost(weights.spec).layers],
         backend=backend,
         threads=threads,
     )

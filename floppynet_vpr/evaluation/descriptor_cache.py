@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,16 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.ahead import ahead
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.frames import Frame, Progress
 from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer
 from floppynet_vpr.extraction.threads import set_threads
 
 _VERSION = 1
-
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Wraps what is made of the frames of a drive (their number, a label) to show how far it is."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class DescriptorCache:
     """A folder with one .npy file for each drive, network and layer, and a .json file beside it."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made when needed."""
         self.folder = folder
 
     def describe(

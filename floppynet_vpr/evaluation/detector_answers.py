@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.datasets.frames import Frame
+from floppynet_vpr.datasets.frames import Frame, Progress
 from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.detection import (
@@ -22,7 +22,7 @@ from floppynet_vpr.detection import (
     VerificationOptions,
     Verifier,
 )
-from floppynet_vpr.detection.growth import Grower, GrowthOptions, kept_places
+from floppynet_vpr.detection.growth import Grower, GrowthOptions, within_limit
 from floppynet_vpr.detection.options import SINGLE
 from floppynet_vpr.evaluation.answers import (
     DISTANCE,
@@ -31,7 +31,6 @@ from floppynet_vpr.evaluation.answers import (
     Match,
     from_detector,
 )
-from floppynet_vpr.evaluation.descriptor_cache import Progress
 from floppynet_vpr.extraction.extractor import normalise
 from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, extract_features
 from floppynet_vpr.extraction.pipeline import DescribedFrame
@@ -117,10 +116,8 @@ def detect(
             local = None if image is None else extract_features(image.rgb, setup.features)
             place = known.add(descriptor, name, stamp_ns, features=local, look_of=growth.look_of)
             reference_of[place.id] = number
-            kept = kept_places(known, setup.growth)
-            if kept is not None:
-                known = known.select(kept.tolist())
-                detector = detector.reduced(known, kept)
+            detector = within_limit(detector, setup.growth)
+            known = detector.reference
     milliseconds = 1e3 * float(np.median(took)) if took else 0.0
     return DetectorRun(
         from_detector(answers, detector.in_force.measure), known.bytes_per_place, milliseconds

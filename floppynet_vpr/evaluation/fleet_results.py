@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.evaluation.recording import RecordedAnswer
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import write_figure
 from floppynet_vpr.stamps import SECOND_NS
 
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17becf")
@@ -174,6 +173,4 @@ def draw_fleet(results: FleetResults, title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     panels[0].set_ylabel("metres along the way")
-    content = BytesIO()
-    figure.savefig(content, format="png", bbox_inches="tight")
-    write_atomically(path, [content.getvalue()])
+    write_figure(path, figure, bbox_inches="tight")

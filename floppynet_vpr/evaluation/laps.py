@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
-from floppynet_vpr.detection.growth import Grower, GrowthOptions, kept_places
+from floppynet_vpr.detection.growth import Grower, GrowthOptions, within_limit
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.keyframes import KeyframeGate, KeyframeLimits
 from floppynet_vpr.stamps import SECOND_NS
@@ -52,16 +52,14 @@ def drive_laps(
     tolerance: float,
     *,
     around: float = 0.0,
-    keyframes: float = 0.3,
 ) -> list[LapResult]:
     """Drive laps one after the other, with a map that starts empty, as the node does in mode both.
 
     A detection is right within `tolerance` along the way, which is `around` long where it ends
-    where it began. `keyframes` is the node's keyframe_distance.
+    where it began.
     """
-    reference = ReferenceMap("", "")
-    detector = LoopClosureDetector(reference, DetectorOptions())
-    gate, grower = KeyframeGate(KeyframeLimits(distance=keyframes)), Grower(growth)
+    detector = LoopClosureDetector(ReferenceMap("", ""), DetectorOptions())
+    gate, grower = KeyframeGate(KeyframeLimits()), Grower(growth)
     places_at: dict[int, float] = {}
     results, stamp_ns = [], 0
     for lap in laps:
@@ -77,12 +75,11 @@ def drive_laps(
                 continue
             grown = grower.decide(detector, found, descriptor)
             if grown.new:
-                place = reference.add(descriptor, "", stamp_ns, look_of=grown.look_of)
+                known = detector.reference
+                place = known.add(descriptor, "", stamp_ns, look_of=grown.look_of)
                 places_at[place.id] = at
-                kept = kept_places(reference, growth)
-                if kept is not None:
-                    reference = reference.select(kept.tolist())
-                    detector = detector.reduced(reference, kept)
+                detector = within_limit(detector, growth)
+        reference = detector.reference
         looks = len(reference.looks(len(reference))[0])
         results.append(LapResult(lap.name, len(lap.at), detected, right, len(reference), looks))
     return results

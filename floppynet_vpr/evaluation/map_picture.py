@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from floppynet_vpr import text
 from floppynet_vpr.detection.aliasing import AliasedPair, Aliasing
 from floppynet_vpr.detection.background import Background
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import write_figure
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.spans import spans
 
@@ -52,9 +51,7 @@ def draw_map(reference: ReferenceMap, aliasing: Aliasing, title: str, path: Path
     _draw_steps(figure.add_subplot(grid[0 if posed else slice(None), 1]), background, reference)
     if posed:
         _draw_way(figure.add_subplot(grid[1, 1]), reference, pairs)
-    content = BytesIO()
-    figure.savefig(content, format="png", bbox_inches="tight")
-    write_atomically(path, [content.getvalue()])
+    write_figure(path, figure, bbox_inches="tight")
 
 
 def _distances(background: Background, shown: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -110,15 +110,15 @@ def longest_stretch(right: ArrayLike) -> int:
     return max((end - first for first, end in runs(~np.asarray(right, bool))), default=0)
 
 
-def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval of a share (0 to 1) of which `right` of `total` were seen; z = 1.96: 95 %.
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """The interval of a share (0 to 1) of which `right` of `total` were seen, to 95 %.
 
     Wilson's score interval keeps inside 0 to 1 and means something for few and for extreme counts,
     too.
     """
     if total == 0:
         return 0.0, 1.0
-    share = right / total
+    share, z = right / total, 1.96
     spread = z * sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     middle, scale = share + z**2 / (2 * total), 1 + z**2 / total
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

@@ -27,34 +27,18 @@ _EXPLAINED = "measured / paper; - where one of them is not known"
 
 def paper_tables(results: Sequence[Result]) -> str:
     """Tables IV (Baseline), V (BinaryNet) and the same for other networks, then Table VI."""
-    measured = _measured(results)
-    networks = list(
-        dict.fromkeys(["baseline", "binarynet", *(r.network for r in _in_paper(results))])
-    )
+    own = [r for r in results if QUERIES.get(r.pair.dataset) == r.pair.query.label]
+    measured = {(r.network, r.layer, r.pair.dataset): r for r in own}
+    networks = list(dict.fromkeys(["baseline", "binarynet", *(r.network for r in own)]))
     parts = [_layer_table(network, measured) for network in networks]
     parts.append(_efficiency_table(measured, networks))
     return "\n\n".join(parts)
 
 
-def _in_paper(results: Sequence[Result]) -> list[Result]:
-    """Results on the paper's own pairs of traverses."""
-    return [r for r in results if QUERIES.get(r.pair.dataset) == r.pair.query.label]
-
-
-def _measured(results: Sequence[Result]) -> Mapping[tuple[str, str, str], Result]:
-    return {(r.network, r.layer, r.pair.dataset): r for r in _in_paper(results)}
-
-
 def _layer_table(network: str, measured: Mapping[tuple[str, str, str], Result]) -> str:
     """S_P100 of every layer on the five datasets."""
-    layers = list(
-        dict.fromkeys(
-            [
-                *(layer for name, layer, _ in measured if name == network),
-                *(layer for name, layer in S_P100 if name == network),
-            ]
-        )
-    )
+    known = [(name, layer) for name, layer, _ in measured] + list(S_P100)
+    layers = dict.fromkeys(layer for name, layer in known if name == network)
     rows: list[Sequence[str]] = [("layer", *DATASETS.values(), "average")]
     for layer in layers:
         own = [measured.get((network, layer, dataset)) for dataset in DATASETS]
@@ -77,7 +61,8 @@ def _efficiency_table(
     for network in dict.fromkeys([*AVERAGES, *networks]):
         own = [measured.get((network, "pool5", dataset)) for dataset in DATASETS]
         known = [result for result in own if result is not None]
-        size = known[0].size_kib if known else _family_size(network)
+        size = network_cost(NETWORKS[network]).kib if network in NETWORKS else None
+        size = known[0].size_kib if known else size
         average = _mean([result.judgement.s_p100 for result in known])
         eta = memory_efficiency(size, average) if size is not None and average else None
         printed = FAMILY_SIZES_KIB.get(network, SIZES_KIB.get(network))
@@ -104,10 +89,6 @@ def _average(results: Sequence[Result | None]) -> float | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _family_size(network: str) -> float | None:
-    return network_cost(NETWORKS[network]).kib if network in NETWORKS else None
 
 
 def _title(network: str) -> str:

@@ -22,7 +22,6 @@ from floppynet_vpr.evaluation.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 SERIES = 6
@@ -148,12 +147,14 @@ def match_plot(result: Result) -> str:
     label = "Best match of every query; the band is right"
 
     def draw(axes: Axes) -> None:
+        from matplotlib.colors import ListedColormap
+
         queries, references = pair.truth.shape
         every = [-(-count // _BAND_COLUMNS) or 1 for count in pair.truth.shape]
         band = pair.truth[:: every[0], :: every[1]].T
         axes.imshow(
             np.where(band, 0.25, np.nan),
-            cmap=_one_colour(_COLOURS["accent"]),
+            cmap=ListedColormap([_COLOURS["accent"]]),
             alpha=0.3,
             origin="lower",
             aspect="auto",
@@ -229,12 +230,6 @@ def _points(axes: Axes, result: Result, heights: NDArray[np.float64]) -> None:
         for which, alpha in ((chosen & firm, 1.0), (chosen & ~firm, _FAINT)):
             at = np.flatnonzero(which)
             axes.plot(at, heights[at], mark, color=colour, alpha=alpha, markersize=5)
-
-
-def _one_colour(colour: str) -> Colormap:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap([colour])
 
 
 def _as_it_stands(name: str) -> str:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.datasets.frames import Progress
 from floppynet_vpr.datasets.traverse_pairs import TraversePair
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.answers import Answers, from_search
 from floppynet_vpr.evaluation.describers import Describer
-from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache, Progress
+from floppynet_vpr.evaluation.descriptor_cache import DescriptorCache
 from floppynet_vpr.evaluation.detector_answers import DetectorSetup, detect
 from floppynet_vpr.evaluation.judgement import Judgement, judge
 from floppynet_vpr.evaluation.measures import memory_efficiency

@@ -51,7 +51,6 @@ class FamilyExtractor(Extractor):
     """
 
     def __init__(self, weights: NetworkWeights, description: str) -> None:
-        """Keep the network; `description` names the backend for logs and diagnostics."""
         super().__init__(weights, description)
         self.weights = weights
 

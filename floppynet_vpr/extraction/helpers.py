@@ -20,7 +20,6 @@ class Helpers:
     """`count` threads that do what they are called for, once each; they end with this object."""
 
     def __init__(self, count: int, name: str) -> None:
-        """Start the threads."""
         self._count = count
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         for number in range(count):

@@ -47,7 +47,6 @@ class LocalFeatures:
     points: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
-        """Count the features."""
         return len(self.positions)
 
 

@@ -17,24 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import PatchConvolution, filter_matrix, padded_map
-from floppynet_vpr.extraction.extractor import FamilyExtractor, check_input
 from floppynet_vpr.extraction.onnx_session import runtime_name
 from floppynet_vpr.extraction.products import FixedProduct, IntegerProduct, WideProduct
 from floppynet_vpr.extraction.stages import Stage, network_stages
-from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
+from floppynet_vpr.extraction.steps import SteppedExtractor, finish_bits, pool
 from floppynet_vpr.network.weights import NetworkWeights
 
 # Maps hold +1 more than they mean, which onnxruntime takes off again: -1, 0, +1 as 0, 1, 2.
 _ZERO = 1
 
 
-class OnnxIntegerExtractor(FamilyExtractor):
+class OnnxIntegerExtractor(SteppedExtractor):
     """Extracts with onnxruntime's integer matrix product on the CPU; exact."""
 
     def __init__(self, weights: NetworkWeights, threads: int = 1) -> None:
         """Lay out the network; raises ImportError where onnxruntime is absent."""
         super().__init__(weights, f"{runtime_name()}, int8 products")
-        self._steps: Steps = {}
         binary = weights.bits == 1
         for index, stage in enumerate(network_stages(weights)):
             zero = _ZERO if index and binary else 0
@@ -42,24 +40,10 @@ class OnnxIntegerExtractor(FamilyExtractor):
             padded, inside = padded_map(
                 *stage.input_shape, stage.conv.pad, stage.padding_value + zero
             )
-            convolution = PatchConvolution(stage, product)
-            finish = _bits if binary else _codes
-            if index == 0:
-                step = partial(finish, stage, convolution)
-            elif binary:
-                step = partial(_bits_to_bits, stage, convolution, padded, inside)
-            else:
-                step = partial(_codes_to_codes, stage, convolution, padded, inside)
+            finish = partial(_bits if binary else _codes, stage, PatchConvolution(stage, product))
+            scale = 2 * _ZERO if binary else 1
+            step = partial(_filled, finish, padded, inside, scale) if index else finish
             self._steps[stage.conv.name] = step
-
-    def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """Extract the last feature map; see `Extractor`."""
-        check_input(image)
-        return run_steps(self._steps, np.ascontiguousarray(image))
-
-    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
-        """See `Extractor`."""
-        return calls_of_steps(self._steps, np.ascontiguousarray(image))
 
 
 def _product(stage: Stage, zero: int, threads: int) -> FixedProduct:
@@ -69,15 +53,16 @@ def _product(stage: Stage, zero: int, threads: int) -> FixedProduct:
     return WideProduct(positions, right, threads)
 
 
-def _bits_to_bits(
-    stage: Stage,
-    convolution: PatchConvolution,
+def _filled(
+    finish: Callable[[NDArray[np.uint8]], NDArray[Any]],
     padded: NDArray[np.uint8],
     inside: NDArray[np.uint8],
-    bits: NDArray[np.bool_],
+    scale: int,
+    values: NDArray[Any],
 ) -> NDArray[Any]:
-    np.multiply(bits.view(np.uint8), 2 * _ZERO, out=inside)
-    return _bits(stage, convolution, padded)
+    """Take the map before a convolution into its padding."""
+    np.multiply(values.view(np.uint8), scale, out=inside)
+    return finish(padded)
 
 
 def _bits(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]) -> NDArray[Any]:
@@ -86,17 +71,6 @@ def _bits(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]
     if stage.sign is not None:
         return finish_bits(sums >= stage.sign.threshold, stage)
     return (pool(sums, np.maximum) if stage.pooled else sums).astype(np.int16)
-
-
-def _codes_to_codes(
-    stage: Stage,
-    convolution: PatchConvolution,
-    padded: NDArray[np.uint8],
-    inside: NDArray[np.uint8],
-    codes: NDArray[np.uint8],
-) -> NDArray[Any]:
-    inside[:] = codes
-    return _codes(stage, convolution, padded)
 
 
 def _codes(stage: Stage, convolution: PatchConvolution, padded: NDArray[np.uint8]) -> NDArray[Any]:

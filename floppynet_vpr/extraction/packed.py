@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.extraction.convolution import BitConvolution, PatchConvolution, filter_matrix
-from floppynet_vpr.extraction.extractor import ExtractionError, FamilyExtractor, check_input
+from floppynet_vpr.extraction.extractor import ExtractionError
 from floppynet_vpr.extraction.hamming import KERNELS
 from floppynet_vpr.extraction.products import FixedProduct, fastest_product
 from floppynet_vpr.extraction.stages import Stage, network_stages
-from floppynet_vpr.extraction.steps import Steps, calls_of_steps, finish_bits, pool, run_steps
+from floppynet_vpr.extraction.steps import SteppedExtractor, finish_bits, pool
 from floppynet_vpr.network.weights import NetworkWeights
 
 
-class PackedExtractor(FamilyExtractor):
+class PackedExtractor(SteppedExtractor):
     """Extracts with xnor and popcount on packed bits; exact, on any CPU."""
 
     def __init__(
@@ -48,7 +48,7 @@ class PackedExtractor(FamilyExtractor):
         assert first.sign is not None
         self._first_threshold = first.sign.threshold.astype(self._pixels.dtype)
         convolutions = [BitConvolution(stage, KERNELS[kernel]) for stage in others]
-        self._steps: Steps = {first.conv.name: self._first_bits}
+        self._steps[first.conv.name] = self._first_bits
         for stage, convolution in zip(others, convolutions, strict=True):
             if stage.sign is None:
                 self._steps[stage.conv.name] = partial(_last_sums, stage, convolution)
@@ -57,17 +57,8 @@ class PackedExtractor(FamilyExtractor):
             limit = (stage.reach - stage.sign.threshold) // 2
             self._steps[stage.conv.name] = partial(_next_bits, stage, convolution, limit)
 
-    def pool5(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Extract the last feature map: (227, 227, 3) uint8 RGB -> (6, 6, 256) int16."""
-        check_input(image)
-        return run_steps(self._steps, image)
-
-    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
-        """See `Extractor`."""
-        return calls_of_steps(self._steps, image)
-
     def _first_bits(self, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        sums = self._pixels.sums(np.ascontiguousarray(image))
+        sums = self._pixels.sums(image)
         return finish_bits(sums >= self._first_threshold, self._first)
 
 

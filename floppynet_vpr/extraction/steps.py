@@ -11,28 +11,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.extraction.extractor import FamilyExtractor, check_input
 from floppynet_vpr.extraction.stages import Stage
+from floppynet_vpr.network.weights import NetworkWeights
 
 Steps = dict[str, Callable[[NDArray[Any]], NDArray[Any]]]
 """Convolutions by name with what follows them: from the map before to the map behind."""
 
 
-def run_steps(steps: Steps, image: NDArray[np.uint8]) -> NDArray[Any]:
-    """Take an image through all steps."""
-    values: NDArray[Any] = image
-    for step in steps.values():
-        values = step(values)
-    return values
+class SteppedExtractor(FamilyExtractor):
+    """An extractor that takes an image through `_steps`."""
 
+    def __init__(self, weights: NetworkWeights, description: str) -> None:
+        super().__init__(weights, description)
+        self._steps: Steps = {}
 
-def calls_of_steps(steps: Steps, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
-    """Give each step as a call on the map that `image` leads to in front of it."""
-    calls: dict[str, Callable[[], object]] = {}
-    values: NDArray[Any] = image
-    for name, step in steps.items():
-        calls[name] = partial(step, values)
-        values = step(values).copy()
-    return calls
+    def pool5(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Extract the last feature map; see `FamilyExtractor`."""
+        check_input(image)
+        values: NDArray[Any] = np.ascontiguousarray(image)
+        for step in self._steps.values():
+            values = step(values)
+        return values
+
+    def stage_calls(self, image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+        """See `FamilyExtractor`."""
+        calls: dict[str, Callable[[], object]] = {}
+        values: NDArray[Any] = np.ascontiguousarray(image)
+        for name, step in self._steps.items():
+            calls[name] = partial(step, values)
+            values = step(values).copy()
+        return calls
 
 
 def finish_bits(bits: NDArray[np.bool_], stage: Stage) -> NDArray[np.bool_]:

@@ -19,13 +19,14 @@ from floppynet_vpr.fleet.rows import (
     from_pieces,
     make_rows,
     read_query,
+    shown_name,
     to_copy,
 )
 from floppynet_vpr.fleet.schema import CHANNEL, require_version
 from floppynet_vpr.mapping import Calibration, MapError
 from floppynet_vpr.mapping.cells import decode
 from floppynet_vpr.mapping.grid import POOL5, Grid
-from floppynet_vpr.mapping.map_content import POINTS, MapContent, calibrations_of
+from floppynet_vpr.mapping.map_content import POINTS, MapContent, calibrations_of, first_places
 from floppynet_vpr.mapping.places import Session
 from floppynet_vpr.mapping.session_means import SessionContent
 from floppynet_vpr.mapping.storages import CODES, STORAGES
@@ -351,9 +352,10 @@ def add_content(connection: Connection, url: MapUrl, content: MapContent) -> int
                 (facts.id,),
             )
         }
-        added = 0
-        for one, first, last in _spans(content):
-            if known.get(one.session.uid) == (one.added, last - first):
+        added = last = 0
+        for one, (_, count) in zip(content.sessions, first_places(content.places), strict=True):
+            first, last = last, last + count
+            if known.get(one.session.uid) == (one.added, count):
                 continue
             # Numbers may be left out in a drive: the mean is of all images up to the last.
             whole = replace(one, weight=max(one.weight, one.added))
@@ -366,16 +368,6 @@ def add_content(connection: Connection, url: MapUrl, content: MapContent) -> int
                 (facts.id, learned.mode, position, json.dumps(asdict(learned))),
             )
         return added
-
-
-def _spans(content: MapContent) -> Iterator[tuple[SessionContent, int, int]]:
-    """The sessions of a map with their first place and the one after the last."""
-    from floppynet_vpr.mapping.map_content import first_places
-
-    first = 0
-    for one, (_, count) in zip(content.sessions, first_places(content.places), strict=True):
-        yield one, first, first + count
-        first += count
 
 
 def cut(content: MapContent, facts: MapFacts, first: int, last: int) -> Iterator[PlaceRows]:
@@ -474,13 +466,6 @@ def _add_session(connection: Connection, facts: MapFacts, one: SessionContent) -
             one.weight,
         ),
     )
-
-
-def shown_name(name: str) -> str:
-    """A name as the database can keep it."""
-    from floppynet_vpr.text import shown
-
-    return shown(name).replace("\0", "\\x00")
 
 
 def remove_map(connection: Connection, url: MapUrl) -> None:

@@ -308,7 +308,8 @@ class Follower:
         for one in sessions:
             self._known[one.session.uid] = Known(one.mean, one.weight, 0)
         self._here = set(wanted) if anew else self._here | set(wanted)
-        self._take(ReferenceMap.of_content(as_content(facts, _by_number(sessions), rows)), anew)
+        sessions.sort(key=lambda one: one.session.uid)
+        self._take(ReferenceMap.of_content(as_content(facts, sessions, rows)), anew)
 
     def _next(self, uid: int) -> int:
         return self._known[uid].next if uid in self._known else 0
@@ -347,7 +348,3 @@ class Follower:
             count = sum(len(batch.rows) for batch in batches)
             self.delivered += count
             self._at = journal.delivered(count, end)
-
-
-def _by_number(sessions: Iterable[SessionContent]) -> list[SessionContent]:
-    return sorted(sessions, key=lambda one: one.session.uid)

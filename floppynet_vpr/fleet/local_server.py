@@ -50,26 +50,17 @@ class LocalServer:
             os.chown(self.folder, self._user["user"], self._user["group"])
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._run(
-            "initdb",
-            "--pgdata",
-            str(self._data),
-            "--username",
-            _SUPERUSER,
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        )
+        words = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--username"]
+        self._run("initdb", *words, _SUPERUSER, "--pgdata", str(self._data))
 
     @property
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def url(self, name: str = "", user: str = _SUPERUSER, more: str = "") -> str:
+    def url(self, name: str = "") -> str:
         """Name a map in this server, or with no name the database of all."""
-        base = f"postgresql://{user}@127.0.0.1:{self.port}/{DATABASE}"
-        return f"{base}?map={name}{more}" if name else base
+        base = f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"{base}?map={name}" if name else base
 
     def __enter__(self) -> LocalServer:
         try:
@@ -87,15 +78,8 @@ class LocalServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers; raises VprError where it does not."""
-        words = [
-            str(self._programs / "postgres"),
-            "-D",
-            str(self._data),
-            "-p",
-            str(self.port),
-            "-k",
-            "",
-        ]
+        words = [str(self._programs / "postgres"), "-D", str(self._data)]
+        words += ["-p", str(self.port), "-k", ""]
         for option in ("listen_addresses=127.0.0.1", *self._options):
             words += ["-c", option]
         with (self.folder / "log").open("ab") as log:

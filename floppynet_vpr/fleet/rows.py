@@ -47,7 +47,6 @@ class PlaceRows:
     names: Sequence[str]
 
     def __len__(self) -> int:
-        """Count the places."""
         return len(self.records)
 
     @property
@@ -114,10 +113,15 @@ def make_rows(
     return PlaceRows(records, [place.name for place in places])
 
 
+def shown_name(name: str) -> str:
+    """A name as the database can keep it."""
+    return shown(name).replace("\0", "\\x00")
+
+
 def to_copy(rows: PlaceRows) -> Iterator[bytes]:
     """Give the stream for COPY ... FROM STDIN: the columns `FIXED`, then the name."""
     records = _with_sizes(rows.records)
-    names = [shown(name).replace("\0", "\\x00").encode() for name in rows.names]
+    names = [shown_name(name).encode() for name in rows.names]
     yield _HEAD
     for first in range(0, len(records), _AT_ONCE):
         piece = slice(first, first + _AT_ONCE)

@@ -39,7 +39,6 @@ class DriveGraph:
     """
 
     def __init__(self, drift: float = DRIFT, turn_deg: float = TURN_DEG, most: int = 0) -> None:
-        """Start with no node."""
         self.graph = PoseGraph()
         self.forgotten = 0
         """Nodes that the graph has no more."""

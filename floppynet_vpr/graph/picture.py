@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.files import write_atomically
+from floppynet_vpr.files import write_figure
 from floppynet_vpr.graph.optimisation import Optimised
 from floppynet_vpr.graph.pose_graph import PoseGraph
 from floppynet_vpr.graph.se3 import Transform
@@ -53,9 +52,7 @@ def draw_ways(
     axes[0].set_ylabel("y, metres")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    write_atomically(path, (picture.getvalue(),))
+    write_figure(path, figure, dpi=110)
 
 
 def _draw_loops(

@@ -33,7 +33,6 @@ class Trajectory:
         return cls(tuple(stamp for stamp, _ in ordered), tuple(pose for _, pose in ordered))
 
     def __len__(self) -> int:
-        """Count the poses."""
         return len(self.poses)
 
     def at(self, stamp_ns: int, tolerance: float) -> Transform | None:

@@ -43,7 +43,6 @@ class ImageError(VprError):
     """
 
     def __init__(self, kind: str, text: str) -> None:
-        """Keep the short, stable key `kind` beside the sentence `text`."""
         super().__init__(text)
         self.kind = kind
 

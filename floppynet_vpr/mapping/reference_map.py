@@ -202,7 +202,6 @@ class ReferenceMap:
         return self._index.get(place)
 
     def __len__(self) -> int:
-        """Count the places."""
         return len(self._places)
 
     def require_weights(self, weights: Network, origin: str = "the map") -> None:

@@ -37,7 +37,6 @@ class Shifts:
     costs: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Count the shifts."""
         return len(self.steps)
 
     @property

@@ -22,12 +22,6 @@ def pack_signs(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
     return np.packbits(signs > 0, axis=-1, bitorder="little")
 
 
-def unpack_signs(packed: NDArray[np.uint8], count: int) -> NDArray[np.int8]:
-    """Undo `pack_signs`: (..., bytes) uint8 -> (..., count) int8 of +-1."""
-    bits = np.unpackbits(packed, axis=-1, count=count, bitorder="little")
-    return bits.astype(np.int8) * np.int8(2) - np.int8(1)
-
-
 def highest_level(bits: int) -> int:
     """The largest code of `bits` bits, which is also the unit of values on its grid."""
     return 2**bits - 1

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore
 
-QOS_CHOICES: Final = ("reliable", "sensor_data")
 # A publisher may know of a subscriber up to 3 s before the subscriber knows of it; what it sends
 # until then waits here. Confirmed messages leave at once: the depth normally costs no memory.
 _DEPTH: Final = 100
@@ -202,7 +202,8 @@ class BagPlayer:
             now_s = time.monotonic()
             if self._clock is not None:
                 bag_ns = self._start_ns + round((min(now_s, due_s) - start_s) * 1e9 * rate)
-                self._clock.publish(clock_message(received_ns if now_s >= due_s else bag_ns))
+                seconds, nanosec = divmod(received_ns if now_s >= due_s else bag_ns, SECOND_NS)
+                self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanosec)))
             if now_s >= due_s:
                 return
             left_s = due_s - now_s
@@ -218,13 +219,6 @@ def restamp(serialized: bytes, stamp_ns: int) -> bytes:
     order = "<" if serialized[1] & 1 else ">"
     stamp = struct.pack(f"{order}iI", *divmod(stamp_ns, SECOND_NS))
     return serialized[:4] + stamp + serialized[12:]
-
-
-def clock_message(time_ns: int) -> Clock:
-    """Return the /clock message of a time in nanoseconds."""
-    message = Clock()
-    message.clock.sec, message.clock.nanosec = divmod(time_ns, SECOND_NS)
-    return message
 
 
 def _message_class(msgtype: str) -> Any:

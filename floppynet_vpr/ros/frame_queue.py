@@ -19,7 +19,6 @@ class FrameQueue(Generic[Item]):
     """Hands items from a producer to a consumer, oldest first, at most `size` waiting."""
 
     def __init__(self, size: int) -> None:
-        """Start empty and open."""
         self._condition = threading.Condition()
         self._items: deque[Item] = deque(maxlen=size)
         self._closed = False

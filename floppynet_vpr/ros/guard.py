@@ -34,7 +34,6 @@ class UnforeseenErrors:
     """
 
     def __init__(self, logger: Any) -> None:
-        """Log to `logger`."""
         self._logger = logger
         self._told: set[str] = set()
         self._lock = threading.Lock()
@@ -99,7 +98,6 @@ class GuardedNode(LifecycleNode):
     """A lifecycle node of which no callback may end the process."""
 
     def __init__(self, name: str) -> None:
-        """Make the node `name`."""
         # Before the rest: rclpy makes services and subscriptions of its own.
         self.errors = UnforeseenErrors(rclpy.logging.get_logger(name))
         super().__init__(name)

@@ -47,7 +47,6 @@ class Trial:
     why_not: str = ""
 
     def __str__(self) -> str:
-        """Say by whom raw images are unpacked."""
         if not self.encodings:
             return f"this package ({self.why_not})"
         wrong = [encoding for encoding in UNPACKED if encoding not in self.encodings]

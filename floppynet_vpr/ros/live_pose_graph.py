@@ -44,13 +44,12 @@ class LivePoseGraph:
     Everything is in the frame of the poses: loops with places of other frames are left out.
     """
 
-    def __init__(self, node: Node, parts: Recognition, most: int = MOST_NODES) -> None:
+    def __init__(self, node: Node, parts: Recognition) -> None:
         """Offer the topics, the second one where pose_graph_tools_msgs is installed."""
         self._parts = parts
         self._error = MatchError()
-        self._most = most
         self._lock = threading.Lock()
-        self._drive = DriveGraph(most=most)
+        self._drive = DriveGraph(most=MOST_NODES)
         self._keys: dict[int, int] = {}
         self._last: tuple[int, Pose] | None = None
         self._drawing = _Drawing(node)
@@ -92,7 +91,7 @@ class LivePoseGraph:
             self._telling.publish(graph, drive, first, frame)
 
     def _begin_anew(self) -> None:
-        self._drive = DriveGraph(most=self._most)
+        self._drive = DriveGraph(most=MOST_NODES)
         self._keys = {}
         self._last = None
 
@@ -117,7 +116,7 @@ class LivePoseGraph:
         if known not in self._drive.keys:  # of an earlier drive, or forgotten since
             known = self._drive.stand(best.place.stamp_ns, _transform(best.place.pose))
             self._keys[best.place.id] = known
-        if len(self._keys) > 2 * self._most:
+        if len(self._keys) > 2 * MOST_NODES:
             kept = self._drive.keys
             self._keys = {place: key for place, key in self._keys.items() if key in kept}
         if here in self._drive.keys:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.detection import DetectorOptions, LoopClosureDetector
-from floppynet_vpr.detection.growth import GrowthOptions, kept_places
+from floppynet_vpr.detection.growth import GrowthOptions, within_limit
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.extraction.local_features import LocalFeatures
 from floppynet_vpr.fleet.stored_map import load_map, shown_map
@@ -195,18 +195,15 @@ class MapInUse:
         """
 
     def limit(self, options: GrowthOptions) -> int:
-        """Drop places of a map that has too many (`kept_places`); returns how many.
+        """Drop places of a map that has too many (`within_limit`); returns how many.
 
         Only the thread that detects may ask for it.
         """
         with self._lock:
-            reference = self.detector.reference
-            kept = kept_places(reference, options)
-            if kept is None:
-                return 0
-            selected = reference.select(kept.tolist())
-            self._replace(selected, self.detector.reduced(selected, kept))
-            return len(reference) - len(kept)
+            places, detector = len(self.places), within_limit(self.detector, options)
+            if detector is not self.detector:
+                self._replace(detector)
+            return places - len(self.places)
 
     def _begin_session(self, reference: ReferenceMap, seen: Keyframe) -> None:
         """Begin a session with the first place of this drive, and where its poses begin."""
@@ -275,13 +272,13 @@ class MapInUse:
             known = sum(index < self.detector.known for index in kept)
             selected = reference.select(kept)
             # Not `reduced`: the former detector may be at work on an image.
-            self._replace(selected, LoopClosureDetector(selected, self._options(), known))
+            self._replace(LoopClosureDetector(selected, self._options(), known))
             return forgotten
 
-    def _replace(self, selected: ReferenceMap, detector: LoopClosureDetector) -> None:
+    def _replace(self, detector: LoopClosureDetector) -> None:
         """Go on with some of the places, with the lock held."""
         if self._begun[0] is self.detector.reference:
-            self._begun = selected, self._begun[1]
+            self._begun = detector.reference, self._begun[1]
         self.detector = detector
         self._replaced += 1
         self._version += 1

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,18 @@ class MapServices:
         for service in self._services:
             self._node.destroy_service(service)
 
-    def _save(self, request: Any, response: Any) -> Any:
+    @contextmanager
+    def _answer(self, response: Any, otherwise: str = "") -> Iterator[None]:
+        """Have what was done, or what was wrong, in the response, and the former in the log."""
         try:
+            yield
+            response.success = True
+            self._node.get_logger().info(response.message)
+        except VprError as error:
+            response.message = f"{error}{otherwise}"
+
+    def _save(self, request: Any, response: Any) -> Any:
+        with self._answer(response):
             if not request.path:
                 raise VprError("give the path of the map file to write")
             path = self._folder.path(request.path)
@@ -62,24 +73,16 @@ class MapServices:
             # The node has the lock on the file that it writes by itself.
             with nullcontext() if own else FileLock(path):
                 response.message = self._map.save(path)
-            response.success = True
-            self._node.get_logger().info(response.message)
-        except VprError as error:
-            response.message = str(error)
         return response
 
     def _load(self, request: Any, response: Any) -> Any:
-        try:
+        with self._answer(response, "; the map in use stays"):
             if self._written is not None:
                 raise VprError(
                     f"the map in use is being saved to {self._written}, which another map would "
                     "overwrite: start the node anew with other parameters"
                 )
             response.message = self._map.load(self._in_folder(request.path))
-            response.success = True
-            self._node.get_logger().info(response.message)
-        except VprError as error:
-            response.message = f"{error}; the map in use stays"
         return response
 
     def _in_folder(self, text: str) -> str:
@@ -90,28 +93,20 @@ class MapServices:
         return SEPARATOR.join(str(self._folder.path(name)) for name in map_names(text))
 
     def _reset(self, request: Any, response: Any) -> Any:
-        try:
+        with self._answer(response):
             self._map.reset()
-            response.success, response.message = True, "the map is empty now"
+            response.message = "the map is empty now"
             if self._written is not None:
                 response.message += f", and {self._written} will be with the next saving"
-            self._node.get_logger().info(response.message)
-        except VprError as error:
-            response.message = str(error)
         return response
 
     def _forget(self, request: Any, response: Any) -> Any:
-        try:
+        with self._answer(response):
             if request.radius > 0:
                 at = request.position
                 response.forgotten = self._map.forget_around(Pose(at.x, at.y, at.z), request.radius)
             else:
                 response.forgotten = self._map.forget_ids(request.first_id, request.end_id)
-            response.success = True
-            response.message = (
-                f"forgot {response.forgotten} places, {len(self._map.places)} are left"
-            )
-            self._node.get_logger().info(response.message)
-        except VprError as error:
-            response.message = str(error)
+            left = len(self._map.places)
+            response.message = f"forgot {response.forgotten} places, {left} are left"
         return response

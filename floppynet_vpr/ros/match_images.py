@@ -23,7 +23,6 @@ class MatchImages:
     """Publishes ~/match_image, drawn by a thread of its own: no image waits for a picture."""
 
     def __init__(self, node: LifecycleNode, errors: UnforeseenErrors) -> None:
-        """Offer the topic."""
         self._node = node
         self._errors = errors
         self._publisher: Any = node.create_lifecycle_publisher(Image, "~/match_image", 1)

@@ -16,7 +16,6 @@ class Notices:
     """
 
     def __init__(self, logger: Any) -> None:
-        """Log to `logger`."""
         self._logger = logger
         self._told: set[str] = set()
         self._lock = threading.Lock()

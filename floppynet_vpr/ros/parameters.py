@@ -48,7 +48,6 @@ class NodeParameters:
         self._started = True
 
     def __getitem__(self, name: str) -> Any:
-        """Return the current value of a setting."""
         return self._settings[name].checked(self._node.get_parameter(name).value)
 
     @property

@@ -23,7 +23,6 @@ class PoseHistory:
     """Stamped poses, kept in order of time; all methods may be called from any thread."""
 
     def __init__(self) -> None:
-        """Start without poses."""
         self._lock = threading.Lock()
         self._poses: deque[tuple[int, Pose]] = deque(maxlen=_KEPT)
 

@@ -25,6 +25,7 @@ from rclpy.time import Time
 
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping import Pose
+from floppynet_vpr.ros.notices import Notices
 from floppynet_vpr.ros.pose_history import CLOCK_JUMP_S, PoseHistory
 from floppynet_vpr.stamps import nanoseconds
 
@@ -52,7 +53,6 @@ class PoseSource(ABC):
     """Gives the pose of an image by its stamp."""
 
     def __init__(self, name: str, frame: str) -> None:
-        """Start without a pose; `name` is for people."""
         self.name = name
         self._frame = frame
         self._latest: float | None = None
@@ -158,7 +158,7 @@ class TopicPoses(PoseSource):
         kind = "odometry" if odometry else "pose"
         super().__init__(f"{kind} {self._subscription.topic_name}", frame)
         self._history = PoseHistory()
-        self._told: set[str] = set()
+        self._notices = Notices(node.get_logger())
 
     def _find(self, stamp_ns: int, tolerance: float) -> Found:
         newest_ns = self._history.newest_ns
@@ -185,20 +185,17 @@ class TopicPoses(PoseSource):
         self._frame = self._frame or header.frame_id
         pose = map_pose(message)
         if header.frame_id not in ("", self._frame):
-            self._warn(
+            self._notices.warn(
                 f"poses of {self.name} are in frame '{header.frame_id}', not '{self._frame}': "
                 "they are not used; set map_frame to the frame they are in"
             )
         elif pose is None:
-            self._warn(f"a pose of {self.name} is not finite or has no orientation: not used")
+            self._notices.warn(
+                f"a pose of {self.name} is not finite or has no orientation: not used"
+            )
         else:
             self._history.add(nanoseconds(header.stamp), pose)
             self._seen(nanoseconds(header.stamp))
-
-    def _warn(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._node.get_logger().warning(text)
 
 
 class TransformPoses(PoseSource):

@@ -17,7 +17,6 @@ class Progress:
     """Logs the first answer, and what was done in each minute in which images came."""
 
     def __init__(self, logger: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start now; `clock` gives seconds."""
         self._logger = logger
         self._clock = clock
         self._since = clock()

@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -73,7 +72,9 @@ class LoopClosureRecorder:
             self._node.create_subscription(kind, name, received, quality, raw=True)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="loop_closure_recorder")
+        self._thread = threading.Thread(
+            target=spin_until_shutdown, args=(self._executor,), name="loop_closure_recorder"
+        )
 
     def __enter__(self) -> LoopClosureRecorder:
         self._bag.open()
@@ -82,12 +83,7 @@ class LoopClosureRecorder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._context.try_shutdown()
         self._thread.join()
         self._executor.shutdown()
@@ -110,9 +106,6 @@ class LoopClosureRecorder:
     def diagnostics(self) -> dict[str, str]:
         """The latest that the node said of itself on /diagnostics."""
         return dict(self._diagnostics)
-
-    def _spin(self) -> None:
-        spin_until_shutdown(self._executor)
 
     def _on_loop_closure(self, message: bytes) -> None:
         self._arrived.put(read_answer(message, self._record(LOOP_CLOSURE, message)))

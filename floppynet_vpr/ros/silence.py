@@ -13,7 +13,6 @@ class SilenceWatch:
     """Watches whether images come, and explains it in the log when they do not."""
 
     def __init__(self, logger: Any) -> None:
-        """Start while all is well."""
         self._logger = logger
         self.reason = ""
         """Why no image comes; empty: they come."""

@@ -63,7 +63,6 @@ class FrameStatistics:
     """Gathers what happens to frames; all methods may be called from any thread."""
 
     def __init__(self) -> None:
-        """Start counting from zero, the last image being now."""
         self._lock = threading.Lock()
         self._received = self._dropped = self._processed = self._detected = 0
         self._bad: Counter[str] = Counter()

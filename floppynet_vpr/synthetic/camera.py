@@ -59,10 +59,6 @@ class PinholeCamera:
         cx, cy = (self.width - 1) / 2, (self.height - 1) / 2
         return np.array([[self.focal_px, 0.0, cx], [0.0, self.focal_px, cy], [0.0, 0.0, 1.0]])
 
-    def project(self, points: NDArray[np.float64], pose: CameraPose) -> NDArray[np.float64]:
-        """Images (n, 2), in pixels, of world points (n, 3) that lie in front of the camera."""
-        return self.project_optical(to_optical(points, pose))
-
     def project_optical(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Images (n, 2), in pixels, of points (n, 3) given in the optical frame."""
         return points[:, :2] * (self.focal_px / points[:, 2:3]) + self.intrinsics[:2, 2]
@@ -73,9 +69,9 @@ def to_optical(points: NDArray[np.float64], pose: CameraPose) -> NDArray[np.floa
     return (points - pose.position) @ pose.rotation.T
 
 
-def clip_near(polygon: NDArray[np.float64], near: float = NEAR_M) -> NDArray[np.float64]:
-    """The part of a convex polygon (n, 3), optical frame, that has depth >= near; maybe (0, 3)."""
-    depth = polygon[:, 2]
+def clip_near(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of a convex polygon (n, 3), optical frame, from NEAR_M on; maybe (0, 3)."""
+    depth, near = polygon[:, 2], NEAR_M
     if depth.min() >= near:
         return polygon
     if depth.max() < near:

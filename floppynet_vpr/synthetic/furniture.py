@@ -23,7 +23,6 @@ class FurnitureBuilder:
     """Turns standing things and cars into surfaces along one line and under one light."""
 
     def __init__(self, line: Centerline, light: Light) -> None:
-        """Things stand along `line` and are seen under `light`."""
         self._line = line
         self._light = light
         self._textures: dict[tuple[str, int], Texture] = {}
@@ -165,7 +164,7 @@ def _wheel(along: float, out: float, radius: float) -> list[tuple[float, float, 
 def _paint_thing(kind: str, variant: int) -> NDArray[np.uint8]:
     """A cut-out picture (H, W, 4) uint8 RGBA."""
     if kind == "tree":
-        return _paint_tree(variant)
+        return _paint_leaves(320, 256, 3200, variant, trunk=True)
     if kind == "bush":
         return _paint_leaves(96, 144, 700, variant + 40, trunk=False)
     rng = np.random.default_rng(variant)
@@ -194,10 +193,6 @@ def _paint_thing(kind: str, variant: int) -> NDArray[np.uint8]:
 def _light_tone(rgb: Rgb) -> Rgb:
     r, g, b = (min(255, c + 34) for c in rgb)
     return r, g, b
-
-
-def _paint_tree(variant: int) -> NDArray[np.uint8]:
-    return _paint_leaves(320, 256, 3200, variant, trunk=True)
 
 
 def _paint_leaves(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.synthetic.centerline import Centerline
 from floppynet_vpr.synthetic.facades import paint_facade, paint_gable
-from floppynet_vpr.synthetic.layout import FRONTAGE_M, Building, Rgb
+from floppynet_vpr.synthetic.layout import FRONTAGE_M, Building
 from floppynet_vpr.synthetic.light import Light
 from floppynet_vpr.synthetic.surfaces import Facet, Surface, Texture, Wall
 
@@ -22,7 +22,6 @@ class HouseBuilder:
     """Turns buildings into surfaces along one line and under one light."""
 
     def __init__(self, line: Centerline, light: Light) -> None:
-        """Houses stand along `line` and are seen under `light`."""
         self._line = line
         self._light = light
 
@@ -96,7 +95,8 @@ class HouseBuilder:
         ground = self._line.points(np.full(4, house.start_m), left)
         gable = np.column_stack([ground, [eaves, ridge, ridge, eaves]])
         wall = self._light.on_colour(house.wall, self._light.shaded)
-        surfaces.append(Facet(gable, _darker(wall, 0.9), house.start_m + 0.03))
+        darker = self._light.on_colour(wall, (0.9, 0.9, 0.9))
+        surfaces.append(Facet(gable, darker, house.start_m + 0.03))
         stack = house.side * np.array([out + 2.6, out + 3.6, out + 3.6, out + 2.6])
         ground = self._line.points(np.full(4, house.start_m + 0.3), stack)
         top = ridge + 1.1
@@ -134,11 +134,6 @@ def _hides_end_of(before: Building, house: Building) -> bool:
         and before.height_m >= house.height_m
         and before.setback_m <= house.setback_m
     )
-
-
-def _darker(rgb: Rgb, factor: float) -> Rgb:
-    r, g, b = (round(c * factor) for c in rgb)
-    return r, g, b
 
 
 def _paint_tiles(house: Building) -> NDArray[np.uint8]:

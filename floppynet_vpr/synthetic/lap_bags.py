@@ -4,7 +4,8 @@
 
 from pathlib import Path
 
-from floppynet_vpr.datasets.traverse_bags import Progress, TraverseBag, digest, keep_bag
+from floppynet_vpr.datasets.frames import Progress
+from floppynet_vpr.datasets.traverse_bags import TraverseBag, digest, keep_bag
 from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
 
 
@@ -16,11 +17,8 @@ def synthetic_bag(
     `role` is "reference", "query" or "third". Raises VprError when the disk does not take it.
     """
     positions = [float(at) for at in route.positions_m(lap)]
-    recipe = digest(route.seed, route.length_m, route.camera, lap, role, *_sources())
+    # What the street is drawn by: another program draws another street.
+    drawn = [file.read_text("utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
+    recipe = digest(route.seed, route.length_m, route.camera, lap, role, *drawn)
     frames = progress(route.frames(lap), len(positions), lap.name)
     return keep_bag(frames, out, role, lap.name, "bgr8", recipe, positions)
-
-
-def _sources() -> list[str]:
-    """What the street is drawn by: another program draws another street."""
-    return [file.read_text("utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]

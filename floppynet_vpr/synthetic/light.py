@@ -142,7 +142,6 @@ class Sensor:
     """
 
     def __init__(self, light: Light, width: int, height: int, seed: int) -> None:
-        """Prepare the exposure curve, the vignette and a pool of noise."""
         levels = np.clip(np.arange(256) / 255 * light.gain, 0, 1) ** light.gamma
         self._curve = np.round(levels * 255).astype(np.uint8)
         u = np.linspace(-1, 1, width)[None, :]

@@ -29,7 +29,6 @@ class StreetRenderer:
     """One camera and one scene; `render` makes the picture seen from a pose."""
 
     def __init__(self, camera: PinholeCamera, scene: Scene) -> None:
-        """Keep a camera and the scene that it looks at."""
         self.camera = camera
         self.scene = scene
         self._haze: dict[int, NDArray[np.uint8]] = {}

@@ -61,13 +61,11 @@ class RoundTrip:
     """
 
     def __init__(self, route: SyntheticRoute, laps: tuple[Lap, ...] = LAPS) -> None:
-        """Take a closed route and the laps to drive on it, one after the other."""
         self.route = route
         self.laps = laps
         self._cameras = list(self._drive())
 
     def __len__(self) -> int:
-        """Count the frames."""
         return sum(map(len, self._cameras))
 
     def along_m(self) -> NDArray[np.float64]:
@@ -123,9 +121,7 @@ class RoundTrip:
             left = lap.left_m
 
 
-def write_round_trip(
-    trip: RoundTrip, out: Path, drift: Drift | None = None, *, depth: bool = False
-) -> WrittenBag:
+def write_round_trip(trip: RoundTrip, out: Path, *, depth: bool = False) -> WrittenBag:
     """Write a round trip as a bag: images, odometry and truth; raises VprError as `write_bag`.
 
     With `depth` also what a camera with depth gives: depth, CameraInfo, and tf_static, which tells
@@ -135,7 +131,7 @@ def write_round_trip(
         trip.frames(),
         out,
         encoding="jpeg",
-        poses={ODOMETRY_TOPIC: trip.odometry(drift), TRUTH_TOPIC: trip.truth()},
+        poses={ODOMETRY_TOPIC: trip.odometry(), TRUTH_TOPIC: trip.truth()},
         depth=trip.depth_recording() if depth else None,
     )
 

@@ -171,7 +171,6 @@ class Layer:
     """
 
     def __init__(self, surfaces: list[Surface]) -> None:
-        """Sort the surfaces, nearest first."""
         self.surfaces = sorted(surfaces, key=lambda surface: surface.along_m)
         outlines = [_outline(surface) for surface in self.surfaces]
         self._along = np.array([surface.along_m for surface in self.surfaces])
