@@ -12,11 +12,11 @@ from functools import partial
 from floppynet_vpr.commands.common import command, make_parser
 from floppynet_vpr.fleet.map_url import MapUrl, parse_url
 
-RIGHTS = ("reader", "writer", "admin")
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from floppynet_vpr.fleet.schema import RIGHTS
+
     parser = make_parser(
         "fleet_database",
         "Prepare a PostgreSQL database (14 or newer) for maps that many robots share. init makes "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DISTANCE, DISTINCTNESS, BELIEF, SCORE = "distance", "distinctness", "belief", "score"
+DISTANCE, SCORE = "distance", "score"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ VERSION = 1
 CHANNEL = "floppynet_vpr"
 """Where the server tells of new places: the number of the map, and those of the sessions."""
 
-READER, WRITER, ADMIN = "reader", "writer", "admin"
 
 _TABLES = f"""
 CREATE TABLE floppynet_vpr.schema_version (
@@ -92,8 +91,8 @@ COMMENT ON SCHEMA floppynet_vpr IS 'places that robots recognise';
 """
 
 _RIGHTS = {
-    READER: ("GRANT SELECT ON ALL TABLES IN SCHEMA floppynet_vpr TO {role}",),
-    WRITER: (
+    "reader": ("GRANT SELECT ON ALL TABLES IN SCHEMA floppynet_vpr TO {role}",),
+    "writer": (
         "GRANT SELECT ON ALL TABLES IN SCHEMA floppynet_vpr TO {role}",
         "GRANT INSERT ON floppynet_vpr.maps, floppynet_vpr.robots, floppynet_vpr.sessions, "
         "floppynet_vpr.places TO {role}",
@@ -102,7 +101,7 @@ _RIGHTS = {
         "GRANT UPDATE (last_seen) ON floppynet_vpr.robots TO {role}",
         "GRANT TEMPORARY ON DATABASE {database} TO {role}",
     ),
-    ADMIN: ("GRANT ALL ON ALL TABLES IN SCHEMA floppynet_vpr TO {role}",),
+    "admin": ("GRANT ALL ON ALL TABLES IN SCHEMA floppynet_vpr TO {role}",),
 }
 RIGHTS = tuple(_RIGHTS)
 

@@ -23,9 +23,7 @@ from floppynet_vpr.network.layers import (
     output_shape,
 )
 from floppynet_vpr.network.onnx_file import OnnxGraph
-
-INPUT_NAME = "image"
-OUTPUT_NAME = "pool5"
+from floppynet_vpr.network.onnx_graph import INPUT_NAME, OUTPUT_NAME
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,49 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from geometry_msgs.msg import Point
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker
+from visualization_msgs.msg import Marker, MarkerArray
 
 POINT_METRES = 0.2
 LINE_METRES = 0.05
 
 _AT_ONCE = 500
+
+
+class MarkerTopic:
+    """A latched topic of markers: what is new goes to those who know the rest."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self._node = node
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._publisher = node.create_publisher(MarkerArray, name, latched)
+        self._listeners = 0
+        self._shown: tuple[object, ...] = ()
+
+    def close(self) -> None:
+        """Offer it no more."""
+        self._node.destroy_publisher(self._publisher)
+
+    def send(
+        self, frame: str, version: object, draw: Callable[[Header, bool], list[Marker]]
+    ) -> None:
+        """While somebody listens, send what `draw` gives: everything, or only what is new.
+
+        It is everything where somebody is new, and for another version or frame.
+        """
+        listeners, former = self._publisher.get_subscription_count(), self._listeners
+        self._listeners = listeners
+        if not listeners:
+            return
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=frame)
+        anew = listeners > former or self._shown != (frame, version)
+        self._shown = frame, version
+        markers = [Marker(header=header, action=Marker.DELETEALL)] if anew else []
+        markers += draw(header, anew)
+        if markers:
+            self._publisher.publish(MarkerArray(markers=markers))
 
 
 class GrowingMarkers:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import Point
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import Marker
 
 from floppynet_vpr.detection.match_error import MatchError, way_at
 from floppynet_vpr.graph import pose_graph
@@ -23,7 +23,7 @@ from floppynet_vpr.graph.pose_graph import LOOP, ODOMETRY, Edge
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping import Pose
 from floppynet_vpr.mapping.keyframes import degrees_between, metres_between
-from floppynet_vpr.ros.growing_markers import GrowingMarkers, point_of
+from floppynet_vpr.ros.growing_markers import GrowingMarkers, MarkerTopic, point_of
 from floppynet_vpr.ros.messages import pose_graph_message
 from floppynet_vpr.ros.recognition import Recognised, Recognition
 from floppynet_vpr.stamps import nanoseconds
@@ -125,56 +125,39 @@ class LivePoseGraph:
             self._drive.close(known, here, covariance, Transform())
 
 
-class _Drawing:
+class _Drawing(MarkerTopic):
     """~/pose_graph: nodes as points, odometry and loops as lines; latched."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._publisher = node.create_publisher(MarkerArray, "~/pose_graph", latched)
+        super().__init__(node, "~/pose_graph")
         self._points = GrowingMarkers("nodes", Marker.SPHERE_LIST, _NODE_COLOUR)
         self._lines = {
             ODOMETRY: GrowingMarkers("odometry", Marker.LINE_LIST, _ODOMETRY_COLOUR),
             LOOP: GrowingMarkers("loops", Marker.LINE_LIST, _LOOP_COLOUR),
         }
-        self._listeners = 0
-        self._shown: tuple[object, ...] = ()
-
-    def close(self) -> None:
-        self._node.destroy_publisher(self._publisher)
 
     def publish(self, graph: pose_graph.PoseGraph, version: tuple[object, ...], frame: str) -> None:
         """Send what is new to those who know the rest, everything when somebody is new."""
-        listeners, former = self._publisher.get_subscription_count(), self._listeners
-        self._listeners = listeners
-        if not listeners:
-            return
-        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=frame)
-        markers = []
-        shown = *version, frame
-        if listeners > former or shown != self._shown:
-            self._shown = shown
-            markers.append(Marker(header=header, action=Marker.DELETEALL))
-            for part in (self._points, *self._lines.values()):
-                part.sent = 0
 
         def points(first: int, end: int) -> Iterator[Point]:
             return (point_of(node.pose) for node in graph.nodes[first:end])
 
-        def ends(edges: Sequence[Edge]) -> Callable[[int, int], Iterator[Point]]:
-            def some(first: int, end: int) -> Iterator[Point]:
-                for edge in edges[first:end]:
-                    yield point_of(graph.nodes[edge.start].pose)
-                    yield point_of(graph.nodes[edge.end].pose)
+        def ends(edges: Sequence[Edge], first: int, end: int) -> Iterator[Point]:
+            for edge in edges[first:end]:
+                yield point_of(graph.nodes[edge.start].pose)
+                yield point_of(graph.nodes[edge.end].pose)
 
-            return some
+        def draw(header: Header, anew: bool) -> list[Marker]:
+            if anew:
+                for part in (self._points, *self._lines.values()):
+                    part.sent = 0
+            markers = self._points.new(header, len(graph.nodes), points)
+            for kind, lines in self._lines.items():
+                edges = [edge for edge in graph.edges if edge.kind == kind]
+                markers += lines.new(header, len(edges), partial(ends, edges))
+            return markers
 
-        markers += self._points.new(header, len(graph.nodes), points)
-        for kind, lines in self._lines.items():
-            edges = [edge for edge in graph.edges if edge.kind == kind]
-            markers += lines.new(header, len(edges), ends(edges))
-        if markers:
-            self._publisher.publish(MarkerArray(markers=markers))
+        self.send(frame, version, draw)
 
 
 class _Telling:

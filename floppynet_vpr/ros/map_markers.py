@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 from geometry_msgs.msg import Point
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import Marker
 
 from floppynet_vpr.mapping import Pose
-from floppynet_vpr.ros.growing_markers import GrowingMarkers, point_of
+from floppynet_vpr.ros.growing_markers import GrowingMarkers, MarkerTopic, point_of
 from floppynet_vpr.ros.map_in_use import MapInUse
 
 _CLOSURES = 1000
@@ -22,29 +21,18 @@ _PLACE_COLOUR = ColorRGBA(r=0.1, g=0.45, b=0.9, a=1.0)
 _CLOSURE_COLOUR = ColorRGBA(r=0.1, g=0.8, b=0.2, a=1.0)
 
 
-class MapMarkers:
+class MapMarkers(MarkerTopic):
     """Publishes ~/markers: places with poses as points, the last 1,000 loop closures as lines."""
 
     def __init__(self, node: Node, map_in_use: MapInUse) -> None:
         """Offer the topic; it is latched (transient local)."""
-        self._node = node
+        super().__init__(node, "~/markers")
         self._map = map_in_use
-        self._publisher = node.create_publisher(
-            MarkerArray,
-            "~/markers",
-            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
-        )
         self._closures: deque[tuple[Pose, Pose]] = deque(maxlen=_CLOSURES)
         self._closed = 0
-        self._listeners = 0
-        self._sent: tuple[object, ...] = ()
         self._places = GrowingMarkers("places", Marker.SPHERE_LIST, _PLACE_COLOUR)
         self._lines = GrowingMarkers("loop closures", Marker.LINE_LIST, _CLOSURE_COLOUR)
         self._sent_closures = 0
-
-    def close(self) -> None:
-        """Offer it no more."""
-        self._node.destroy_publisher(self._publisher)
 
     def loop_closure(self, here: Pose, place: Pose) -> None:
         """Remember a loop closure from where the robot was to the place it recognised."""
@@ -53,30 +41,17 @@ class MapMarkers:
 
     def publish(self, frame: str) -> None:
         """Send what is new to those who know the rest, everything when somebody is new."""
-        listeners = self._publisher.get_subscription_count()
-        current = (self._map.version[0], frame)
-        anew = listeners > self._listeners or current != self._sent
-        self._listeners = listeners
-        if not listeners:
-            self._sent = ()
-            return
-        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=frame)
-        markers = self._new_markers(header, anew)
-        self._sent = current
-        if markers:
-            self._publisher.publish(MarkerArray(markers=markers))
+        self.send(frame, self._map.version[0], self._new_markers)
 
     def _new_markers(self, header: Header, anew: bool) -> list[Marker]:
-        markers = []
         if anew:
-            markers.append(Marker(header=header, action=Marker.DELETEALL))
             self._places.sent = self._sent_closures = 0
         places = self._map.places
 
         def points(first: int, end: int) -> Iterator[Point]:
             return (point_of(place.pose) for place in places[first:end] if place.pose is not None)
 
-        markers += self._places.new(header, len(places), points)
+        markers = self._places.new(header, len(places), points)
         if self._closed > self._sent_closures:
             self._sent_closures = self._closed
             ends = [point_of(pose) for pair in list(self._closures) for pose in pair]
