@@ -37,7 +37,6 @@ class _Report:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "benchmark",
         "Measure every backend that works here, side by side in one process: calls take turns, "
@@ -88,7 +87,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.evaluation.speed import REFERENCE
 
     networks = _networks(arguments)

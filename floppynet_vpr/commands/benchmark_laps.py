@@ -32,7 +32,6 @@ _WIDTH, _HEIGHT = 320, 240
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     from floppynet_vpr.detection.growth import GrowthOptions
 
     parser = make_parser(
@@ -87,7 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.detection.growth import GrowthOptions
     from floppynet_vpr.evaluation.laps import drive_laps
 

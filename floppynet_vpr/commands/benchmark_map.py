@@ -33,7 +33,6 @@ _FEWEST_REAL = 50
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     from floppynet_vpr.mapping import STORAGES
 
     parser = make_parser(
@@ -94,7 +93,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.evaluation.storage_benchmark import accuracy
     from floppynet_vpr.mapping import ReferenceMap
 

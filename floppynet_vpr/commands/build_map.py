@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     from floppynet_vpr.building.cluster import PIECE_FRAMES
     from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, row_bytes
     from floppynet_vpr.mapping import DEFAULT_STORAGE, STORAGES
@@ -147,7 +146,6 @@ def _feature_count(text: str) -> int:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     import numpy as np
 
     from floppynet_vpr.building.drives import named_drive, session_names

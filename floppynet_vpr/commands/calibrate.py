@@ -36,7 +36,6 @@ _BINS = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "calibrate",
         "Teach a map what its matches are worth. Every frame of SOURCE, a second drive along the "
@@ -99,7 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.detection.options import RIGID_MATCHING, SEQUENCES, SINGLE

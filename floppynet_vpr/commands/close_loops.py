@@ -46,7 +46,6 @@ _LEAST_TRUE = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     from floppynet_vpr.detection import SEQUENCE_CHOICES
     from floppynet_vpr.graph.loop_closer import LoopCloserOptions
 
@@ -152,7 +151,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.graph import loop_errors
     from floppynet_vpr.graph.bag_trajectories import trajectory_of_topic
     from floppynet_vpr.graph.g2o import write_g2o

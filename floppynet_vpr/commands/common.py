@@ -96,7 +96,10 @@ def run(body: Callable[[], int]) -> int:
 def command(
     build_parser: Callable[[], argparse.ArgumentParser],
 ) -> Callable[[Callable[[argparse.Namespace], int]], Callable[..., int]]:
-    """Make a program of a function of its arguments: of a command line, None the process's own."""
+    """Make a function of its arguments a command: `main(argv)`, of the process's own words if None.
+
+    Returns the exit status; see `run`.
+    """
 
     def decorate(body: Callable[[argparse.Namespace], int]) -> Callable[..., int]:
         @wraps(body)

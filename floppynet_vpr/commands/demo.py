@@ -41,7 +41,6 @@ _progress = partial(progress, leave=False)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "demo",
         "Drive a route twice and recognise it. The first drive becomes a map; the second is played "

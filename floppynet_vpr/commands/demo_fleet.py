@@ -36,7 +36,6 @@ _ROLES = ("reference", "query", "third")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "demo_fleet",
         "Drive three robots around a synthetic block at the same time: one sees it by day, one at "

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "doctor",
         "Look at Python, libraries, processor, shared memory, locale, ROS, topics with images, DDS "
@@ -65,7 +64,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.evaluation.environment import FAULT, OK
 
     levels = []

@@ -43,7 +43,6 @@ _progress = partial(progress, unit="image", leave=False)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "evaluate",
         "Measure place recognition: every network and layer on every pair of traverses, answered "
@@ -74,7 +73,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.evaluation.pictures import encoded, match_figure
     from floppynet_vpr.evaluation.report import html_report
     from floppynet_vpr.evaluation.result_files import csv_text, json_text

@@ -21,7 +21,6 @@ from floppynet_vpr.network.weights import load_weights
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "export_onnx",
         "Write a network as an ONNX model of ordinary operators. Input 'image': "
@@ -38,7 +37,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     output: Path = arguments.output
     require_new(output, arguments.force)
     weights = load_weights(arguments.weights)

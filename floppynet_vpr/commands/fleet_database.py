@@ -14,7 +14,6 @@ from floppynet_vpr.fleet.map_url import MapUrl, parse_url
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     from floppynet_vpr.fleet.schema import RIGHTS
 
     parser = make_parser(
@@ -55,7 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.fleet.connection import connect
     from floppynet_vpr.fleet.database_map import list_maps
     from floppynet_vpr.fleet.schema import VERSION, create_schema, grant

@@ -19,7 +19,6 @@ from floppynet_vpr.network.tflite_import import import_tflite
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "import_weights",
         "Convert a network that the paper's authors published (FloppyNet, ShallowNet or "
@@ -41,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     output: Path = arguments.output
     require_new(output, arguments.force)
     weights = import_tflite(arguments.source)

@@ -28,7 +28,6 @@ from floppynet_vpr.ros.replay import DISCOVERY_S
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "make_bag",
         "Write the images of SOURCE (a folder, in natural order: image10 after image9; a video; or "
@@ -114,7 +113,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     if arguments.dataset is not None:
         return _make_dataset(arguments)
     if arguments.source is None or arguments.out is None:

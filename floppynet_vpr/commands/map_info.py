@@ -36,7 +36,6 @@ _LISTED = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "map_info",
         "Check a map file and say what is in it.",
@@ -72,7 +71,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.extraction.threads import set_threads
     from floppynet_vpr.mapping import Place
     from floppynet_vpr.network.network import shape_text

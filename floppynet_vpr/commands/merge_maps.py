@@ -12,7 +12,6 @@ from floppynet_vpr.fleet.stored_map import StoredMap, join_stored, stored_map
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "merge_maps",
         "Make one map of several, so that an image is matched to the drive it resembles most: by "
@@ -34,7 +33,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.mapping import MapError
     from floppynet_vpr.mapping.spans import spans
 

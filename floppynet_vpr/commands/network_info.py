@@ -16,7 +16,6 @@ from floppynet_vpr.network.weights import load_weights
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "network_info",
         "Print the layers (Table II), sizes and multiply-accumulates (Table III) of the networks, "
@@ -36,7 +35,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     name: str | None = arguments.network
     if name is None:
         _print_family()

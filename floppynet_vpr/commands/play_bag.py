@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "play_bag",
         "Publish the messages of a bag at the pace they were recorded: a rosbag2 (mcap or sqlite3) "
@@ -78,7 +77,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from floppynet_vpr.errors import VprError
 
     try:

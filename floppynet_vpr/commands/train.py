@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     parser = make_parser(
         "train",
         "Train a network of the family on labelled images. DATA holds 'train' and 'val': folders "
@@ -76,7 +75,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser)
 def main(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     recipe = chosen_recipe(arguments)
     if arguments.ablation:
         _check_ablation(arguments)
