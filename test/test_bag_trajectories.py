@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("rosbags", reason="needs rosbags (the extra bags)")
+
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 

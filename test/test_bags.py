@@ -10,6 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("rosbags", reason="needs rosbags (the extra bags)")
+
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 

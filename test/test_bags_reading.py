@@ -16,6 +16,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from other_user import as_nobody
+
+pytest.importorskip("rosbags", reason="needs rosbags (the extra bags)")
+
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 

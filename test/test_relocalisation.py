@@ -20,7 +20,7 @@ from floppynet_vpr.synthetic.camera import CameraPose, PinholeCamera
 from floppynet_vpr.synthetic.light import DAY, DUSK
 from floppynet_vpr.synthetic.route import Lap, SyntheticRoute
 
-pytest.importorskip("floppynet_vpr_msgs", reason="needs ROS 2 and the compiled messages")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("rosbags", reason="needs rosbags (the extra bags)")
+
 from rosbags.rosbag1 import Writer
 from rosbags.typesys import Stores, get_typestore
 
