@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES
+from floppynet_vpr.extraction.local_features import DEFAULT_FEATURES, extract_features
 from floppynet_vpr.graph.se3 import Transform
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.synthetic.camera import CameraPose
@@ -23,9 +24,12 @@ from floppynet_vpr.synthetic.route import FIRST_LAP, Lap, SyntheticRoute
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import Client, StartNode, image_message
+import rclpy
+from node_harness import PATIENCE_S, Client, StartNode, image_message
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
+
+from floppynet_vpr.ros import camera_topics
 
 DEPTH = "/camera/depth/image"
 FRAME = "camera_optical_frame"
@@ -95,6 +99,16 @@ def tell_camera(client: Client, topic: str = "/camera_info") -> Any:
     return publisher
 
 
+def send_depths(client: Client, publisher: Any, messages: list[Image]) -> None:
+    """Publish depth and wait until the node has it: the first alone, which ends best effort."""
+    for come, message in enumerate(messages, 1):
+        publisher.publish(message)
+        if come in (1, len(messages)):
+            client.wait_for_diagnostics(
+                lambda values, come=come: values["depth images"] == str(come)
+            )
+
+
 def test_a_match_with_a_place_of_known_depth_says_from_where_it_is_seen(
     tmp_path: Path, start_node: StartNode, client: Client
 ) -> None:
@@ -103,14 +117,10 @@ def test_a_match_with_a_place_of_known_depth_says_from_where_it_is_seen(
     mapper = start_node(mode="mapping", depth=DEPTH, save_map_to=path, keyframe_distance=0.0)
     images, depths = client.image_publisher(), client.image_publisher(DEPTH)
     tell_camera(client)
+    messages = [depth_message(shot.depth, n, bool(n % 2)) for n, shot in enumerate(mapped, 1)]
+    send_depths(client, depths, messages)
     for number, shot in enumerate(mapped, 1):
-        # Either may come first, and either encoding.
-        if number % 2:
-            depths.publish(depth_message(shot.depth, number))
-            images.publish(image_message(shot.rgb, number))
-        else:
-            images.publish(image_message(shot.rgb, number))
-            depths.publish(depth_message(shot.depth, number, floats=False))
+        images.publish(image_message(shot.rgb, number))
         client.wait_for_answers(number)
     values = client.wait_for_diagnostics(lambda values: values["places added"] == "12")
     assert values["places without depth"] == "0"
@@ -173,11 +183,15 @@ def test_depth_that_does_not_fit_is_told_once_and_places_are_made_without(
     node = start_node(mode="mapping", depth=DEPTH, save_map_to=path, keyframe_distance=0.0)
     images, depths = client.image_publisher(), client.image_publisher(DEPTH)
     tell_camera(client)
-    for number, shot in enumerate(shots(MAPPED, 2), 1):
-        message = depth_message(shot.depth if spoil else shot.depth[::2, ::2], number)
-        if spoil:
-            spoil(message)
-        depths.publish(message)
+    two = shots(MAPPED, 2)
+    messages = [
+        depth_message(shot.depth if spoil else shot.depth[::2, ::2], number)
+        for number, shot in enumerate(two, 1)
+    ]
+    for message in messages if spoil else ():
+        spoil(message)
+    send_depths(client, depths, messages)
+    for number, shot in enumerate(two, 1):
         images.publish(image_message(shot.rgb, number))
         client.wait_for_answers(number)
     client.wait_for_diagnostics(
@@ -188,6 +202,26 @@ def test_depth_that_does_not_fit_is_told_once_and_places_are_made_without(
     assert node.log.count(why) == 1
     reference = ReferenceMap.load(path)
     assert len(reference) == 2 and reference.features and not reference.has_points
+
+
+def test_an_image_that_comes_first_waits_for_its_depth(
+    ros_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_topics, "_LONGEST_WAIT_S", PATIENCE_S)
+    node = rclpy.create_node("waits", context=ros_context)
+    topics = camera_topics.CameraTopics(node, "raw", "reliable", "", DEPTH)
+    shot, image = shots(MAPPED, 1)[0], Image()
+    image.header.stamp.sec, image.header.frame_id = 7, FRAME
+    features = extract_features(shot.rgb, 50)
+    topics._on_info(info_message())
+    model = topics.model(image.header, shot.rgb)
+    with ThreadPoolExecutor() as pool:
+        located = pool.submit(topics.locate, features, image.header, model)
+        topics._on_depth(depth_message(shot.depth, 6))
+        topics._on_depth(depth_message(shot.depth, 7))
+        points = located.result(PATIENCE_S).points
+    assert points is not None and np.isfinite(points).any() and not topics.missed
+    node.destroy_node()
 
 
 def test_images_are_answered_where_no_depth_and_no_camera_info_come(

@@ -43,7 +43,7 @@ PYTHONPATH=$venv/resolver "$venv/bin/python" -c '
 import setuptools
 from distutils.core import run_setup
 wanted = run_setup("setup.py", stop_after="init")
-extras = (wanted.extras_require[name] for name in ("fast", "import", "test"))
+extras = (wanted.extras_require[name] for name in ("bags", "fast", "import", "test"))
 print(*wanted.install_requires, *sum(extras, []), sep="\n")' >"$venv/wanted.txt"
 # Only wheels: a version that would have to be compiled here does not count as there.
 uv compile --quiet --no-header --no-annotate --only-binary :all: --python "$venv/bin/python" \

@@ -51,7 +51,7 @@ class CameraTopics:
         self._rectified = is_rectified(images)
         self._news = threading.Condition()
         self._depths: deque[tuple[int, Any]] = deque(maxlen=_KEPT)
-        self._newest_ns = 0
+        self._newest_ns = self._depths_come = 0
         self._waits_again = 0.0
         self._info: CameraInfo | None = None
         self._model: CameraModel | None = None
@@ -85,6 +85,7 @@ class CameraTopics:
         facts: dict[str, object] = {"camera info": f"{self._infos.topic_name}: {known}"}
         if self._subscriber is not None:
             facts["depth"] = f"{self._subscriber.topic} ({self._subscriber.reliability})"
+            facts["depth images"] = self._depths_come
             facts["places without depth"] = self.missed
         return facts
 
@@ -200,6 +201,7 @@ class CameraTopics:
             if stamp_ns < self._newest_ns:
                 self._depths.clear()  # a bag was begun anew
             self._newest_ns = stamp_ns
+            self._depths_come += 1
             self._depths.append((stamp_ns, message))
             self._news.notify_all()
 

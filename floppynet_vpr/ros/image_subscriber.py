@@ -80,7 +80,8 @@ class ImageSubscriber:
     def follow_publishers(self) -> None:
         """With automatic QoS, subscribe anew when the publishers' reliability asks for it.
 
-        The old subscription stays until the new one delivers, so that no image is lost between.
+        The old subscription stays until the new one delivers, so that no image is lost between but
+        what best effort loses: images stay in order.
         """
         if not self._auto or self._retiring is not None:
             return
