@@ -63,8 +63,14 @@ train-env: env ## Add PyTorch (CPU) to .venv, for the train command
 test-training: train-env ## Check the training with PyTorch
 	@$(IN_ENV) nice python -m pytest -q $(PYTEST_OPTIONS) test/test_training_*.py
 
-lint: env ## Check style and types only
-	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet . && mypy --no-error-summary
+# The newest numpy for CPython 3.10 declares its arrays' shapes more strictly than later ones do.
+lint: env ## Check style and types only (types with CPython 3.11 or later)
+	@$(IN_ENV) ruff check --quiet . && ruff format --check --quiet .
+	@$(IN_ENV) if python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    mypy --no-error-summary; \
+	else \
+	    echo 'lint: types are checked with CPython 3.11 or later, this is an older one'; \
+	fi
 
 parameters: env ## Write config/vpr.yaml and the table in docs/node.md after a change of parameters.py
 	@$(IN_ENV) python tools/write_parameters.py
