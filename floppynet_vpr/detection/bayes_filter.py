@@ -90,33 +90,32 @@ class BayesFilter:
 
     def _move(self, borders: Sequence[int]) -> None:
         """Turn the belief after the last image into that before the next one."""
-        posterior = self._prior * self._likelihood
+        posterior = np.multiply(self._prior, self._likelihood, out=self._prior)
         total = float(posterior.sum()) + self._prior_nowhere
-        posterior /= np.float32(total)
         nowhere = self._prior_nowhere / total
-        changed = _change_velocities(posterior)
-        moved = np.empty_like(changed)
+        _change_velocities(posterior)
+        moved = np.empty_like(posterior)
         crossed = _Crossings(borders, moved.shape[1])
         for index, velocity in enumerate(self._velocities.tolist()):
-            _shift(changed[index], velocity, moved[index], crossed)
-        inside = float(moved.sum())
+            _shift(posterior[index], velocity, moved[index], crossed)
+        inside = float(moved.sum()) / total
         carried = _CARRIED_OFF * inside + _ARRIVES * nowhere
-        moved *= np.float32(1 - _CARRIED_OFF)
+        moved *= np.float32((1 - _CARRIED_OFF) / total)
         moved += np.float32((1 - _NOWHERE) * carried / moved.size)
         self._prior = moved
-        self._prior_nowhere = max(0.0, 1 - float(moved.sum()))
+        left = (1 - _CARRIED_OFF) * inside + (1 - _NOWHERE) * carried
+        self._prior_nowhere = max(0.0, 1 - left)
 
 
-def _change_velocities(posterior: NDArray[np.float32]) -> NDArray[np.float32]:
+def _change_velocities(states: NDArray[np.float32]) -> None:
     """Let (velocities, places) probabilities change to the velocities next to their own."""
     # Not as a product of matrices: its threads would wait for a busy processor.
-    to_each = np.full((len(posterior), 1), _CHANGE / 2, np.float32)
+    to_each = np.full((len(states), 1), _CHANGE / 2, np.float32)
     to_each[[0, -1]] = _CHANGE
-    leaving = posterior * to_each
-    changed = posterior * np.float32(1 - _CHANGE)
-    changed[1:] += leaving[:-1]
-    changed[:-1] += leaving[1:]
-    return changed
+    leaving = states * to_each
+    states *= np.float32(1 - _CHANGE)
+    states[1:] += leaving[:-1]
+    states[:-1] += leaving[1:]
 
 
 class _Crossings:
