@@ -179,7 +179,9 @@ def test_nobody_drives_over_a_border(model: type[SequenceModel]) -> None:
 def test_belief_is_added_up_within_a_session() -> None:
     half = [0.25, 0.3, 0.35, 0.4, 0.45, 0.45, 0.4, 0.35, 0.3, 0.25]
     belief = np.full(20, 0.05, np.float32)
-    np.testing.assert_allclose(within_window(belief, [10]), half * 2, atol=1e-6)
+    np.testing.assert_allclose(
+        within_window(belief, np.arange(len(belief)), [10]), half * 2, atol=1e-6
+    )
 
 
 def test_what_is_usual_is_learned_within_sessions() -> None:

@@ -128,7 +128,7 @@ def draw_belief(street: Street, file: Path) -> None:
         odds = log_odds(comparer.standing(query, len(street.map)))
         belief = follower.update(odds, moved=True)
         place = int(belief.argmax())
-        best.append(float(within_window(belief)[place]))
+        best.append(float(within_window(belief, np.array([place]))[0]))
         right.append(abs(place - truth) <= 2)
     numbers, hit = np.arange(len(best)), np.array(right)
     figure, (axis,) = _figure(1, (11, 3.0), (1,))

@@ -203,7 +203,7 @@ class LoopClosureDetector:
             distinctness = 0.0
             belief, standing = self._believe(self._sequence, descriptor, eligible)
             ids = _most_believed(belief, options.top_k)
-            beliefs = within_window(belief, self.reference.breaks)[ids]
+            beliefs = within_window(belief, ids, self.reference.breaks)
             standing_here = float(standing[ids[0]]) if len(ids) else 0.0
             ids = self._nearest_looks(descriptor, ids, eligible)
         compared = self._comparer.compare(descriptor, ids)

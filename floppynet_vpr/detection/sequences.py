@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import log
-from floppynet_vpr.mapping.spans import spans
+from floppynet_vpr.mapping.spans import span_of, spans
 
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """Places of the map passed from one image to the next, in either direction."""
@@ -66,13 +66,16 @@ def log_odds(standing: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.float32(_WEIGHT) * x
 
 
-def within_window(belief: NDArray[np.float32], borders: Sequence[int] = ()) -> NDArray[np.float32]:
-    """Add up the belief of each place and its neighbours, `WINDOW` on either side; 0 to 1."""
-    total = np.concatenate([[0.0], np.cumsum(belief, dtype=np.float64)])
-    places = np.arange(len(belief))
-    before, after = neighbours(borders, len(belief))
-    low, high = places - np.minimum(before, WINDOW), places + np.minimum(after, WINDOW) + 1
-    return np.clip(total[high] - total[low], 0, 1).astype(np.float32)
+def within_window(
+    belief: NDArray[np.float32], places: NDArray[np.int64], borders: Sequence[int] = ()
+) -> NDArray[np.float32]:
+    """Add up the belief of each of `places` and its neighbours, `WINDOW` on either side; 0 to 1."""
+    sums = []
+    for place in places.tolist():
+        first, last = span_of(place, borders, len(belief))
+        near = belief[max(first, place - WINDOW) : min(last, place + WINDOW + 1)]
+        sums.append(near.sum(dtype=np.float64))
+    return np.clip(np.array(sums), 0, 1).astype(np.float32)
 
 
 def neighbours(borders: Sequence[int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
