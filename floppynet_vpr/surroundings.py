@@ -45,7 +45,7 @@ def what_is_denied(error: BaseException) -> str | None:
         try:
             os.fsencode(error.object).decode("utf-8")
         except UnicodeError:
-            return f"{shown(error.object)} is no UTF-8, which is needed here: rename it or link to it"
+            return f"{shown(error.object)} is no UTF-8, which is needed: rename it or link to it"
         name = ascii(error.object)
         return f"this locale has no letters for {name}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
     if isinstance(error, OSError) and (reason := error.strerror or text):

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +26,7 @@ from floppynet_vpr.files import user_path
 from floppynet_vpr.fleet.stored_map import StoredMap, stored_map
 
 if TYPE_CHECKING:
-    from floppynet_vpr.datasets.frames import Frame, FrameSource
+    from floppynet_vpr.datasets.frames import FrameSource
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.extraction.pipeline import DescribedFrame
     from floppynet_vpr.mapping import Calibration, ReferenceMap
@@ -131,6 +130,7 @@ def _describe(
     arguments: argparse.Namespace, source: FrameSource, reference: ReferenceMap
 ) -> tuple[list[DescribedFrame], list[int]]:
     """Describe the frames that can be used; returns them and which of the source's they are."""
+    from floppynet_vpr.datasets.frames import noted
     from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
 
     weights = load_network(arguments.weights)
@@ -138,15 +138,9 @@ def _describe(
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
     used: list[int] = []
-
-    def noted(number: int, load: Callable[[], Frame]) -> Frame:
-        frame = load()
-        used.append(number)
-        return frame
-
     unusable = UnusableFrames()
     described = describe_frames(
-        (partial(noted, number, load) for number, load in enumerate(source.pending())),
+        noted(source.pending(), used),
         extractors,
         skipped=None if arguments.strict else unusable,
     )

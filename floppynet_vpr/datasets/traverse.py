@@ -19,6 +19,7 @@ from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
 from floppynet_vpr.datasets.frames import Frame, stamp_of
 from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.video import VideoFile
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class Traverse:
         if isinstance(source, ImageFolder):
             return [stamp_of(index, self.rate_hz) for index in self.indices]
         if isinstance(source, BagFrames):
-            stamps = source.stamps_ns()
-            return [stamps[index] for index in self.indices]
+            return source.stamps_ns(self.indices)
         return [frame.stamp_ns for frame in self.frames()]
 
     @property
@@ -89,7 +89,7 @@ def open_traverse(
 ) -> Traverse:
     """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
     source = open_source(path, topic=topic, rate_hz=rate_hz)
-    count = len(source)
+    count = source.count() if isinstance(source, VideoFile) else len(source)
     if path.is_dir() and not looks_like_bag(path):
         names = tuple(file.name for file in list_images(path))
     else:
