@@ -147,6 +147,7 @@ def _pairs(arguments: argparse.Namespace, setup: DetectorSetup) -> list[Traverse
                 rate_hz=arguments.rate,
                 frames=arguments.frames,
                 sample=_sample(arguments, setup),
+                topic=arguments.image_topic,
             )
         ]
     if arguments.root is None:
@@ -221,6 +222,7 @@ def _loop(arguments: argparse.Namespace, setup: DetectorSetup) -> TraversePair:
         exclude_seconds=setup.options.exclude_seconds,
         rate_hz=arguments.rate,
         frames=arguments.frames,
+        topic=arguments.image_topic,
     )
 
 

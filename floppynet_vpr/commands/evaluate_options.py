@@ -85,6 +85,12 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
         "anew, except in a ground-truth file",
     )
     add_rate_option(own, "images per second of a folder, of which --exclude-seconds makes use")
+    own.add_argument(
+        "--image-topic",
+        metavar="NAME",
+        help="image topic of bags, or base topic of a compressed one; found by itself when it is "
+        "the only one",
+    )
     add_strict_option(own)
     own.add_argument(
         "--answers",

@@ -87,7 +87,8 @@ class Traverse:
 def open_traverse(
     path: Path, *, label: str | None = None, topic: str | None = None, rate_hz: float = 10.0
 ) -> Traverse:
-    """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
+    """Look at a folder, a video or a bag, of which `topic` is; raises VprError as `open_source`."""
+    topic = topic if looks_like_bag(path) else None
     source = open_source(path, topic=topic, rate_hz=rate_hz)
     count = source.count() if isinstance(source, VideoFile) else len(source)
     if path.is_dir() and not looks_like_bag(path):
