@@ -18,8 +18,7 @@ from floppynet_vpr.datasets.bag_view import looks_like_bag
 from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
 from floppynet_vpr.datasets.frames import Frame, stamp_of
-from floppynet_vpr.datasets.sources import open_source
-from floppynet_vpr.datasets.video import VideoFile
+from floppynet_vpr.datasets.sources import frames_in, open_source
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def open_traverse(
     """Look at a folder, a video or a bag, of which `topic` is; raises VprError as `open_source`."""
     topic = topic if looks_like_bag(path) else None
     source = open_source(path, topic=topic, rate_hz=rate_hz)
-    count = source.count() if isinstance(source, VideoFile) else len(source)
+    count = frames_in(source)
     if path.is_dir() and not looks_like_bag(path):
         names = tuple(file.name for file in list_images(path))
     else:

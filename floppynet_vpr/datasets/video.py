@@ -93,7 +93,8 @@ class VideoFile:
     def count(self) -> int:
         """Count the frames by reading them; of a file that was cut off, those it should have."""
         stamps = [stamp_ns for _, stamp_ns, _ in self._grabbed()]
-        return self._frames if self._ended_early(len(stamps), stamps[-1]) else len(stamps)
+        whole = not self._ended_early(len(stamps), stamps[-1])
+        return -(-len(stamps) // self._every) if whole else len(self)
 
     def _grabbed(self) -> Iterator[tuple[int, int, cv2.VideoCapture]]:
         """Go from frame to frame: its number, its stamp, and what would give its pixels."""
