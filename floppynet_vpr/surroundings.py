@@ -8,6 +8,7 @@ import os
 import sys
 
 from floppynet_vpr.libraries import told
+from floppynet_vpr.text import shown
 
 _MEMORY = "not enough memory ({}): free some, or raise the limit (ulimit -v)"
 _NO_MEMORY_SIGNS = (
@@ -41,6 +42,10 @@ def what_is_denied(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY_SIGNS):
         return _MEMORY.format(text or "an allocation failed")
     if isinstance(error, UnicodeEncodeError):
+        try:
+            os.fsencode(error.object).decode("utf-8")
+        except UnicodeError:
+            return f"{shown(error.object)} is no UTF-8, which is needed: rename it or link to it"
         name = ascii(error.object)
         return f"this locale has no letters for {name}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
     if isinstance(error, OSError) and (reason := error.strerror or text):

@@ -17,6 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 
+from floppynet_vpr.files import user_path
 from floppynet_vpr.parameters import INPUT_TOPICS, OUTPUT_TOPICS, SETTINGS, Setting
 
 NODE_NAME = "vpr"
@@ -91,7 +92,7 @@ def start_node(context: LaunchContext) -> list[Action]:
         argument.name: LaunchConfiguration(argument.name).perform(context)
         for argument in declared_arguments()
     }
-    params_file = Path(given["params_file"]).expanduser()
+    params_file = user_path(given["params_file"])
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={given['params_file']} must be an existing file")
     topics = {name: given[name] for name in TOPICS}

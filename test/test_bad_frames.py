@@ -160,6 +160,23 @@ def test_an_unreadable_file_among_others_is_skipped(folder: Path, tmp_path: Path
     assert names == ["0.jpg", "4.jpg", "6.jpg"]
 
 
+def test_calibrate_finds_out_before_the_work_that_the_truth_does_not_fit(
+    folder: Path, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video, office = data_dir / "field" / "uneven_times.mkv", tmp_path / "map.fvm"
+    assert build_map.main([str(video), "-o", str(office)]) == 0
+    capsys.readouterr()
+    for source, words, told in (
+        (video, ["--truth", str(tmp_path / "none.csv")], "none.csv"),
+        (folder, [], "has 5 frames and"),
+    ):
+        assert calibrate.main([str(office), str(source), *words]) == 1
+        said = capsys.readouterr()
+        assert told in said.err and "frames;" not in said.out
+    # The video's container counts 226 frames; there are 30, as many as places.
+    assert calibrate.main([str(office), str(video), "--precision", "0.1"]) == 0
+
+
 @pytest.mark.parametrize("truth", [[], ["--truth", "truth.csv"]], ids=["by number", "by file"])
 def test_calibrate_keeps_frames_and_places_together_where_a_frame_is_skipped(
     truth: list[str],

@@ -22,6 +22,7 @@ pytest.importorskip("rosbags", reason="needs rosbags (the extra bags)")
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from floppynet_vpr.datasets.bag_files import open_bag
 from floppynet_vpr.datasets.bags import write_bag
 from floppynet_vpr.datasets.bags_reading import RAW, BagFrames
 from floppynet_vpr.datasets.frames import Frame
@@ -195,6 +196,16 @@ def test_a_split_bag_whose_files_differ_in_qos_is_read_whole(data_dir: Path) -> 
     if not bag.is_dir():
         pytest.skip(f"there is no {bag}")
     assert len(list(open_source(bag))) == 8
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_bag_can_be_closed_while_it_is_read(tmp_path: Path, storage: str) -> None:
+    """As where a command ends at a frame: SQLite would not close a file that is being read."""
+    write_bag(lap(), tmp_path / "bag", storage=storage)
+    with open_bag(tmp_path / "bag") as bag:
+        messages = bag.messages(bag.connections)
+        next(messages)
+    assert next(messages, None) is None
 
 
 def test_messages_in_the_log_of_a_sqlite_file_are_read(tmp_path: Path) -> None:

@@ -10,12 +10,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 
-from floppynet_vpr.commands import benchmark_map, export_onnx, make_bag, map_info, play_bag
+from floppynet_vpr.commands import (
+    benchmark,
+    benchmark_map,
+    export_onnx,
+    import_weights,
+    make_bag,
+    map_info,
+    play_bag,
+)
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.files import write_atomically
 from floppynet_vpr.mapping import ReferenceMap
@@ -51,6 +60,25 @@ def test_a_model_is_replaced_only_by_force(
     assert output.read_text() == "mine"
     assert export_onnx.main([str(output), "--force"]) == 0
     assert output.stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (import_weights, ["none.tflite", "{}"]),
+        (benchmark, ["--report", "{}"]),
+        (benchmark_map, ["--json", "{}"]),
+    ],
+)
+def test_nothing_is_replaced_and_that_is_said_before_the_work(
+    command: ModuleType, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine"
+    output.write_text("mine")
+    assert command.main([word.format(output) for word in words]) == 1
+    said = capsys.readouterr()
+    assert "--force" in said.err and not said.out
+    assert output.read_text() == "mine"
 
 
 def test_a_picture_is_replaced_only_by_force(

@@ -94,6 +94,28 @@ def test_bags_are_evaluated_like_the_folders(street: Path) -> None:
     assert results[0] == results[1] == results[2] == (100, 1, 1)
 
 
+def test_frames_that_cannot_be_read_are_left_out_of_bags_positions_and_truth(
+    street: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (street / "data" / "morning" / "1.jpg").write_bytes(b"damaged")
+    (street / "data" / "evening" / "4.jpg").write_bytes(b"")
+    assert make(street, "--strict") == 1
+    assert "1.jpg" in capsys.readouterr().err
+    assert make(street, "--start-time", "1000") == 0
+    assert "could not be used: 2" in capsys.readouterr().err
+    files = pair_files(street / "bags", "street", Pair("evening", "morning"))
+    for bag, kept in ((files.reference, [0, 2, 3, 4, 5]), (files.query, [0, 1, 2, 3, 5])):
+        source = open_source(bag)
+        first = 10**12 + (DAY_NS if bag == files.query else 0)
+        assert [frame.stamp_ns for frame in source] == [first + n * 500_000_000 for n in kept]
+        where = [latitude for _, latitude, _ in read_fixes(bag)]
+        assert where == pytest.approx([52.5 + n * 30 / 111_267 for n in kept], abs=1e-7)
+    pairs = [line.split(",") for line in files.truth.read_text().splitlines()[1:]]
+    # Within 40 m are neighbours; of query 1 its own place is gone.
+    assert pairs[:2] == [["0", "0", "0"], ["1", "0", "1"]]
+    assert pairs[-1] == ["4", "3", "4"]
+
+
 def test_fewer_frames_are_spread_over_the_drive(street: Path) -> None:
     assert make(street, "--frames", "3", "--encoding", "mono8") == 0
     source = open_source(street / "bags" / "street_morning")

@@ -31,6 +31,7 @@ from rclpy.executors import SingleThreadedExecutor
 from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.catalogue import dataset_files
 from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping.places import MOST_PLACES
 from floppynet_vpr.ros import dataset_launch
 
@@ -100,6 +101,8 @@ def test_every_dataset_has_a_thin_documented_launch_file() -> None:
         ({"weights": "floppynet-4"}, "there are no bags of nordland in .*"),
         ({"rate": "fast"}, "rate:=fast must be a positive number"),
         ({"rate": "0"}, "rate:=0 must be a positive number"),
+        ({"delay": "inf"}, "delay:=inf must be a positive number"),
+        ({"map": "~nosuchuser/a.fvm"}, "no such user"),
         pytest.param(
             {"rviz": "true"},
             "rviz:=true needs RViz: apt install",
@@ -113,7 +116,7 @@ def test_what_cannot_be_is_said_before_anything_starts(
     context = launch.LaunchContext()
     context.launch_configurations.update({"folder": str(tmp_path), **changed})
     description = dataset_launch.describe_dataset("nordland")
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises((RuntimeError, VprError), match=said):
         for entity in description.entities:
             entity.visit(context)
 

@@ -166,11 +166,11 @@ def test_ten_thousand_places_take_little_time(kind: type[SequenceModel]) -> None
     evidence = np.random.default_rng(5).uniform(-1, 3, 10_000).astype(np.float32)
     took = []
     for _ in range(40):
-        start = time.perf_counter()
+        start = time.thread_time()  # other programs do not stretch it
         model.update(evidence, True)
-        took.append(time.perf_counter() - start)
-    # A millisecond on an idle machine; the fastest of many, with room for a busy one.
-    assert min(took[20:]) < 5e-3
+        took.append(time.thread_time() - start)
+    # A millisecond here; what grew with the square of the places would take a hundred times that.
+    assert min(took[20:]) < 5e-2
 
 
 @given(st.integers(1, 40), st.integers(0, 1000))

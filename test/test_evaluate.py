@@ -105,6 +105,35 @@ def test_a_second_run_extracts_nothing(drives: Path, monkeypatch: pytest.MonkeyP
     assert read_json(out)[0]["by_query"] == first[0]["by_query"]
 
 
+@pytest.mark.parametrize("compared", [(), FEATURES], ids=["default", "features"])
+def test_a_frame_that_cannot_be_read_is_left_out_and_told(
+    drives: Path, compared: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left keeps its truth: the third query is of the fourth place as it was before."""
+    (drives / "first" / "image_01.png").write_bytes(b"damaged")
+    (drives / "second" / "image_02.png").write_bytes(b"")
+    words = ["--tolerance", "0", *RIGID, *compared, "--frames", "::1"]
+    for _ in range(2):  # the second time, nothing is read anew
+        status, out = run_evaluate(drives, *words)
+        assert status == 0
+        (result,) = read_json(out)
+        assert (result["queries"], result["references"]) == (PLACES - 3, PLACES - 1)
+        assert result["s_p100"] == pytest.approx(100 * (PLACES - 4) / (PLACES - 3))
+        assert "1 queries and 1 references of" in capsys.readouterr().err
+    assert run_evaluate(drives, *words, "--strict")[0] == 1
+    assert "image_01.png" in capsys.readouterr().err
+
+
+def test_a_video_has_as_many_frames_as_it_gives(data_dir: Path, tmp_path: Path) -> None:
+    """Its container counts 226 frames; there are 30."""
+    video = data_dir / "field" / "uneven_times.mkv"
+    assert len(open_traverse(video)) == 30
+    words = ["--loop", str(video), "--truth", "none", "-o", str(tmp_path / "out")]
+    assert evaluate.main(words) == 0
+    (result,) = read_json(tmp_path / "out")
+    assert result["references"] == 30
+
+
 def test_an_interrupted_run_goes_on_where_it_was(
     drives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-pytest.importorskip("rclpy", reason="needs ROS 2")
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from lifecycle_msgs.msg import Transition
-from node_harness import Client, StartNode, change_state
-from std_srvs.srv import SetBool
+from node_harness import PATIENCE_S, Client, StartNode, change_state
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
 
-from floppynet_vpr.ros.guard import UnforeseenErrors, guarded
+from floppynet_vpr.ros.guard import GuardedNode, UnforeseenErrors, guarded
 from floppynet_vpr.text import shown
 from floppynet_vpr_msgs.srv import MapFile
 
@@ -52,6 +56,35 @@ def test_so_is_one_in_a_callback_that_waits() -> None:
     assert asyncio.run(callback(None, response)) is response
     assert not response.success and "the disk is gone" in response.message
     assert len(log) == 1
+
+
+def test_no_timer_subscription_or_service_of_a_node_can_end_it(ros_domain: int) -> None:
+    rclpy.init(domain_id=ros_domain)
+    node = GuardedNode("guarded")
+    failed: set[str] = set()
+
+    def fail(who: str) -> Any:
+        failed.add(who)
+        raise OSError("the disk is gone: d\udce9")
+
+    node.create_timer(0.01, lambda: fail("timer"))
+    node.create_subscription(String, "said", lambda _message: fail("subscription"), 1)
+    node.create_service(Trigger, "asked", lambda _request, _response: fail("service"))
+    publisher = node.create_publisher(String, "said", 1)
+    asked = node.create_client(Trigger, "asked").call_async(Trigger.Request())
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    give_up = time.monotonic() + PATIENCE_S
+    while not (asked.done() and failed == {"timer", "subscription", "service"}):
+        assert time.monotonic() < give_up, failed
+        publisher.publish(String())
+        executor.spin_once(timeout_sec=0.1)
+    assert not asked.result().success
+    assert r"the disk is gone: d\xe9" in asked.result().message
+    assert node.errors.count >= 3
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown()
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 300, "/proc/1/mem/none"])

@@ -112,7 +112,7 @@ def test_an_unknown_choice_is_refused_before_anything_starts(name: str, value: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top_k", "many"), ("threshold", "nan"), ("verification", "yes"), ("params_file", "/no")],
+    [("top_k", "many"), ("threshold", "nan"), ("subtract_mean", "yes"), ("params_file", "/no")],
 )
 def test_a_value_of_the_wrong_kind_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises((RuntimeError, VprError), match=f"{name}.* must be"):

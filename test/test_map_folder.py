@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from lifecycle_msgs.srv import ChangeState
 from node_harness import Client, StartNode, change_state, picture, set_parameter
 
 from floppynet_vpr.ros.map_folder import MapFolder
+from floppynet_vpr.ros.map_saver import MapSaver
 from floppynet_vpr_msgs.srv import MapFile
 
 
@@ -35,6 +38,17 @@ def test_paths_that_lead_out_of_the_folder_are_refused(text: str, tmp_path: Path
     folder = MapFolder(str(tmp_path / "maps"))
     with pytest.raises(VprError, match=r"is outside .*maps, the folder"):
         folder.path(text)
+
+
+def test_a_home_folder_is_meant_by_its_sign(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert MapFolder("").path("~/x.fvm") == tmp_path / "x.fvm"
+    growing: Any = SimpleNamespace(version=(0, 0))
+    saver = MapSaver(Path("~/x.fvm"), growing, lambda: 1.0, pytest.fail)
+    assert saver.path == tmp_path / "x.fvm"
+    saver.close()
 
 
 def test_links_that_lead_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -68,16 +68,21 @@ def test_the_command_measures_every_storage_and_size(
 
     frames = tmp_path / "walk"
     frames.mkdir()
-    for index in range(30):
+    for index in range(31):
         image = np.random.default_rng(index).integers(0, 256, (24, 32, 3), np.uint8)
         cv2.imwrite(str(frames / f"{index}.png"), image)
+    (frames / "11.png").write_bytes(b"damaged")
     facts, figure = tmp_path / "facts.json", tmp_path / "growth.png"
     walk = ["--set", str(frames), str(frames), "0", "1"]
     sizes = ["--places", "600", "60", "--queries", str(QUERIES)]
     wanted = ["--storage", "float32", "binary", "--markdown"]
     output = ["--json", str(facts), "--figure", str(figure)]
+    assert benchmark_map.main([*walk, *sizes, *wanted, *output, "--strict"]) == 1
+    assert "11.png" in capsys.readouterr().err
     assert benchmark_map.main([*walk, *sizes, *wanted, *output]) == 0
-    table = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    assert "could not be used: 2" in said.err, "one of the queries, one of the references"
+    table = said.out.splitlines()
     rows = ["| storage", "| ---", "| float32", "| binary"]
     assert [line.split(" | ")[0] for line in table] == rows
     assert figure.stat().st_size > 1000

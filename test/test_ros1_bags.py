@@ -126,6 +126,14 @@ def test_raw_and_compressed_form_of_a_real_image_agree(data_dir: Path) -> None:
             assert error < np.abs(raw.rgb[..., ::-1].astype(int) - packed.rgb).mean()
 
 
+def test_one_of_several_cameras_is_evaluated(data_dir: Path, tmp_path: Path) -> None:
+    spot = data_dir / "bags" / "spot"
+    words = ["--query", str(spot / "compressed.bag"), "--reference", str(spot / "raw.bag")]
+    words += ["--tolerance", "0", "-o", str(tmp_path)]
+    assert evaluate.main(words) == 1
+    assert evaluate.main([*words, "--image-topic", "/spot/camera/hand_color/image"]) == 0
+
+
 def test_compressed_depth_is_refused_by_name(data_dir: Path) -> None:
     with pytest.raises(VprError, match="compressedDepth' is a depth image"):
         list(open_source(data_dir / "bags" / "spot" / "compressedDepth.bag"))

@@ -92,7 +92,7 @@ def test_commands_take_files_of_any_name_and_any_terminal(
     assert [os.fsencode(name) for name in names] == [b"stra\xdfe%d.jpg" % n for n in range(4)]
 
 
-def test_the_node_answers_with_places_of_any_name(
+def test_the_node_takes_maps_and_places_of_any_name(
     start_node: Any, client: Any, tmp_path: Path
 ) -> None:
     from node_harness import image_message, picture
@@ -100,10 +100,29 @@ def test_the_node_answers_with_places_of_any_name(
     extractor = create_extractor()
     reference = ReferenceMap.for_weights(extractor.weights)
     reference.add(extractor.describe(picture(0)), os.fsdecode(b"stra\xdfe0.jpg"))
-    reference.save(tmp_path / "map.fvm")
-    node = start_node(map=tmp_path / "map.fvm", threshold=0.5)
+    (tmp_path / FOLDER).mkdir()
+    reference.save(tmp_path / FOLDER / "map.fvm")
+    link = tmp_path / "maps"  # parameters are UTF-8, but what they lead to may not be
+    link.symlink_to(tmp_path / FOLDER)
+    node = start_node(
+        mode="both",
+        save_map_to=link / "map.fvm",
+        matching="rigid",
+        sequence="none",
+        threshold=0.5,
+    )
+    node.wait_for_log(rf"the map will be saved to {tmp_path}/day\xe9/map.fvm")
     client.image_publisher().publish(image_message(picture(0), 1))
     answer = client.wait_for_answers(1)[0]
     assert answer.detected
     assert answer.candidates[0].place == r"stra\xdfe0.jpg"
     assert node.stop() == 0
+
+
+def test_a_parameter_that_is_no_utf_8_is_told_to_be_none() -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    words = [sys.executable, "-m", "floppynet_vpr.ros.start_node", "--ros-args", "-p"]
+    done = subprocess.run([*words, os.fsdecode(b"map:=ma\xdf.fvm")], capture_output=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ROS 2 cannot start: ") and r"map:=ma\xdf.fvm is no UTF-8" in line

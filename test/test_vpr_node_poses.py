@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 from pathlib import Path
@@ -29,13 +30,23 @@ LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class Robot:
     """Publishes where it is, then what it sees."""
 
-    def __init__(self, client: Client, kind: type, topic: str, frame: str = "odom") -> None:
+    def __init__(
+        self, client: Client, kind: type, topic: str, frame: str = "odom", used: bool = True
+    ) -> None:
+        """Begin; where its poses are `used`, the node listens to all that is said from now on."""
         self._client = client
         self._kind = kind
         self._frame = frame
         self._poses = client.node.create_publisher(kind, topic, 100)
         self._images = client.image_publisher()
         client.wait_for(lambda: self._poses.get_subscription_count() > 0, "a subscriber of poses")
+
+        def heard() -> bool:  # best effort may lose the first
+            self.at(0, 0.0)
+            return bool(client.diagnostics) and "stamp of last pose" in client.diagnostics[-1]
+
+        if used:
+            client.wait_for(heard, "the node to have a pose")
 
     def at(self, number: int, x: float, degrees: float = 0.0, early_ms: int = 0) -> None:
         """Say that the robot is at `x` at second `number`, `early_ms` before."""
@@ -140,20 +151,63 @@ def test_poses_in_another_frame_or_without_sense_are_named_and_not_used(
     start_node: StartNode, client: Client
 ) -> None:
     node = start_node(mode="mapping", pose_source="odometry", map_frame="map")
-    robot = Robot(client, Odometry, "/odom", frame="odom")
-    robot.at(1, 1.0)
+    robot = Robot(client, Odometry, "/odom", frame="odom", used=False)
+
+    def publish_until_told(robot: Robot, x: float, told: str) -> None:
+        def is_told() -> bool:  # best effort may lose the first
+            robot.at(1, x)
+            return told in node.log
+
+        client.wait_for(is_told, told)
+
+    publish_until_told(robot, 1.0, "poses of odometry /odom are in frame 'odom', not 'map'")
     robot.sees(1, 1)
-    node.wait_for_log("poses of odometry /odom are in frame 'odom', not 'map'")
     told = client.wait_for_diagnostics(lambda values: values["images processed"] == "1")
     assert "odometry /odom has given none yet" in told["summary"]
-    senseless = Robot(client, Odometry, "/odom", frame="map")
+    node.wait_for_log("an image without a pose: odometry /odom has given none yet")
+    senseless = Robot(client, Odometry, "/odom", frame="map", used=False)
 
-    def publish_until_told() -> bool:  # best effort may lose the first
-        senseless.at(2, math.nan)
-        return "is not finite or has no orientation" in node.log
-
-    client.wait_for(publish_until_told, "what is wrong with the pose")
+    publish_until_told(senseless, math.nan, "is not finite or has no orientation")
     assert node.process.poll() is None
+
+
+def test_a_drive_that_goes_on_with_a_map_keeps_its_own_odometry_apart(
+    start_node: StartNode, client: Client, ros_domain: int, tmp_path: Path
+) -> None:
+    """What was at 5 m of yesterday's odometry is not at 5 m of today's."""
+    path = tmp_path / "home.fvm"
+    settings = {"mode": "both", "save_map_to": path, "pose_source": "odometry", "threshold": 0.5}
+    settings |= {"matching": "rigid", "sequence": "none"}
+    node = start_node(session_name="monday", **settings)
+    robot = Robot(client, Odometry, "/odom")
+    for number in range(1, 4):
+        robot.at(number, 5.0 * number)
+    robot.wait_until_known(3)
+    for number in range(1, 4):
+        robot.sees(4 * number, number)
+    assert node.stop() == 0
+    # The first client would for a while take the node that ended for one that listens.
+    with contextlib.closing(Client(ros_domain)) as today:
+        node = start_node(session_name="tuesday", **settings)
+        matched = collect(today, PoseStamped, "/vpr/matched_pose")
+        robot = Robot(today, Odometry, "/odom")
+        for number, x in ((11, 0.0), (12, 1.0)):
+            robot.at(number, x)
+        robot.wait_until_known(12)
+        assert not robot.sees(20, 11).detected
+        answer = robot.sees(8, 12)
+        assert answer.detected
+        assert answer.candidates[0].session == "monday"
+        today.wait_for(lambda: bool(matched), "the matched pose")
+        assert matched[0].header.frame_id == "odom/monday"
+        assert matched[0].pose.position.x == 10.0
+        assert node.stop() == 0
+    reference = ReferenceMap.load(path)
+    assert [session.name for session in reference.sessions] == ["monday", "tuesday"]
+    assert reference.borders == [3], "nobody is followed across"
+    monday, tuesday = reference.sessions
+    assert (monday.frame, tuesday.frame) == ("odom", "odom")
+    assert not monday.shares_frame(tuesday)
 
 
 def test_markers_come_late_too_and_show_what_is_left_after_forgetting(

@@ -11,7 +11,14 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 
-from floppynet_vpr.commands.common import at_least, command, make_parser, progress
+from floppynet_vpr.commands.common import (
+    add_force_option,
+    at_least,
+    command,
+    make_parser,
+    progress,
+    require_new,
+)
 from floppynet_vpr.evaluation.machine import Machine, describe_machine, load_average
 from floppynet_vpr.evaluation.timing import Contender, Timing, measure, turns_for
 from floppynet_vpr.files import user_path, write_atomically
@@ -82,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
         "clock, and whether every backend gives the same integers",
     )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    add_force_option(parser)
     return parser
 
 
@@ -89,6 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.speed import REFERENCE
 
+    for output in (arguments.json, arguments.report):
+        if output is not None:
+            require_new(output, arguments.force)
     networks = _networks(arguments)
     stages = _stages(arguments)
     before = load_average()

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from floppynet_vpr.commands.common import (
+    UnusableFrames,
     add_extractor_options,
     add_force_option,
+    add_strict_option,
     at_least,
     command,
     make_parser,
@@ -86,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="draw search time over size (png, svg, pdf)",
     )
+    add_strict_option(parser)
     add_force_option(parser)
     add_extractor_options(parser)
     return parser
@@ -123,6 +126,7 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     """Queries, references and truth of every set; also all descriptors together."""
     import numpy as np
 
+    from floppynet_vpr.datasets.frames import decoded, noted
     from floppynet_vpr.datasets.ground_truth import same_place_by_index
     from floppynet_vpr.datasets.sources import open_source
     from floppynet_vpr.errors import VprError
@@ -131,21 +135,29 @@ def _descriptors(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any]:
 
     extractor = create_extractor(arguments.weights, arguments.backend, arguments.threads)
 
+    unusable = UnusableFrames()
+
     def describe(frames: Any, label: str) -> Any:
-        bar = progress(frames, label=label)
-        return np.stack([extractor.describe(frame.rgb) for frame in bar])
+        rows = [extractor.describe(frame.rgb) for frame in progress(frames, label=label)]
+        if not rows:
+            raise VprError(f"{label} has no frame that can be used")
+        return np.stack(rows)
 
     sets = {}
     for query, reference, tolerance, every in arguments.sets:
         if not (tolerance.isdigit() and every.isdigit() and int(every)):
             raise VprError(f"--set takes whole numbers, not '{tolerance}' and '{every}'")
-        found = [
-            describe(open_source(user_path(source), every=int(every)), Path(source).name)
-            for source in (query, reference)
-        ]
-        name = f"{Path(query).name} to {Path(reference).name}"
-        truth = same_place_by_index(len(found[0]), len(found[1]), int(tolerance))
-        sets[name] = (*found, truth)
+        sources = [open_source(user_path(path), every=int(every)) for path in (query, reference)]
+        found, used = [], [list[int](), list[int]()]
+        for source, numbers in zip(sources, used, strict=True):
+            frames = decoded(
+                noted(source.pending(), numbers), 1, None if arguments.strict else unusable
+            )
+            found.append(describe(frames, source.label))
+        name = " to ".join(source.label for source in sources)
+        truth = same_place_by_index(len(sources[0]), len(sources[1]), int(tolerance))
+        sets[name] = (*found, truth[np.ix_(*used)])
+    unusable.tell()
     if sets:
         real = np.concatenate([part for pair in sets.values() for part in pair[:2]])
     else:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +26,7 @@ from floppynet_vpr.files import user_path
 from floppynet_vpr.fleet.stored_map import StoredMap, stored_map
 
 if TYPE_CHECKING:
-    from floppynet_vpr.datasets.frames import Frame, FrameSource
+    from floppynet_vpr.datasets.frames import FrameSource
     from floppynet_vpr.detection import DetectorOptions
     from floppynet_vpr.extraction.pipeline import DescribedFrame
     from floppynet_vpr.mapping import Calibration, ReferenceMap
@@ -109,9 +108,9 @@ def main(arguments: argparse.Namespace) -> int:
         reference = arguments.map.load()
         reference.calibrations.clear()
         source = open_source(arguments.source, topic=arguments.topic, every=arguments.every)
+        truth_of = _truth(arguments, source, reference)  # before all the work: whether it fits
         frames, numbers = _describe(arguments, source, reference)
-        names = [frame.name for frame in frames]
-        truth = _truth(arguments, names, numbers, len(source), reference)
+        truth = truth_of([frame.name for frame in frames], numbers)
         print(f"\n{len(frames)} queries, {truth.any(1).sum()} of them at places of the map")
         for sequence in (SINGLE, *SEQUENCES):
             for options in (
@@ -131,6 +130,7 @@ def _describe(
     arguments: argparse.Namespace, source: FrameSource, reference: ReferenceMap
 ) -> tuple[list[DescribedFrame], list[int]]:
     """Describe the frames that can be used; returns them and which of the source's they are."""
+    from floppynet_vpr.datasets.frames import noted
     from floppynet_vpr.extraction import create_extractor, describe_frames, load_network
 
     weights = load_network(arguments.weights)
@@ -138,15 +138,9 @@ def _describe(
     extractors = [create_extractor(weights, arguments.backend) for _ in range(arguments.threads)]
     print(f"{source.label}: {len(source)} frames; {extractors[0].description}")
     used: list[int] = []
-
-    def noted(number: int, load: Callable[[], Frame]) -> Frame:
-        frame = load()
-        used.append(number)
-        return frame
-
     unusable = UnusableFrames()
     described = describe_frames(
-        (partial(noted, number, load) for number, load in enumerate(source.pending())),
+        noted(source.pending(), used),
         extractors,
         skipped=None if arguments.strict else unusable,
     )
@@ -156,34 +150,31 @@ def _describe(
 
 
 def _truth(
-    arguments: argparse.Namespace,
-    names: Sequence[str],
-    numbers: Sequence[int],
-    total: int,
-    reference: ReferenceMap,
-) -> NDArray[np.bool_]:
-    """Which places each frame shows, (frames, places) bool.
-
-    The frames have these names, and are those with these numbers of the source's `total`.
-    """
+    arguments: argparse.Namespace, source: FrameSource, reference: ReferenceMap
+) -> Callable[[Sequence[str], Sequence[int]], NDArray[np.bool_]]:
+    """Which places frames of these names and numbers show, (frames, places) bool."""
     from floppynet_vpr.datasets.gps import read_positions, within_metres
     from floppynet_vpr.datasets.ground_truth import same_place_by_index
+    from floppynet_vpr.datasets.sources import frames_in
     from floppynet_vpr.datasets.truth_files import read_truth
 
+    if arguments.gps is not None:
+        at, places_at = arguments.gps
+        known = read_positions(places_at, [place.name for place in reference.places])
+        return lambda names, _: within_metres(read_positions(at, names), known, arguments.tolerance)
+    total = frames_in(source)
     if arguments.truth is not None:
         whole = range(0, total * arguments.every, arguments.every)
         places = range(len(reference))
-        return read_truth(arguments.truth, whole, places, int(arguments.tolerance))[numbers]
-    if arguments.gps is not None:
-        where = read_positions(arguments.gps[0], names)
-        places_at = read_positions(arguments.gps[1], [place.name for place in reference.places])
-        return within_metres(where, places_at, arguments.tolerance)
+        told = read_truth(arguments.truth, whole, places, int(arguments.tolerance))
+        return lambda _, numbers: told[list(numbers)]
     if total != len(reference):
         raise VprError(
             f"{arguments.source} has {total} frames and {arguments.map} {len(reference)} "
             "places, so it is not known which shows which: give --truth or --gps"
         )
-    return same_place_by_index(total, len(reference), int(arguments.tolerance))[numbers]
+    same = same_place_by_index(total, len(reference), int(arguments.tolerance))
+    return lambda _, numbers: same[list(numbers)]
 
 
 def _learn(

@@ -12,7 +12,13 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from floppynet_vpr.commands.common import add_results_option, command, make_parser, progress
+from floppynet_vpr.commands.common import (
+    UnusableFrames,
+    add_results_option,
+    command,
+    make_parser,
+    progress,
+)
 from floppynet_vpr.commands.evaluate_options import (
     PAPER_QUERIES,
     add_detector_options,
@@ -141,6 +147,7 @@ def _pairs(arguments: argparse.Namespace, setup: DetectorSetup) -> list[Traverse
                 rate_hz=arguments.rate,
                 frames=arguments.frames,
                 sample=_sample(arguments, setup),
+                topic=arguments.image_topic,
             )
         ]
     if arguments.root is None:
@@ -215,6 +222,7 @@ def _loop(arguments: argparse.Namespace, setup: DetectorSetup) -> TraversePair:
         exclude_seconds=setup.options.exclude_seconds,
         rate_hz=arguments.rate,
         frames=arguments.frames,
+        topic=arguments.image_topic,
     )
 
 
@@ -227,6 +235,7 @@ def _measure(
 ) -> list[Result]:
     networks = _networks(arguments)
     cache = DescriptorCache(arguments.output / "descriptors")
+    skipped = None if arguments.strict else UnusableFrames()
     results: list[Result] = []
     for pair in pairs:
         print(f"{pair.name}: {len(pair.query)} queries, {len(pair.reference)} references")
@@ -238,10 +247,23 @@ def _measure(
                 _progress,
                 setup=setup,
                 convention=_convention(arguments),
+                skipped=skipped,
             ):
                 print(f"  {result.name}: S_P100 {result.judgement.s_p100:.1f}", flush=True)
                 results.append(result)
+        _tell_what_is_left_out(pair, results[-1].pair)
     return results
+
+
+def _tell_what_is_left_out(pair: TraversePair, used: TraversePair) -> None:
+    queries = len(pair.query) - len(used.query)
+    references = len(pair.reference) - len(used.reference)
+    if queries or references:
+        print(
+            f"warning: {queries} queries and {references} references of {pair.name} are left out, "
+            "for they could not be used (--strict ends at the first instead)",
+            file=sys.stderr,
+        )
 
 
 def _recorded(arguments: argparse.Namespace, pairs: Sequence[TraversePair]) -> list[Result]:

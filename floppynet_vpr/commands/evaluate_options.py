@@ -9,7 +9,12 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from floppynet_vpr.commands.common import add_computing_options, add_rate_option, at_least
+from floppynet_vpr.commands.common import (
+    add_computing_options,
+    add_rate_option,
+    add_strict_option,
+    at_least,
+)
 from floppynet_vpr.datasets.traverse_pairs import ALL
 from floppynet_vpr.detection import BY_FEATURES, DetectorOptions, VerificationOptions
 from floppynet_vpr.detection.growth import GrowthOptions
@@ -80,6 +85,13 @@ def add_traverse_options(parser: argparse.ArgumentParser) -> None:
         "anew, except in a ground-truth file",
     )
     add_rate_option(own, "images per second of a folder, of which --exclude-seconds makes use")
+    own.add_argument(
+        "--image-topic",
+        metavar="NAME",
+        help="image topic of bags, or base topic of a compressed one; found by itself when it is "
+        "the only one",
+    )
+    add_strict_option(own)
     own.add_argument(
         "--answers",
         type=user_path,

@@ -173,6 +173,7 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
     spec = spec if whole else replace(spec, paper_frames=int(arguments.frames))
     (pair,) = open_pairs(spec, arguments.root, only=chosen, paper_frames=not whole)
     start_ns = _start_ns(arguments)
+    unusable = UnusableFrames()
     bags, files = write_pair(
         pair,
         arguments.output,
@@ -181,7 +182,9 @@ def _make_dataset(arguments: argparse.Namespace) -> int:
         storage=arguments.storage,
         start_ns=start_ns if arguments.start_time is not None else start_ns - 2 * DAY_NS,
         force=arguments.force,
+        skipped=None if arguments.strict else unusable,
     )
+    unusable.tell()
     for bag in bags:
         print(f"wrote {bag.path}: {bag.messages} messages of {bag.msgtype} on {bag.topic}")
     print(f"wrote {files.truth}: {pair.rule}")

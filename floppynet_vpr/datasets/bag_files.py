@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from floppynet_vpr.datasets.bag_view import (
     ROS1_SUFFIX,
@@ -49,6 +49,12 @@ class Bag:
         self.start_ns = reader.start_time
         self._reader = reader
         self._stores: dict[str, Typestore] = {}
+        self._reading: list[Any] = []
+
+    def close(self) -> None:
+        """End what is still being read: SQLite closes no file that a query is under way in."""
+        for messages in self._reading:
+            messages.close()
 
     def messages(
         self, connections: "Collection[Connection]", since_ns: int | None = None
@@ -61,6 +67,7 @@ class Bag:
         asked = {c.id: c for c in connections}
         chosen = [c for c in self._reader.connections if c.id in asked]
         messages = self._reader.messages(chosen, since_ns)
+        self._reading.append(messages)
         while chosen:
             with blaming(self.path):
                 item = next(messages, None)
@@ -102,7 +109,9 @@ def open_bag(path: Path) -> Iterator[Bag]:
             require("rosbags")
             reader = _open_ros1(path) if path.suffix == ROS1_SUFFIX else _open_ros2(path, stack)
             stack.callback(reader.close)
-        yield Bag(path, reader)
+        bag = Bag(path, reader)
+        stack.callback(bag.close)
+        yield bag
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def write_bag(
     storage: str = "sqlite3",
     start_ns: int = 0,
     frame_id: str = CAMERA_FRAME,
-    positions: Sequence[tuple[float, float]] | None = None,
+    positions: Iterable[Sequence[float]] | None = None,
     poses: Mapping[str, NDArray[np.float64]] | None = None,
     depth: DepthRecording | None = None,
     force: bool = False,
@@ -104,10 +104,10 @@ def write_bag(
     time of recording are the sum.
 
     All else is stamped like the images. `positions`, latitude and longitude in degrees of every
-    frame, become sensor_msgs/NavSatFix on `GPS_TOPIC`. `poses`, by topic (n, 7) x, y, z, qx, qy,
-    qz, qw, become nav_msgs/Odometry, from the topic's name as frame to base_link. `depth` is
-    written as CameraInfo beside the images, depth (16UC1) on `DEPTH_TOPIC`, and the camera's mount
-    on tf_static.
+    frame, each taken after it, become sensor_msgs/NavSatFix on `GPS_TOPIC`. `poses`, by topic
+    (n, 7) x, y, z, qx, qy, qz, qw, become nav_msgs/Odometry, from the topic's name as frame to
+    base_link. `depth` is written as CameraInfo beside the images, depth (16UC1) on `DEPTH_TOPIC`,
+    and the camera's mount on tf_static.
 
     Raises VprError for a bad argument, something in the way (`force` replaces a bag, and nothing
     else), no frames, or no room on the disk. No bag, or the old one, is left then; the same goes
@@ -129,6 +129,7 @@ def write_bag(
             with _open_writer(unfinished, storage) as writer:
                 add = _message_adder(writer, topic, msgtype, encoding, frame_id)
                 add_fix = None if positions is None else _fix_adder(writer)
+                places = iter(positions or ())
                 add_poses = [
                     (_pose_adder(writer, name), rows) for name, rows in (poses or {}).items()
                 ]
@@ -137,8 +138,8 @@ def write_bag(
                     last_ns = _checked_stamp(start_ns + frame.stamp_ns, frame.name)
                     first_ns = first_ns if messages else last_ns
                     add(frame, last_ns)
-                    if positions is not None and add_fix is not None:
-                        add_fix(positions[messages], last_ns)
+                    if add_fix is not None:
+                        add_fix(next(places), last_ns)
                     if add_depth is not None:
                         add_depth(last_ns)
                     for add_pose, rows in add_poses:
@@ -211,7 +212,7 @@ def _message_adder(
     return add
 
 
-def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
+def _fix_adder(writer: "Writer") -> Callable[[Sequence[float], int], None]:
     """Return the function that adds one GPS position, with its stamp in nanoseconds."""
     from rosbags.typesys import Stores, get_typestore
 
@@ -221,7 +222,7 @@ def _fix_adder(writer: "Writer") -> Callable[[tuple[float, float], int], None]:
     # GPS without augmentation; nothing is known of altitude and accuracy.
     status = types["sensor_msgs/msg/NavSatStatus"](status=0, service=1)
 
-    def add(position: tuple[float, float], stamp_ns: int) -> None:
+    def add(position: Sequence[float], stamp_ns: int) -> None:
         stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND_NS))
         message = types[FIX](
             header=types["std_msgs/msg/Header"](stamp, "gps"),

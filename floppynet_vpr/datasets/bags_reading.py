@@ -88,9 +88,10 @@ class BagFrames:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def stamps_ns(self) -> list[int]:
-        """Read the stamps of all frames, without decoding images."""
-        return [recorded.read()[1] for _, recorded in self._read(self._numbers)]
+    def stamps_ns(self, only: Sequence[int] | None = None) -> list[int]:
+        """Read the stamps of all frames, or of those with these numbers, not decoding images."""
+        numbers = self._numbers if only is None else only
+        return [recorded.read()[1] for _, recorded in self._read(numbers)]
 
     def first_stamp_ns(self) -> int:
         """Read the stamp of the first frame."""

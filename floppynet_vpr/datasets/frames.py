@@ -8,6 +8,7 @@ An hour of video takes no more memory than a second of it.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -141,6 +142,20 @@ def decoded(
             skipped(error)
         else:
             yield frame
+
+
+def noted(pending: Iterable[Callable[[], Frame]], used: list[int]) -> Iterator[Callable[[], Frame]]:
+    """Have each function note its number in `used` once it has decoded its frame.
+
+    With several threads that need not be in order.
+    """
+
+    def note(number: int, load: Callable[[], Frame]) -> Frame:
+        frame = load()
+        used.append(number)
+        return frame
+
+    return (partial(note, number, load) for number, load in enumerate(pending))
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:

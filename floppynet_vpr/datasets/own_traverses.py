@@ -35,15 +35,19 @@ def open_own_pair(
     rate_hz: float = 10.0,
     frames: slice = ALL,
     sample: Sample | None = None,
+    topic: str | None = None,
 ) -> TraversePair:
-    """Open two folders, videos or bags as a pair.
+    """Open two folders, videos or bags as a pair; `topic` is that of the images in bags.
 
     `rule.files` are paths of their own: of the ground truth or, where metres decide, of the
     positions of query and reference. `rule.tolerance` is of the chosen `frames`, except in a file
     of ground truth, which speaks of all. Raises VprError where one of them cannot be read, or the
     ground truth does not fit.
     """
-    whole = open_traverse(query, rate_hz=rate_hz), open_traverse(reference, rate_hz=rate_hz)
+    whole = (
+        open_traverse(query, rate_hz=rate_hz, topic=topic),
+        open_traverse(reference, rate_hz=rate_hz, topic=topic),
+    )
     asked, known = (chosen_frames(traverse, frames) for traverse in whole)
     drawn = sample.positions(len(asked)) if sample else range(len(asked))
     queries = [asked[position] for position in drawn]
@@ -106,6 +110,7 @@ def open_loop(
     exclude_seconds: float,
     rate_hz: float = 10.0,
     frames: slice = ALL,
+    topic: str | None = None,
 ) -> TraversePair:
     """Open a folder, video or bag as a traverse that meets itself: images ask about former ones.
 
@@ -114,7 +119,7 @@ def open_loop(
     before an image, and those of the last `exclude_seconds`, do not count as known. Raises VprError
     where it cannot be read, or the ground truth does not fit.
     """
-    whole = open_traverse(path, rate_hz=rate_hz)
+    whole = open_traverse(path, rate_hz=rate_hz, topic=topic)
     chosen = chosen_frames(whole, frames)
     traverse = whole.only(chosen)
     same = np.zeros((len(chosen), len(chosen)), bool)

@@ -60,3 +60,8 @@ def open_source(
     if folder:
         return ImageFolder(path, rate_hz=rate_hz, every=every)
     return VideoFile(path, rate_hz=rate_hz, every=every)
+
+
+def frames_in(source: FrameSource) -> int:
+    """Tell how many frames a source has; a video, which only estimates it, is read for that."""
+    return source.count() if isinstance(source, VideoFile) else len(source)

@@ -18,7 +18,7 @@ from floppynet_vpr.datasets.bag_view import looks_like_bag
 from floppynet_vpr.datasets.bags_reading import BagFrames
 from floppynet_vpr.datasets.folder import ImageFolder, list_images
 from floppynet_vpr.datasets.frames import Frame, stamp_of
-from floppynet_vpr.datasets.sources import open_source
+from floppynet_vpr.datasets.sources import frames_in, open_source
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ class Traverse:
         if isinstance(source, ImageFolder):
             return [stamp_of(index, self.rate_hz) for index in self.indices]
         if isinstance(source, BagFrames):
-            stamps = source.stamps_ns()
-            return [stamps[index] for index in self.indices]
+            return source.stamps_ns(self.indices)
         return [frame.stamp_ns for frame in self.frames()]
 
     @property
@@ -87,9 +86,10 @@ class Traverse:
 def open_traverse(
     path: Path, *, label: str | None = None, topic: str | None = None, rate_hz: float = 10.0
 ) -> Traverse:
-    """Look at a folder, a video or a bag; raises VprError as `open_source` does."""
+    """Look at a folder, a video or a bag, of which `topic` is; raises VprError as `open_source`."""
+    topic = topic if looks_like_bag(path) else None
     source = open_source(path, topic=topic, rate_hz=rate_hz)
-    count = len(source)
+    count = frames_in(source)
     if path.is_dir() and not looks_like_bag(path):
         names = tuple(file.name for file in list_images(path))
     else:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +61,25 @@ class TraversePair:
         if self.loop:
             return f"{self.dataset}: {self.query.label} > itself"
         return f"{self.dataset}: {self.query.label} > {self.reference.label}"
+
+    def only(self, queries: Sequence[int], references: Sequence[int]) -> TraversePair:
+        """The same pair with the frames at these positions (of its traverses) only."""
+
+        def rows(
+            values: NDArray[np.float64] | None, chosen: Sequence[int]
+        ) -> NDArray[np.float64] | None:
+            return None if values is None else values[list(chosen)]
+
+        return replace(
+            self,
+            query=self.query.only(queries),
+            reference=self.reference.only(references),
+            truth=self.truth[np.ix_(queries, references)],
+            query_gps=rows(self.query_gps, queries),
+            reference_gps=rows(self.reference_gps, references),
+            query_at=rows(self.query_at, queries),
+            reference_at=rows(self.reference_at, references),
+        )
 
     def off(self, query: int, reference: int) -> float | None:
         """How far a reference is from the query's place: metres or frames, as `unit` says.

@@ -69,25 +69,15 @@ class VideoFile:
         """Give the functions that finish the frames, decoded in order; see `FrameSource`."""
         promised = range(0, self._frames, self._every) if only is None else only
         chosen = None if only is None else frozenset(only)
-        read, begin_ms, time_ms = 0, 0.0, 0.0
-        capture = self._open()
-        try:
-            while capture.grab():
-                at_ms = float(capture.get(cv2.CAP_PROP_POS_MSEC))
-                begin_ms = begin_ms if read else at_ms
-                if read and not at_ms > time_ms:  # the container has no times
-                    at_ms = time_ms + 1000 / self._rate_hz
-                time_ms = at_ms
-                if read % self._every == 0 if chosen is None else read in chosen:
-                    decoded, bgr = capture.retrieve()
-                    stamp_ns = round((time_ms - begin_ms) * 1e6)
-                    yield partial(self._frame, read, stamp_ns, bgr if decoded else None)
-                read += 1
-                if only is not None and read > only[-1]:
-                    return
-        finally:
-            capture.release()
-        if self._ended_early(read, (time_ms - begin_ms) / 1000):
+        read, stamp_ns = 0, 0
+        for number, stamp_ns, capture in self._grabbed():
+            read = number + 1
+            if number % self._every == 0 if chosen is None else number in chosen:
+                decoded, bgr = capture.retrieve()
+                yield partial(self._frame, number, stamp_ns, bgr if decoded else None)
+            if only is not None and read > only[-1]:
+                return
+        if self._ended_early(read, stamp_ns):
             yield raising(
                 FramesMissing(
                     f"{self._file} gave {read} of the {self._frames} frames that it should have: "
@@ -100,13 +90,35 @@ class VideoFile:
         """One: a frame of a video can be decoded only after those before it."""
         return [WHOLE]
 
-    def _ended_early(self, frames: int, last_s: float) -> bool:
+    def count(self) -> int:
+        """Count the frames by reading them; of a file that was cut off, those it should have."""
+        stamps = [stamp_ns for _, stamp_ns, _ in self._grabbed()]
+        whole = not self._ended_early(len(stamps), stamps[-1])
+        return -(-len(stamps) // self._every) if whole else len(self)
+
+    def _grabbed(self) -> Iterator[tuple[int, int, cv2.VideoCapture]]:
+        """Go from frame to frame: its number, its stamp, and what would give its pixels."""
+        number, begin_ms, time_ms = 0, 0.0, 0.0
+        capture = self._open()
+        try:
+            while capture.grab():
+                at_ms = float(capture.get(cv2.CAP_PROP_POS_MSEC))
+                begin_ms = begin_ms if number else at_ms
+                if number and not at_ms > time_ms:  # the container has no times
+                    at_ms = time_ms + 1000 / self._rate_hz
+                time_ms = at_ms
+                yield number, round((time_ms - begin_ms) * 1e6), capture
+                number += 1
+        finally:
+            capture.release()
+
+    def _ended_early(self, frames: int, last_ns: int) -> bool:
         """Tell whether more is missing than a container's estimate of its length may be off."""
         if frames + 1 >= self._frames:
             return False
         if self._file.suffix.lower() in _COUNTING:
             return True
-        return (self._frames - 1) / self._rate_hz - last_s > _SOUND_LONGER_S
+        return (self._frames - 1) / self._rate_hz - last_ns / 1e9 > _SOUND_LONGER_S
 
     def _frame(self, index: int, stamp_ns: int, bgr: NDArray[Any] | None) -> Frame:
         if bgr is None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from floppynet_vpr.datasets.traverse import Traverse
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.evaluation.describers import Describer
 from floppynet_vpr.extraction.threads import set_threads
+from floppynet_vpr.imaging.payload import ImageError
 
 _VERSION = 1
 
@@ -37,10 +38,12 @@ class Descriptors:
     """One layer of a drive's frames: (frames, values), flat and not normalised.
 
     `extraction_ms` is the median time of one core for all layers asked for together, per image.
+    `used` are the positions of the frames in the drive: others could not be read.
     """
 
     values: NDArray[np.generic]
     extraction_ms: float
+    used: tuple[int, ...]
 
 
 class DescriptorCache:
@@ -50,18 +53,26 @@ class DescriptorCache:
         self.folder = folder
 
     def describe(
-        self, drive: Traverse, network: Describer, progress: Progress
+        self,
+        drive: Traverse,
+        network: Describer,
+        progress: Progress,
+        skipped: Callable[[ImageError], object] | None = None,
     ) -> Mapping[str, Descriptors]:
         """The descriptors of every frame of a drive, by layer; computes what is not there yet.
 
-        Raises VprError where a frame cannot be read, or the disk does not take the descriptors.
+        Frames that cannot be read are told to `skipped` when that is found out, and left out.
+
+        Raises VprError where a frame cannot be read and nothing is `skipped`, or none can be, or
+        the disk does not take the descriptors.
         """
         files = {layer: self._file(drive, network, layer) for layer in network.layers}
         known = {layer: _load(file) for layer, file in files.items()}
-        if any(found is None for found in known.values()):
+        lacks = any(found is not None and len(found.used) < len(drive) for found in known.values())
+        if None in known.values() or (lacks and skipped is None):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._compute(drive, network, files, progress)
+                self._compute(drive, network, files, progress, skipped)
             except OSError as error:
                 raise VprError(
                     f"cannot keep descriptors in {self.folder}: {error.strerror or error}"
@@ -78,18 +89,29 @@ class DescriptorCache:
         return self.folder / f"{name}_{digest}.npy"
 
     def _compute(
-        self, drive: Traverse, network: Describer, files: Mapping[str, Path], progress: Progress
+        self,
+        drive: Traverse,
+        network: Describer,
+        files: Mapping[str, Path],
+        progress: Progress,
+        skipped: Callable[[ImageError], object] | None,
     ) -> None:
         parts = {layer: file.with_suffix(".part") for layer, file in files.items()}
         arrays: dict[str, Any] = {}
-        times = []
+        times, used = [], list[int]()
         label = f"{network.label} on {drive.label}"
         try:
-            row = 0
             work = (partial(_describe, network, load) for load in drive.pending())
             described = ahead(work, network.at_once, partial(set_threads, 1))
-            for result in progress(described, len(drive), label):
-                maps, seconds = result()
+            for row, result in enumerate(progress(described, len(drive), label)):
+                try:
+                    maps, seconds = result()
+                except ImageError as error:
+                    if skipped is None:
+                        raise
+                    skipped(error)
+                    continue
+                used.append(row)
                 times.append(seconds)
                 for layer, values in maps.items():
                     if layer not in arrays:
@@ -100,16 +122,12 @@ class DescriptorCache:
                             shape=(len(drive), values.size),
                         )
                     arrays[layer][row] = values
-                row += 1
-            if row != len(drive):
-                raise VprError(
-                    f"{drive.path} gave {row} frames in place of {len(drive)}: it is damaged, or "
-                    "its container counts wrongly"
-                )
+            if not used:
+                raise VprError(f"{drive.path} has no frame that can be used")
             milliseconds = 1e3 * float(np.median(times))
             for layer, file in files.items():
                 arrays.pop(layer).flush()
-                _write_note(file, drive, network, layer, milliseconds)
+                _write_note(file, drive, network, layer, milliseconds, used)
                 os.replace(parts[layer], file)
         finally:
             arrays.clear()
@@ -128,7 +146,12 @@ def _describe(
 
 
 def _write_note(
-    file: Path, drive: Traverse, network: Describer, layer: str, milliseconds: float
+    file: Path,
+    drive: Traverse,
+    network: Describer,
+    layer: str,
+    milliseconds: float,
+    used: Sequence[int],
 ) -> None:
     note = {
         "drive": str(drive.path),
@@ -138,6 +161,8 @@ def _write_note(
         "layer": layer,
         "extraction_ms": milliseconds,
     }
+    if len(used) < len(drive):
+        note["used"] = used
     file.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n", "utf-8")
 
 
@@ -148,6 +173,8 @@ def _load(file: Path) -> Descriptors | None:
         values = np.load(file, mmap_mode="r", allow_pickle=False)
         if len(values) != note["frames"]:
             return None
-        return Descriptors(values, float(note["extraction_ms"]))
+        used = tuple(note.get("used", range(len(values))))
+        values = values[list(used)] if "used" in note else values
+        return Descriptors(values, float(note["extraction_ms"]), used)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from floppynet_vpr.evaluation.judgement import Judgement, judge
 from floppynet_vpr.evaluation.measures import memory_efficiency
 from floppynet_vpr.evaluation.recording import Recording, in_order
 from floppynet_vpr.evaluation.retrieval import retrieve, search_ms, thinned_distances
+from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import STORAGES
 
 EXACT = "exact"
@@ -79,16 +80,20 @@ def evaluate(
     *,
     setup: DetectorSetup,
     convention: str = "count",
+    skipped: Callable[[ImageError], object] | None = None,
 ) -> Iterator[Result]:
     """Evaluate every layer of a network on a pair, one result each.
 
+    Frames that cannot be read are told to `skipped`, and the results are of the pair without them.
+
     Layers that a map takes, pool5 of the family and those of other networks, are answered by the
     node's detector; of the family's other layers the nearest are searched exactly, and nothing is
-    detected. Raises VprError when an image cannot be
-    read.
+    detected. Raises VprError when an image cannot be read and nothing is `skipped`, or none can.
     """
-    references = cache.describe(pair.reference, network, progress)
-    queries = cache.describe(pair.query, network, progress)
+    references = cache.describe(pair.reference, network, progress, skipped)
+    queries = cache.describe(pair.query, network, progress, skipped)
+    first = network.layers[0]
+    pair = pair.only(queries[first].used, references[first].used)
     for layer in network.layers:
         asked, known = queries[layer].values, references[layer].values
         dimension = known.shape[1]

@@ -105,7 +105,7 @@ class BagPlayer:
     @property
     def playback(self) -> Playback:
         """What has been played so far, over all calls of `play`."""
-        return Playback(self._messages, self._last_s - self._first_s)
+        return Playback(self._messages, max(0.0, self._last_s - self._first_s))
 
     def wait_for_subscriber(self, timeout_s: float) -> bool:
         """Wait until somebody subscribes to an image topic (any topic if there are no images).
@@ -133,6 +133,7 @@ class BagPlayer:
                 c for c in recording.connections if (c.topic, c.msgtype) in self._publishers
             ]
             start_s = time.monotonic()
+            self._first_s = self._first_s or start_s
             for connection, received_ns, stored in recording.messages(connections):
                 # Only `bytes` are taken for a serialized message.
                 data = bytes(recording.cdr(connection, stored))
@@ -191,7 +192,6 @@ class BagPlayer:
     def _publish(self, connection: Connection, data: bytes) -> None:
         # Counted first: once begun, a message goes out even if Ctrl-C comes meanwhile.
         self._last_s = time.monotonic()
-        self._first_s = self._first_s if self._messages else self._last_s
         self._messages += 1
         self._publishers[connection.topic, connection.msgtype].publish(data)
 

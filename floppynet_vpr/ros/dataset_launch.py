@@ -7,6 +7,7 @@ Only launch files import this: the launch system comes with ROS distributions, n
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from floppynet_vpr.datasets.catalogue import load_dataset
 from floppynet_vpr.datasets.dataset_bags import pair_files
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import BACKENDS
+from floppynet_vpr.files import user_path
 from floppynet_vpr.network.weights import shipped_weights
 from floppynet_vpr.ros.processes import image_profile
 from floppynet_vpr.ros.replay import DISCOVERY_S, KEEP_EVERY_IMAGE, after_exit, how_long
@@ -133,7 +135,7 @@ class _Run:
         self.map = _existing("map", given["map"]) or default_map
         for name in ("rate", "delay"):
             try:
-                positive = float(given[name]) > 0
+                positive = 0 < float(given[name]) < math.inf
             except ValueError:
                 positive = False
             if not positive:
@@ -273,7 +275,7 @@ def _rviz(share: Path, image: str) -> Node:
 
 def _path(text: str) -> Path:
     """A path as a user writes it, from the folder where `ros2 launch` was called."""
-    return Path(text).expanduser().absolute()
+    return user_path(text).absolute()
 
 
 def _existing(name: str, value: str) -> Path | None:

@@ -27,6 +27,36 @@ def in_words(error: Exception) -> str:
     return shown(denied) if denied else f"unexpectedly, please report this: {error!r}"
 
 
+class TolerantLog:
+    """A node's logger that takes every text; rclpy's raises where one is no UTF-8.
+
+    Each severity has a line of its own, for rclpy takes one only from a line.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        """Hand on to `logger`."""
+        self._logger = logger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+    def debug(self, text: str) -> None:
+        """Log what is for developers."""
+        self._logger.debug(shown(text))
+
+    def info(self, text: str) -> None:
+        """Log what is done."""
+        self._logger.info(shown(text))
+
+    def warning(self, text: str) -> None:
+        """Log what somebody should put right."""
+        self._logger.warning(shown(text))
+
+    def error(self, text: str) -> None:
+        """Log what failed."""
+        self._logger.error(shown(text))
+
+
 class UnforeseenErrors:
     """Logs errors that nobody foresaw, with their traceback, once for each place in the code.
 
@@ -99,8 +129,12 @@ class GuardedNode(LifecycleNode):
 
     def __init__(self, name: str) -> None:
         # Before the rest: rclpy makes services and subscriptions of its own.
-        self.errors = UnforeseenErrors(rclpy.logging.get_logger(name))
+        self.errors = UnforeseenErrors(TolerantLog(rclpy.logging.get_logger(name)))
         super().__init__(name)
+
+    def get_logger(self) -> Any:
+        """Give the node's logger, which takes every text."""
+        return TolerantLog(super().get_logger())
 
     def create_service(self, *arguments: Any, **options: Any) -> Any:
         """Offer a service; see `rclpy.node.Node`."""
