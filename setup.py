@@ -70,8 +70,8 @@ setup(
         "tqdm>=4.57",
     ],
     extras_require={
-        # Before 0.11, single storage files could not be opened.
-        "bags": ["rosbags>=0.11"],
+        # Before 0.11.6, stretches of MCAP files lacked messages.
+        "bags": ["rosbags>=0.11.6"],
         # Before 1.11, faiss.hammings() writes past its result for all but a few code sizes.
         "fast": ["faiss-cpu>=1.11", "llvmlite>=0.44", "onnxruntime>=1.16"],
         # psycopg 3 asks the libpq of its own; pgserver is a PostgreSQL for tests and demos alone.

@@ -10,6 +10,7 @@ Whoever has another way asks `optional` and takes that where it gives None. Whoe
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,10 @@ LIBRARIES = {
     "onnxruntime": Library(
         "onnxruntime", "networks of others (.onnx) and of several bits are computed, fast"
     ),
-    "rosbags": Library("rosbags", "bags are read, written and played without ROS, ROS 1's too"),
+    # Before 0.11.6, stretches of MCAP files lacked messages.
+    "rosbags": Library(
+        "rosbags", "bags are read, written and played without ROS, ROS 1's too", (0, 11, 6)
+    ),
 }
 """Those that the node runs without, by the name of their module."""
 
@@ -59,7 +63,7 @@ def require(name: str) -> Any:
         module = importlib.import_module(name)
     except ImportError as error:
         raise ImportError(_absent(name, error), name=name) from error
-    version = str(getattr(module, "__version__", ""))
+    version = str(getattr(module, "__version__", None) or _installed(library.package))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[: len(library.least)])
     if numbers < library.least:
         raise ImportError(f"{name} {version} is too old: {library.advice}", name=name)
@@ -90,6 +94,14 @@ def told(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and name in LIBRARIES:
         return _absent(name, error)
     return " ".join(str(error).split())
+
+
+def _installed(package: str) -> str:
+    """The version that pip knows of; 0 where it knows none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
 
 
 def _absent(name: str, error: ImportError) -> str:

@@ -150,8 +150,8 @@ def test_a_bag_needs_rosbags_and_a_sentence_says_so(tmp_path: Path) -> None:
     done = command(tmp_path, "build_map", bag, "--output", tmp_path / "home.fvm")
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: the bag {bag} cannot be read: rosbags is not installed: pip install rosbags; or "
-        "play it to the node, which maps what it is shown (mode:=mapping)\n"
+        f"error: the bag {bag} cannot be read: rosbags is not installed: pip install "
+        '"rosbags>=0.11.6"; or play it to the node, which maps what it is shown (mode:=mapping)\n'
     )
 
 

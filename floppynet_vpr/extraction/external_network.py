@@ -23,6 +23,9 @@ from floppynet_vpr.network.network import Shape
 
 SUFFIX = ".onnx"
 
+_ELSEWHERE = b"\n\x08location\x12"
+"""How a model says where else a tensor's values are: a key "location", and its value follows."""
+
 
 class ExternalModel:
     """An ONNX model with what its description says of it, run by onnxruntime.
@@ -68,13 +71,19 @@ class ExternalModel:
         """
         if (threads, gpu) in self._sessions:
             return self._sessions[threads, gpu]
+        if _ELSEWHERE in self._content:
+            raise ExtractionError(
+                f"{self.path} has its weights in another file: export it as a single one "
+                "(torch.onnx.export with external_data=False)"
+            )
         try:
             provider = fastest_provider() if gpu else CPU
             session = onnx_session(self._content, threads, provider)
         except ImportError as error:
             raise ExtractionError(f"{told(error)}; {self.path} needs it") from error
         except Exception as error:  # onnxruntime has a dozen kinds of its own
-            raise ExtractionError(self._refusal(" ".join(str(error).split()))) from error
+            reason = " ".join(str(error).split())
+            raise ExtractionError(f"onnxruntime cannot load {self.path}: {reason}") from error
         known = [output.name for output in session.get_outputs()]
         for output in self.description.outputs.values():
             if output not in known:
@@ -119,14 +128,6 @@ class ExternalModel:
     @property
     def _channels_first(self) -> bool:
         return self.description.preprocessing.order == "NCHW"
-
-    def _refusal(self, reason: str) -> str:
-        if "xternal data" in reason:
-            return (
-                f"{self.path} has its weights in another file: export it as a single one "
-                "(torch.onnx.export with external_data=False)"
-            )
-        return f"onnxruntime cannot load {self.path}: {reason}"
 
 
 class ExternalNetwork:
