@@ -41,6 +41,19 @@ def test_what_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_what_interrupts_code_made_of_text_ends_with_the_same_status(tmp_path: Path) -> None:
+    (tmp_path / "made_of_text.py").write_text(
+        "from floppynet_vpr.commands.common import run\nimport sys\n"
+        "sys.exit(run(lambda: exec('raise KeyboardInterrupt')))\n"
+    )
+    words = [sys.executable, "-m", "made_of_text"]
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        words, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("sign", ENDING)
 def test_a_command_removes_what_it_had_begun(sign: signal.Signals, tmp_path: Path) -> None:
     images = tmp_path / "images"

@@ -80,6 +80,9 @@ def run(body: Callable[[], int]) -> int:
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        # Of an interruption in the middle of another exec, which some libraries are fond of, Python
+        # would remember at its end that nobody had handled it, and die of SIGINT instead.
+        exec("")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         _drop_output()
