@@ -22,7 +22,6 @@ from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.shifts import Shifts
 
 _PLACES_AT_ONCE = 16
-_LANES = 8  # places that compiled code computes at a time
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +76,9 @@ class CompiledProducts:
     def __init__(self, grid: Grid, cpu: str = "", features: str = "") -> None:
         """Compile; raises ImportError where llvmlite is absent."""
         require("llvmlite")
-        from floppynet_vpr.mapping.native_products import native_products
+        from floppynet_vpr.mapping.native_products import LANES, native_products
 
+        self._lanes = LANES
         self._code = native_products(grid, cpu, features)
 
     def products(
@@ -86,7 +86,7 @@ class CompiledProducts:
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         planes, signs = np.ascontiguousarray(rounded.planes), np.ascontiguousarray(signs)
-        scratch, out = _scratch(signs), _room(len(shifts.query_cells), signs, np.int32)
+        scratch, out = self._scratch(signs), self._room(len(shifts.query_cells), signs, np.int32)
         self._code.products[planes.shape[1]](
             *_given(planes, signs, scratch, shifts), len(out), out.ctypes.data
         )
@@ -98,8 +98,8 @@ class CompiledProducts:
         """See `CellProducts`."""
         planes, signs = np.ascontiguousarray(rounded.planes), np.ascontiguousarray(codes.signs)
         numbers = np.concatenate([codes.factors, remainders], axis=1)
-        scratch, beside = _scratch(signs), _scratch(numbers)
-        likeness, sizes = (_room(len(shifts), signs, np.float32) for _ in range(2))
+        scratch, beside = self._scratch(signs), self._scratch(numbers)
+        likeness, sizes = (self._room(len(shifts), signs, np.float32) for _ in range(2))
         self._code.sums[planes.shape[1]](
             *_given(planes, signs, scratch, shifts),
             shifts.first.ctypes.data,
@@ -117,7 +117,7 @@ class CompiledProducts:
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         query, sketches = np.ascontiguousarray(query), np.ascontiguousarray(sketches)
-        scratch, out = _scratch(sketches), _room(len(shifts), sketches, np.int32)
+        scratch, out = self._scratch(sketches), self._room(len(shifts), sketches, np.int32)
         self._code.sketches(
             *_given(query, sketches, scratch, shifts),
             shifts.first.ctypes.data,
@@ -126,15 +126,13 @@ class CompiledProducts:
         )
         return out[:, : len(sketches)].T
 
+    def _scratch(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Room for the values of the places that are computed at a time, beside each other."""
+        return np.empty((math.prod(rows.shape[1:]), self._lanes), rows.dtype)
 
-def _scratch(rows: NDArray[Any]) -> NDArray[Any]:
-    """Room for the values of eight places beside each other."""
-    return np.empty((math.prod(rows.shape[1:]), _LANES), rows.dtype)
-
-
-def _room(values: int, places: NDArray[Any], kind: type) -> NDArray[Any]:
-    """Room for so many values of each place, for whole eights of places."""
-    return np.empty((values, -(-len(places) // _LANES) * _LANES), kind)
+    def _room(self, values: int, places: NDArray[Any], kind: type) -> NDArray[Any]:
+        """Room for so many values of each place, and of as many more as fill the lanes."""
+        return np.empty((values, -(-len(places) // self._lanes) * self._lanes), kind)
 
 
 def _given(

@@ -42,6 +42,7 @@ from floppynet_vpr.mapping.grid import Grid
 
 BITS = (4, 8)
 LANES = 8
+"""Places computed at a time."""
 
 _WORD_BYTES = 8
 _PIECE_WORDS = 4
