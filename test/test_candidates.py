@@ -13,22 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping import candidates
-from floppynet_vpr.mapping.candidates import Candidates
+from floppynet_vpr.mapping.candidates import SKETCHES, Candidates
 from floppynet_vpr.mapping.cell_products import MatrixProducts
 from floppynet_vpr.mapping.grid import POOL5, Grid
+from floppynet_vpr.mapping.ranking import smallest, smallest_set
 from floppynet_vpr.mapping.shifts import Shifts, tolerant, unshifted
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-def by_sketch(
-    query: NDArray[np.uint8], signs: NDArray[np.uint8], count: int, shifts: Shifts
+def cheapest(
+    query: NDArray[np.uint8],
+    signs: NDArray[np.uint8],
+    count: int,
+    shifts: Shifts,
+    cell_bytes: int,
 ) -> list[int]:
-    """The places whose sketches are nearest, over all shifts, ties to the first."""
-    end = shifts.grid.sketch_bytes
-    differing = MatrixProducts().sketch_distances(query[:, :end], signs[:, :, :end], shifts)
-    costs = (differing / (shifts.overlaps * 8.0 * end) * shifts.costs).min(axis=1)
+    """The places that differ least by so many bytes of each cell, ties to the first."""
+    shape = len(signs), shifts.grid.cells * cell_bytes
+    places = np.ascontiguousarray(signs[:, :, :cell_bytes]).reshape(shape)
+    rows = np.arange(len(signs))
+    costs = MatrixProducts().sketch_costs(query[:, :cell_bytes], places, rows, shifts)
     return sorted(np.argsort(costs, kind="stable")[:count].tolist())
 
 
@@ -57,7 +62,7 @@ def test_among_equal_candidates_the_first_are_chosen() -> None:
 @given(
     seed=seeds,
     batches=st.lists(st.integers(0, 50), min_size=1, max_size=6),
-    count=st.integers(1, 30),
+    count=st.integers(300 // SKETCHES + 1, 60),
 )
 def test_candidates_are_those_of_brute_force(
     grid: Grid,
@@ -75,25 +80,53 @@ def test_candidates_are_those_of_brute_force(
     for query in queries:
         for end in (None, len(signs) // 2):
             chosen = known.nearest(query, count, shifts, end)
-            assert chosen.tolist() == by_sketch(query, signs[:end], count, shifts)
+            expected = cheapest(query, signs[:end], count, shifts, grid.sketch_bytes)
+            assert chosen.tolist() == expected
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @settings(max_examples=10, deadline=None)
-@given(seed=seeds, places=st.integers(1, 600), count=st.integers(1, 20))
-def test_places_chosen_cell_upon_cell_are_those_of_brute_force(
+@given(seed=seeds, places=st.integers(1, 6000), count=st.integers(1, 20))
+def test_of_many_places_those_with_the_nearest_outlines_come_first(
     grid: Grid, seed: int, places: int, count: int
 ) -> None:
-    """With fewer places compared with all shifts than there are, the unshifted ones come first."""
     distinct = random_signs(20, seed, grid)
     signs = distinct[np.random.default_rng(seed).integers(0, 20, places)]
     query = random_signs(1, seed ^ 1, grid)[0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "SHIFTED", 1)
-        known = Candidates(grid)
-        known.add(signs)
-        for end in (places, places // 2):
-            first = by_sketch(query, signs[:end], 2 * count, unshifted(grid))
-            chosen = by_sketch(query, signs[first], count, tolerant(grid))
-            expected = first if end <= count else [first[index] for index in chosen]
-            assert known.nearest(query, count, tolerant(grid), end).tolist() == expected
+    shifts = tolerant(grid)
+    known = Candidates(grid)
+    for part in np.array_split(signs, 3):
+        known.add(part)
+    for end in (places, places // 2):
+        few = min(end, SKETCHES * count)
+        first = cheapest(query, signs[:end], few, shifts.straight, grid.outline_bytes)
+        chosen = cheapest(query, signs[first], count, shifts, grid.sketch_bytes)
+        expected = first if end <= count else [first[index] for index in chosen]
+        assert known.nearest(query, count, shifts, end).tolist() == expected
+
+
+def test_straight_shifts_go_to_a_side_or_up_or_down() -> None:
+    steps = [tuple(step) for step in TOLERANT.straight.steps.tolist()]
+    assert sorted(steps) == [(-2, 0), (-1, 0), (0, -1), (0, 0), (0, 1), (1, 0), (2, 0)]
+    for right, down in steps:
+        index = TOLERANT.steps.tolist().index([right, down])
+        assert TOLERANT.straight.costs[steps.index((right, down))] == TOLERANT.costs[index]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds,
+    size=st.integers(0, 5000),
+    count=st.integers(1, 300),
+    distinct=st.sampled_from([1, 3, 100, 1 << 30]),
+    in_order=st.booleans(),
+)
+def test_the_smallest_as_a_set_are_the_smallest(
+    kind: type, seed: int, size: int, count: int, distinct: int, in_order: bool
+) -> None:
+    values = np.random.default_rng(seed).integers(0, distinct, size).astype(kind)
+    if in_order:
+        values.sort()
+    expected = np.sort(smallest(values, count))
+    np.testing.assert_array_equal(smallest_set(values, count), expected)

@@ -27,6 +27,7 @@ from feature_maps import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from floppynet_vpr.mapping.cell_products import (
     CellProducts,
@@ -46,6 +47,7 @@ from floppynet_vpr.mapping.cells import (
     turn_back,
 )
 from floppynet_vpr.mapping.grid import POOL5, Grid
+from floppynet_vpr.mapping.outlines import moved_outline
 from floppynet_vpr.mapping.shifts import Shifts, shift_shares, tolerant, unshifted
 
 ALL_SHIFTS = {
@@ -251,20 +253,52 @@ def test_sums_are_the_same_bits_in_every_way(
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=12, deadline=None)
 @given(seed=seeds, count=st.integers(0, 40))
-def test_differing_bits_of_sketches_are_the_same_in_every_way(
+def test_costs_of_sketches_are_the_same_in_every_way(
     way: str, shifts: Shifts, seed: int, count: int
 ) -> None:
     grid = shifts.grid
     query, *places = random_signs(count + 1, seed, grid)[:, :, : grid.sketch_bytes]
-    sketches = np.array(places, np.uint8).reshape(count, grid.cells, grid.sketch_bytes)
-    found = WAYS[way](grid).sketch_distances(query, sketches, shifts)
-    expected = np.zeros((count, len(shifts)), np.int64)
-    for shift, (right, down) in enumerate(shifts.steps.tolist()):
-        for ours, theirs in pairs_of(right, down, grid):
-            different = np.unpackbits(sketches[:, theirs] ^ query[ours], axis=-1)
-            expected[:, shift] += different.sum(axis=-1, dtype=np.int64)
+    sketches = np.array(places, np.uint8).reshape(count, grid.cells * grid.sketch_bytes)
+    rows = np.flatnonzero(np.random.default_rng(seed).integers(0, 2, count))
+    found = WAYS[way](grid).sketch_costs(query, sketches, rows, shifts)
     assert found.dtype == np.int32
+    expected = cost_bit_by_bit(query, sketches[rows].reshape(-1, *query.shape), shifts)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shifts", ALL_SHIFTS.values(), ids=ALL_SHIFTS)
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, count=st.integers(0, 2100), room=st.integers(0, 3))
+def test_costs_of_outlines_are_the_same_in_every_way(
+    way: str, shifts: Shifts, seed: int, count: int, room: int
+) -> None:
+    grid, random = shifts.grid, np.random.default_rng(seed)
+    cell_bytes = grid.outline_bytes
+    query = random.integers(0, 256, (grid.cells, cell_bytes), np.uint8)
+    columns = random.integers(
+        0, 1 << 64, (grid.outline_words, 8 * (count // 8 + room + 1)), np.uint64
+    )
+    found = WAYS[way](grid).outline_costs(moved_outline(query, shifts), columns, count)
+    assert found.dtype == np.int32
+    words = np.ascontiguousarray(columns[:, :count].T).view(np.uint8)
+    places = words[:, : grid.cells * cell_bytes].reshape(count, grid.cells, cell_bytes)
+    np.testing.assert_array_equal(found, cost_bit_by_bit(query, places, shifts))
+
+
+def cost_bit_by_bit(
+    query: NDArray[np.uint8], places: NDArray[np.uint8], shifts: Shifts
+) -> NDArray[np.int64]:
+    """What the bits cost that differ at the best shift, cell by cell."""
+    bits = 8 * query.shape[1]
+    costs = []
+    for (right, down), cost in zip(shifts.steps.tolist(), shifts.costs.tolist(), strict=True):
+        pairs, differing = pairs_of(right, down, shifts.grid), np.zeros(len(places), np.int64)
+        for ours, theirs in pairs:
+            different = np.unpackbits(places[:, theirs] ^ query[ours], axis=-1)
+            differing += different.sum(axis=-1, dtype=np.int64)
+        costs.append(differing * round(2**24 * cost / (bits * len(pairs))))
+    return np.min(costs, axis=0)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -64,10 +64,19 @@ class Blocks:
             for block in self.filled():
                 yield from (block[start : start + step] for start in range(0, len(block), step))
             return
-        edges = np.searchsorted(ids, [*self._starts, self._room]).tolist()
-        for index, (start, block) in enumerate(zip(self._starts, self._blocks, strict=True)):
-            for first in range(edges[index], edges[index + 1], step):
-                yield block[ids[first : min(first + step, edges[index + 1])] - start]
+        for block, rows in self.parts(ids):
+            for first in range(0, len(rows), step):
+                yield block[rows[first : first + step]]
+
+    def parts(
+        self, ids: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """Tell where the rows `ids`, ascending, are: in which block, and its rows."""
+        edges = np.searchsorted(ids, [*self._starts, self._room])
+        for number, (start, block) in enumerate(zip(self._starts, self._blocks, strict=True)):
+            rows = ids[edges[number] : edges[number + 1]]
+            if len(rows):
+                yield block, rows - start
 
     def _append(self, block: NDArray[np.uint8]) -> None:
         self._starts.append(self._room)

@@ -10,20 +10,37 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.extraction.hamming import popcount
 from floppynet_vpr.libraries import require
 from floppynet_vpr.mapping.cells import Codes, Rounded
 from floppynet_vpr.mapping.grid import Grid
 from floppynet_vpr.mapping.shifts import Shifts
 
 _PLACES_AT_ONCE = 16
+_OUTLINES_AT_ONCE = 1024
+_SAME = 1 << 24
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MovedOutline:
+    """A query's outline (`outlines`), of w words, moved by each of s shifts.
+
+    `words` and `masks` are (s, w) uint64, `masks` having the bits of the cells that meet; `weights`
+    (s,) int32 is what one of them that differs costs.
+    """
+
+    words: NDArray[np.uint64]
+    masks: NDArray[np.uint64]
+    weights: NDArray[np.int32]
 
 
 class CellProducts(Protocol):
@@ -50,12 +67,27 @@ class CellProducts(Protocol):
         and the factors of the places', and sums of the places' `remainders`, (n, 36) float32.
         """
 
-    def sketch_distances(
-        self, query: NDArray[np.uint8], sketches: NDArray[np.uint8], shifts: Shifts
+    def sketch_costs(
+        self,
+        query: NDArray[np.uint8],
+        sketches: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        shifts: Shifts,
     ) -> NDArray[np.int32]:
-        """Count differing bits of a query's sketch, (36, 8), and n places', (n, 36, 8) uint8.
+        """Count the bits in which places' sketches differ from a query's, and what they cost.
 
-        Gives (n, shifts) int32, the sum over the pairs of each shift.
+        The query's is (36, 8) uint8; the places' are `rows`, (n,), of (m, 288) uint8, both
+        C-contiguous. Gives (n,) int32, the least of all shifts of the number of bits that differ
+        times the shift's weight (`bit_weights`).
+        """
+
+    def outline_costs(
+        self, query: MovedOutline, columns: NDArray[np.uint64], places: int
+    ) -> NDArray[np.int32]:
+        """Count the bits in which places' outlines differ from a query's, and what they cost.
+
+        `columns` are the words of outlines, (w, room) uint64, C-contiguous, with room for whole
+        eights of places. Gives (places,) int32, the least of all shifts, as `sketch_costs`.
         """
 
 
@@ -112,19 +144,47 @@ class CompiledProducts:
         )
         return likeness[:, : len(signs)].T, sizes[:, : len(signs)].T
 
-    def sketch_distances(
-        self, query: NDArray[np.uint8], sketches: NDArray[np.uint8], shifts: Shifts
+    def sketch_costs(
+        self,
+        query: NDArray[np.uint8],
+        sketches: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        shifts: Shifts,
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
-        query, sketches = np.ascontiguousarray(query), np.ascontiguousarray(sketches)
-        scratch, out = self._scratch(sketches), self._room(len(shifts), sketches, np.int32)
+        query, weights = np.ascontiguousarray(query), bit_weights(shifts, query.shape[1])
+        scratch, out = self._scratch(sketches), self._room(1, rows, np.int32)[0]
         self._code.sketches(
-            *_given(query, sketches, scratch, shifts),
+            query.ctypes.data,
+            sketches.ctypes.data,
+            rows.ctypes.data,
+            len(rows),
+            scratch.ctypes.data,
+            shifts.query_cells.ctypes.data,
+            shifts.place_cells.ctypes.data,
             shifts.first.ctypes.data,
+            weights.ctypes.data,
             len(shifts),
             out.ctypes.data,
         )
-        return out[:, : len(sketches)].T
+        return out[: len(rows)]
+
+    def outline_costs(
+        self, query: MovedOutline, columns: NDArray[np.uint64], places: int
+    ) -> NDArray[np.int32]:
+        """See `CellProducts`."""
+        out = np.empty(columns.shape[1], np.int32)
+        self._code.outlines(
+            columns.ctypes.data,
+            columns.shape[1],
+            places,
+            query.words.ctypes.data,
+            query.masks.ctypes.data,
+            query.weights.ctypes.data,
+            len(query.weights),
+            out.ctypes.data,
+        )
+        return out[:places]
 
     def _scratch(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Room for the values of the places that are computed at a time, beside each other."""
@@ -177,18 +237,39 @@ class MatrixProducts:
         met *= codes.factors[:, shifts.place_cells]
         return _in_order(met, shifts), _in_order(remainders[:, shifts.place_cells], shifts)
 
-    def sketch_distances(
-        self, query: NDArray[np.uint8], sketches: NDArray[np.uint8], shifts: Shifts
+    def sketch_costs(
+        self,
+        query: NDArray[np.uint8],
+        sketches: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        shifts: Shifts,
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
-        values = plus_minus_one(query)
-        bits = values.shape[1]
-        out = np.empty((len(sketches), len(shifts)), np.int32)
-        for first in range(0, len(sketches), _PLACES_AT_ONCE):
-            places = plus_minus_one(sketches[first : first + _PLACES_AT_ONCE])
-            likeness = _all_pairs(places, values)
-            met = (bits - likeness[:, shifts.place_cells, shifts.query_cells]) / 2
-            out[first : first + len(places)] = np.add.reduceat(met, shifts.first[:-1], axis=1)
+        values, weights = plus_minus_one(query), bit_weights(shifts, query.shape[1])
+        out = np.empty(len(rows), np.int32)
+        for first in range(0, len(rows), _PLACES_AT_ONCE):
+            chosen = sketches[rows[first : first + _PLACES_AT_ONCE]]
+            likeness = _all_pairs(plus_minus_one(chosen), values)
+            met = (values.shape[1] - likeness[:, shifts.place_cells, shifts.query_cells]) / 2
+            differing = np.add.reduceat(met, shifts.first[:-1], axis=1).astype(np.int32)
+            out[first : first + len(chosen)] = (differing * weights).min(axis=1)
+        return out
+
+    def outline_costs(
+        self, query: MovedOutline, columns: NDArray[np.uint64], places: int
+    ) -> NDArray[np.int32]:
+        """See `CellProducts`."""
+        out = np.full(places, np.iinfo(np.int32).max, np.int32)
+        for first in range(0, len(out), _OUTLINES_AT_ONCE):
+            least = out[first : first + _OUTLINES_AT_ONCE]
+            ones = np.empty(len(least), np.uint8)
+            for words, masks, weight in zip(query.words, query.masks, query.weights, strict=True):
+                differing = np.zeros(len(least), np.int32)
+                part = columns[:, first : first + len(least)]
+                for column, word, mask in zip(part, words, masks, strict=True):
+                    popcount((column ^ word) & mask, ones)
+                    differing += ones
+                np.minimum(least, differing * weight, out=least)
         return out
 
 
@@ -205,6 +286,14 @@ def _all_pairs(places: NDArray[np.float32], values: NDArray[np.float32]) -> NDAr
     """Multiply the cells of n places with those of a query: (n, place's cells, query's cells)."""
     cells, bits = values.shape
     return (places.reshape(-1, bits) @ values.T).reshape(-1, cells, cells)
+
+
+def bit_weights(shifts: Shifts, cell_bytes: int) -> NDArray[np.int32]:
+    """What a bit that differs costs at each shift, of cells of which so many bytes are looked at.
+
+    Of all bits that meet they are 2^24 times the shift's cost, (shifts,) int32.
+    """
+    return np.rint(_SAME * shifts.costs / (shifts.overlaps * 8.0 * cell_bytes)).astype(np.int32)
 
 
 def plus_minus_one(bits: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, cell_cosines, compare
-from floppynet_vpr.mapping.reference_map import COMPARED, ReferenceMap
+from floppynet_vpr.mapping.reference_map import ReferenceMap
 from floppynet_vpr.mapping.shifts import Shifts
 from floppynet_vpr.mapping.spans import spans
+
+COMPARED = 512
+"""Places that are compared with a query with shifts; larger maps choose them by sketch."""
 
 _QUERY_BITS = 4
 _PRIOR_PLACES = 10
@@ -65,7 +69,7 @@ class CentredMap:
         ]
         self._known = len(drawn)
         self._means = Means(np.stack([*drawn, whole]), grid)
-        self._remainders = np.empty((0, grid.cells), np.float32)
+        self._remainders = Blocks(4 * grid.cells)
 
     def query(self, turned: NDArray[np.float32]) -> CentredQuery:
         """Prepare an image's turned feature map, (cells, bits) float32, less its drive's mean."""
@@ -76,7 +80,7 @@ class CentredMap:
     def nearest(
         self, query: CentredQuery, count: int, end: int
     ) -> tuple[NDArray[np.int64], Comparison]:
-        """Find at least `count` places before `end`, by comparing 256 or more.
+        """Find at least `count` places before `end`, by comparing 512 or more.
 
         Returns the indices of all that were compared, ascending, and the comparison.
         """
@@ -102,16 +106,17 @@ class CentredMap:
         self._measure()
         sessions = np.searchsorted(self._reference.borders, indices, side="right")
         sessions = np.minimum(sessions, self._known).astype(np.int64)
-        return self._reference.codes(indices), self._remainders[indices], sessions
+        rows = [np.empty((0, self._remainders.row_bytes), np.uint8)]
+        remainders = np.concatenate([*rows, *self._remainders.chunks(indices)]).view(np.float32)
+        return self._reference.codes(indices), remainders, sessions
 
     def _measure(self) -> None:
         """Compute the remainders of places that were added since."""
         done, count = len(self._remainders), len(self._reference)
         if done == count:
             return
-        parts = [self._remainders]
         for number, (first, last) in enumerate(spans(self._reference.borders, count)):
             for start in range(max(first, done), last, COMPARED):
                 codes = self._reference.codes(np.arange(start, min(start + COMPARED, last)))
-                parts.append(self._means.remainders(codes, min(number, self._known)))
-        self._remainders = np.concatenate(parts)
+                remainders = self._means.remainders(codes, min(number, self._known))
+                self._remainders.add(remainders.view(np.uint8))

@@ -74,6 +74,16 @@ class Grid:
         return self.cell_bytes // 4
 
     @property
+    def outline_bytes(self) -> int:
+        """Of a cell's bits the first sixteenth, which makes an outline of the place."""
+        return self.cell_bytes // 16
+
+    @property
+    def outline_words(self) -> int:
+        """Words of 64 bits of an outline, the last of which may not be full."""
+        return -(-self.cells * self.outline_bytes // 8)
+
+    @property
     def code_bytes(self) -> int:
         """Bytes of a place's bits."""
         return self.cells * self.cell_bytes

@@ -47,7 +47,7 @@ LANES = 8
 _WORD_BYTES = 8
 _PIECE_WORDS = 4
 _WORDS_IN_BYTES = 31  # whose ones, 8 a byte at most, can be added up in bytes
-_SKETCHES = "sketches"
+_SKETCHES, _OUTLINES = "sketches", "outlines"
 
 F32 = ir.FloatType()
 _WORDS = ir.VectorType(I64, LANES)
@@ -55,6 +55,7 @@ _BYTES = ir.VectorType(I8, LANES * _WORD_BYTES)
 _PAIRS_OF_BYTES = ir.VectorType(I16, LANES * _WORD_BYTES // 2)
 _INTEGERS = ir.VectorType(I32, LANES)
 _FLOATS = ir.VectorType(F32, LANES)
+_MOST = ir.Constant(_INTEGERS, [(1 << 31) - 1] * LANES)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class NativeProducts:
     products: Mapping[int, Callable[..., None]]
     sums: Mapping[int, Callable[..., None]]
     sketches: Callable[..., None]
+    outlines: Callable[..., None]
     engine: Any  # owns the functions' memory
 
 
@@ -80,6 +82,7 @@ def native_products(grid: Grid, cpu: str = "", features: str = "") -> NativeProd
         _emit_products(module, bits, grid)
         _emit_sums(module, bits, grid)
     _emit_sketches(module, grid)
+    _emit_outlines(module, grid)
     engine = compile_code(str(module), cpu, features)
     address, size = ctypes.c_void_p, ctypes.c_int64
 
@@ -94,7 +97,8 @@ def native_products(grid: Grid, cpu: str = "", features: str = "") -> NativeProd
             bits: function(_name("sums", bits), *given, address, size, *[address] * 5)
             for bits in BITS
         },
-        function(_SKETCHES, *given, address, size, address),
+        function(_SKETCHES, address, address, address, size, *[address] * 5, size, address),
+        function(_OUTLINES, address, size, size, address, address, address, size, address),
         engine,
     )
 
@@ -162,19 +166,22 @@ def _emit_sums(module: Any, bits: int, grid: Grid) -> None:
 
 
 def _emit_sketches(module: Any, grid: Grid) -> None:
-    """Write `sketches(query, words, places, scratch, query_cells, place_cells, first, ...)`.
+    """Write `sketches(query, words, rows, places, scratch, query_cells, place_cells, first, ...)`.
 
-    The other arguments are the number of shifts and `out`, int32, for each shift whole eights of
-    places. `first` has an entry more than there are shifts, the number of pairs.
+    `rows` are those of the places in `words`; `first` has an entry more than there are shifts, the
+    number of pairs. The other arguments are the shifts' weights, their number and `out`, int32,
+    whole eights of places.
     """
     cell_words = grid.sketch_bytes // _WORD_BYTES
     at_once = min(cell_words, 16)
-    words, cells = I64.as_pointer(), I32.as_pointer()
-    kind = [words, words, I64, words, cells, cells, words, I64, cells]
+    words, integers = I64.as_pointer(), I32.as_pointer()
+    kind = [words, words, words, I64, words, integers, integers, words, integers, I64, integers]
     builder, arguments = _begin(module, _SKETCHES, kind)
-    query, sketches, places, scratch, query_cells, place_cells, first, shifts, out = arguments
-    with _eights(builder, places) as (place, width):
-        _put_beside(builder, sketches, I64, cell_words * grid.cells, place, places, scratch)
+    query, sketches, rows, places, scratch, query_cells, place_cells, first = arguments[:8]
+    weights, shifts, out = arguments[8:]
+    with _eights(builder, places) as (place, _):
+        _put_beside(builder, sketches, I64, cell_words * grid.cells, place, places, scratch, rows)
+        least = variable(builder, _MOST)
         with count(builder, I64(0), shifts) as shift:
             total = variable(builder, ir.Constant(_WORDS, None))
             end = load(builder, first, builder.add(shift, I64(1)))
@@ -197,9 +204,49 @@ def _emit_sketches(module: Any, grid: Grid) -> None:
                         builder.store(builder.add(builder.load(ones), counted), ones)
                 added = _across(builder, _in_pairs(builder, builder.load(ones)))
                 builder.store(builder.add(builder.load(total), added), total)
-            at = builder.add(builder.mul(shift, width), place)
-            store(builder, builder.trunc(builder.load(total), _INTEGERS), out, at)
+            _keep_least(builder, total, weights, shift, least)
+        store(builder, builder.load(least), out, place)
     builder.ret_void()
+
+
+def _emit_outlines(module: Any, grid: Grid) -> None:
+    """Write `outlines(columns, room, places, words, masks, weights, shifts, out)`.
+
+    `columns` have a word of each place, one column after the other, each with `room` for so many;
+    `words` and `masks` are the query's, shift after shift; `weights` of shifts and `out`, whole
+    eights of places, are int32.
+    """
+    words, integers = I64.as_pointer(), I32.as_pointer()
+    kind = [words, I64, I64, words, words, integers, I64, integers]
+    builder, arguments = _begin(module, _OUTLINES, kind)
+    columns, room, places, rows, masks, weights, shifts, out = arguments
+    with _eights(builder, places) as (place, _):
+        least = variable(builder, _MOST)
+        with count(builder, I64(0), shifts) as shift:
+            total = variable(builder, ir.Constant(_WORDS, None))
+            for first in range(0, grid.outline_words, _WORDS_IN_BYTES):
+                ones = ir.Constant(_BYTES, None)
+                for word in range(first, min(first + _WORDS_IN_BYTES, grid.outline_words)):
+                    at = builder.add(builder.mul(shift, I64(grid.outline_words)), I64(word))
+                    column = builder.add(builder.mul(room, I64(word)), place)
+                    there = load(builder, columns, column, _WORDS)
+                    here, mask = load(builder, rows, at), load(builder, masks, at)
+                    counted = _differing(builder, here, there, mask)
+                    ones = builder.add(ones, counted)
+                added = _across(builder, _in_pairs(builder, ones))
+                builder.store(builder.add(builder.load(total), added), total)
+            _keep_least(builder, total, weights, shift, least)
+        store(builder, builder.load(least), out, place)
+    builder.ret_void()
+
+
+def _keep_least(builder: Any, total: Any, weights: Any, shift: Any, least: Any) -> None:
+    """Let `least` be what `total` costs at a shift, where that is less."""
+    weight = _everywhere(builder, load(builder, weights, shift), _INTEGERS)
+    cost = builder.mul(builder.trunc(builder.load(total), _INTEGERS), weight)
+    known = builder.load(least)
+    less = builder.icmp_signed("<", cost, known)
+    builder.store(builder.select(less, cost, known), least)
 
 
 def _begin(module: Any, name: str, kind: list[Any]) -> tuple[Any, Any]:
@@ -217,13 +264,25 @@ def _eights(builder: Any, places: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _put_beside(
-    builder: Any, rows: Any, kind: Any, length: int, place: Any, places: Any, scratch: Any
+    builder: Any,
+    rows: Any,
+    kind: Any,
+    length: int,
+    place: Any,
+    places: Any,
+    scratch: Any,
+    chosen: Any = None,
 ) -> None:
-    """Write the rows of eight places to `scratch`, lane beside lane; the last place fills up."""
+    """Write the rows of eight places to `scratch`, lane beside lane; the last place fills up.
+
+    Place i has row i, or row `chosen[i]`.
+    """
     last = builder.sub(places, I64(1))
     with count(builder, I64(0), I64(LANES)) as lane:
         number = builder.add(place, lane)
         number = builder.select(builder.icmp_signed("<", number, last), number, last)
+        if chosen is not None:
+            number = load(builder, chosen, number)
         row = builder.gep(rows, [builder.mul(number, I64(length))])
         with count(builder, I64(0), I64(length)) as column:
             target = builder.add(builder.mul(column, I64(LANES)), lane)
@@ -285,9 +344,14 @@ def _everywhere(builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(one, one, lanes)
 
 
-def _differing(builder: Any, here: Any, there: Any) -> Any:
-    """Count the bits in which a word of the query differs from those of eight places: bytes."""
+def _differing(builder: Any, here: Any, there: Any, mask: Any = None) -> Any:
+    """Count the bits in which a word of the query differs from those of eight places: bytes.
+
+    With a `mask` only its bits count.
+    """
     different = builder.xor(_everywhere(builder, here, _WORDS), there)
+    if mask is not None:
+        different = builder.and_(different, _everywhere(builder, mask, _WORDS))
     name = f"llvm.ctpop.v{_BYTES.count}i8"
     return call(builder, name, _BYTES, [builder.bitcast(different, _BYTES)])
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,11 @@ class Shifts:
         """How many cells meet at each shift, (s,)."""
         return np.diff(self.first)
 
+    @cached_property
+    def straight(self) -> Shifts:
+        """Those to a side, up or down alone."""
+        return _shifts([step for step in map(tuple, self.steps.tolist()) if 0 in step], self.grid)
+
 
 def make_shifts(sideways: int, lengthwise: int, grid: Grid = POOL5) -> Shifts:
     """List all shifts of up to so many cells to either side, and up or down."""
@@ -55,6 +60,10 @@ def make_shifts(sideways: int, lengthwise: int, grid: Grid = POOL5) -> Shifts:
         ),
         key=lambda step: (abs(step[0]) + abs(step[1]), step),
     )
+    return _shifts(steps, grid)
+
+
+def _shifts(steps: list[tuple[int, int]], grid: Grid) -> Shifts:
     pairs = [_pairs(*step, grid) for step in steps]
     counts = [len(pair) for pair in pairs]
     cells = np.concatenate(pairs).astype(np.int32)
