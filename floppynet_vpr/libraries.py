@@ -40,7 +40,9 @@ LIBRARIES = {
     ),
     # Before 1.11, hammings() writes past its result for all but a few code sizes.
     "faiss": Library(
-        "faiss-cpu", "maps of more than 2,048 places are searched faster, evaluate works", (1, 11)
+        "faiss-cpu",
+        "without llvmlite, maps of more than 2,048 places are searched faster; evaluate works",
+        (1, 11),
     ),
     "onnxruntime": Library(
         "onnxruntime", "networks of others (.onnx) and of several bits are computed, fast"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from floppynet_vpr.extraction import create_extractor
+from floppynet_vpr.imaging.payload import decode_compressed
+from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.candidates import SKETCHES, Candidates
 from floppynet_vpr.mapping.cell_products import MatrixProducts
+from floppynet_vpr.mapping.cells import turn
+from floppynet_vpr.mapping.centred_map import CentredMap
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.ranking import smallest, smallest_set
 from floppynet_vpr.mapping.shifts import Shifts, tolerant, unshifted
+from floppynet_vpr.training.images import open_images
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -130,3 +137,53 @@ def test_the_smallest_as_a_set_are_the_smallest(
         values.sort()
     expected = np.sort(smallest(values, count))
     np.testing.assert_array_equal(smallest_set(values, count), expected)
+
+
+def test_of_ten_thousand_real_places_hardly_any_nearest_is_lost(data_dir: Path) -> None:
+    """Comparing all places with shifts would seldom find a nearer one than comparing candidates."""
+    drives = {
+        name: [file.read_bytes() for file in sorted((data_dir / name).rglob(f"*.{suffix}"))]
+        for name, suffix in (
+            ("gardens_point/day_right", "jpg"),
+            ("gardens_point/night_right", "jpg"),
+            ("gardens_point/day_left", "jpg"),
+            ("nordland_64x32/summer", "png"),
+            ("nordland_64x32/winter", "png"),
+            ("indoor_tower", "webp"),
+        )
+    }
+    photos = open_images(data_dir / "miniplaces", "train")
+    places = {
+        "walk": drives["gardens_point/day_right"],
+        "train": drives["nordland_64x32/summer"],
+        "tower": drives["indoor_tower"][::2],
+    }
+    left = 10_000 - sum(map(len, places.values()))
+    places["photos"] = [photos.encoded(index).tobytes() for index in range(left)]
+    reference = ReferenceMap("floppynet", "ab" * 32)
+    for name, images in places.items():
+        reference.begin_session(name)
+        reference.extend(described(images), [name] * len(images))
+    centred = CentredMap(reference, TOLERANT)
+    everything = np.arange(len(reference))
+    queries = {
+        "night": drives["gardens_point/night_right"][::4],
+        "left": drives["gardens_point/day_left"][::4],
+        "winter": drives["nordland_64x32/winter"][::18],
+        "tower": drives["indoor_tower"][1::24],
+    }
+    lost = {}
+    for name, images in queries.items():
+        turned = turn(described(images), POOL5)
+        lost[name] = 0.0
+        for image in turned:
+            query = centred.query(image - turned.mean(axis=0))
+            found, _ = centred.nearest(query, 1, len(reference))
+            nearest = np.argmin(centred.compare(query, everything).squares)
+            lost[name] += (nearest not in found) / len(turned)
+    assert np.mean(list(lost.values())) <= 0.01, lost
+
+
+def described(images: list[bytes]) -> NDArray[np.float32]:
+    extractor = create_extractor()
+    return np.stack([extractor.describe(decode_compressed(image)) for image in images])

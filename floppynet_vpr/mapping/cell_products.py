@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.extraction.hamming import popcount
+from floppynet_vpr.extraction.hamming import differing_bits
 from floppynet_vpr.libraries import require
 from floppynet_vpr.mapping.cells import Codes, Rounded
 from floppynet_vpr.mapping.grid import Grid
@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 class MovedOutline:
     """A query's outline (`outlines`), of w words, moved by each of s shifts.
 
-    `words` and `masks` are (s, w) uint64, `masks` having the bits of the cells that meet; `weights`
-    (s,) int32 is what one of them that differs costs.
+    `words` and `masks` are (s, w) uint64, C-contiguous; `masks` has the bits of the cells that
+    meet, and `words` no others. `weights` (s,) int32 is what a bit that differs costs.
     """
 
     words: NDArray[np.uint64]
@@ -210,7 +210,7 @@ def _given(
 
 
 class MatrixProducts:
-    """By products of float32 matrices, of a few places at once.
+    """By products of float32 matrices, of a few places at once; outlines by faiss if it is there.
 
     All sums are integers below 2^24, so that they are exact in whatever order they are added up.
     """
@@ -260,15 +260,11 @@ class MatrixProducts:
     ) -> NDArray[np.int32]:
         """See `CellProducts`."""
         out = np.full(places, np.iinfo(np.int32).max, np.int32)
-        for first in range(0, len(out), _OUTLINES_AT_ONCE):
+        for first in range(0, places, _OUTLINES_AT_ONCE):
             least = out[first : first + _OUTLINES_AT_ONCE]
-            ones = np.empty(len(least), np.uint8)
+            rows = np.ascontiguousarray(columns[:, first : first + len(least)].T)
             for words, masks, weight in zip(query.words, query.masks, query.weights, strict=True):
-                differing = np.zeros(len(least), np.int32)
-                part = columns[:, first : first + len(least)]
-                for column, word, mask in zip(part, words, masks, strict=True):
-                    popcount((column ^ word) & mask, ones)
-                    differing += ones
+                differing = differing_bits(words.view(np.uint8), (rows & masks).view(np.uint8))
                 np.minimum(least, differing * weight, out=least)
         return out
 

@@ -17,7 +17,7 @@ from floppynet_vpr.mapping.shifts import Shifts
 from floppynet_vpr.mapping.spans import spans
 
 COMPARED = 512
-"""Places that are compared with a query with shifts; larger maps choose them by sketch."""
+"""Places that are compared with a query with shifts; in larger maps these are chosen."""
 
 _QUERY_BITS = 4
 _PRIOR_PLACES = 10

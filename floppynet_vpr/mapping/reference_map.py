@@ -50,7 +50,7 @@ from floppynet_vpr.mapping.thumbnails import Thumbnails
 from floppynet_vpr.network.network import Network
 
 COMPARED = 256
-"""Places that are compared with a query; larger maps choose them by sketch."""
+"""Places that are compared with a query; in larger maps these are chosen (`candidates`)."""
 
 _AT_ONCE = 16
 
@@ -72,10 +72,10 @@ class ReferenceMap:
 
     A map belongs to the network that made its descriptors and says so in its file. `storage` names
     how descriptors are kept (see `storages`). Up to 256 places, and with `float32` always, a query
-    is compared with every place. In larger maps it is compared with the 256 places whose sketches
-    are nearest (`candidates`), so the time of a search hardly grows; a place beyond them would be
-    missed. With `features` above 0 up to so many local features are kept with each place, and with
-    `thumbnails` a small picture of it.
+    is compared with every place, in larger maps with 256 that are chosen by a part of their bits
+    (`candidates`), so that the time of a search hardly grows; a place beyond them is missed. With
+    `features` above 0 up to so many local features are kept with each place, and with `thumbnails`
+    a small picture of it.
     """
 
     def __init__(
