@@ -106,8 +106,7 @@ class CentredMap:
         self._measure()
         sessions = np.searchsorted(self._reference.borders, indices, side="right")
         sessions = np.minimum(sessions, self._known).astype(np.int64)
-        rows = [np.empty((0, self._remainders.row_bytes), np.uint8)]
-        remainders = np.concatenate([*rows, *self._remainders.chunks(indices)]).view(np.float32)
+        remainders = self._remainders.take(indices).view(np.float32)
         return self._reference.codes(indices), remainders, sessions
 
     def _measure(self) -> None:

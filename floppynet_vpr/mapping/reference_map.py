@@ -433,8 +433,7 @@ class ReferenceMap:
 
     def codes(self, indices: NDArray[np.int64]) -> Codes:
         """Copy out the bits of places, ascending."""
-        rows = [np.empty((0, self._tables[CODES].row_bytes), np.uint8)]
-        return codes(np.concatenate([*rows, *self._tables[CODES].chunks(indices)]), self.grid)
+        return codes(self._tables[CODES].take(indices), self.grid)
 
     def means(self) -> NDArray[np.float32]:
         """The mean turned feature map of each of `sessions`, (sessions, cells, bits) float32.
