@@ -41,6 +41,7 @@ from floppynet_vpr.detection.rigid import RigidComparer
 from floppynet_vpr.detection.sequences import SequenceModel, log_odds, within_window
 from floppynet_vpr.detection.tolerant import TolerantComparer
 from floppynet_vpr.mapping import Place, ReferenceMap
+from floppynet_vpr.mapping.cell_products import best_products
 
 _ELSEWHERE = 10
 _USUAL_BEST = 2.0
@@ -121,6 +122,7 @@ class LoopClosureDetector:
         self._recent = RecentPlaces(self.known)
         self._threshold = AutomaticThreshold(reference)
         self._restart()
+        best_products(reference.grid)  # is compiled now, so that the first image need not wait
         _ = self.limits
 
     def _restart(self) -> None:

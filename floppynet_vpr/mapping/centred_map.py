@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, cell_cosines, compare
 from floppynet_vpr.mapping.reference_map import ReferenceMap
@@ -69,7 +68,8 @@ class CentredMap:
         ]
         self._known = len(drawn)
         self._means = Means(np.stack([*drawn, whole]), grid)
-        self._remainders = Blocks(4 * grid.cells)
+        self._remainders = np.empty((0, grid.cells), np.float32)
+        self._measured = np.empty(0, np.bool_)
 
     def query(self, turned: NDArray[np.float32]) -> CentredQuery:
         """Prepare an image's turned feature map, (cells, bits) float32, less its drive's mean."""
@@ -103,19 +103,27 @@ class CentredMap:
         self, indices: NDArray[np.int64]
     ) -> tuple[Codes, NDArray[np.float32], NDArray[np.int64]]:
         """The codes and remainders of places, and which mean is subtracted from each."""
-        self._measure()
         sessions = np.searchsorted(self._reference.borders, indices, side="right")
         sessions = np.minimum(sessions, self._known).astype(np.int64)
-        remainders = self._remainders.take(indices).view(np.float32)
-        return self._reference.codes(indices), remainders, sessions
+        codes = self._reference.codes(indices)
+        self._measure(indices, codes, sessions)
+        return codes, self._remainders[indices], sessions
 
-    def _measure(self) -> None:
-        """Compute the remainders of places that were added since."""
-        done, count = len(self._remainders), len(self._reference)
-        if done == count:
-            return
-        for number, (first, last) in enumerate(spans(self._reference.borders, count)):
-            for start in range(max(first, done), last, COMPARED):
-                codes = self._reference.codes(np.arange(start, min(start + COMPARED, last)))
-                remainders = self._means.remainders(codes, min(number, self._known))
-                self._remainders.add(remainders.view(np.uint8))
+    def _measure(
+        self, indices: NDArray[np.int64], codes: Codes, sessions: NDArray[np.int64]
+    ) -> None:
+        """Compute the remainders of those places that were not compared before."""
+        known, count = len(self._measured), len(self._reference)
+        if known < count:  # Half as much again; room that is never filled costs no memory.
+            self._measured = np.concatenate(
+                [self._measured, np.zeros(count + count // 2 - known, np.bool_)]
+            )
+            former = self._remainders
+            self._remainders = np.empty((len(self._measured), former.shape[1]), np.float32)
+            self._remainders[:known] = former
+        new = np.flatnonzero(~self._measured[indices])
+        for session in np.unique(sessions[new]).tolist():
+            rows = new[sessions[new] == session]
+            part = Codes(codes.signs[rows], codes.norms[rows], codes.factors[rows])
+            self._remainders[indices[rows]] = self._means.remainders(part, session)
+        self._measured[indices[new]] = True
