@@ -15,7 +15,7 @@ from floppynet_vpr.detection import Detection, DetectorOptions, LoopClosureDetec
 from floppynet_vpr.detection.background import Background, Needs, robust_spread
 from floppynet_vpr.detection.recent import RecentPlaces
 from floppynet_vpr.mapping import Calibration, Place, ReferenceMap, Session
-from floppynet_vpr.mapping.reference_map import COMPARED
+from floppynet_vpr.mapping.descriptor_index import COMPARED
 
 SECOND = 1_000_000_000
 RIGID = DetectorOptions(matching="rigid", sequence="none")

@@ -200,7 +200,7 @@ def test_a_place_is_never_replaced_by_another_of_its_number(url: str, tmp_path: 
     reference = make_map()
     stored_map(url).save(reference.select(range(6)))
     forged = make_map()
-    forged._tables["codes"]._blocks[0][3] ^= 1
+    forged._descriptors.tables["codes"]._blocks[0][3] ^= 1
     with pytest.raises(MapError, match="another one in"):
         stored_map(url).save(forged)
     expected = written(reference.select(range(6)), tmp_path)

@@ -16,7 +16,7 @@ from floppynet_vpr.commands import build_map, map_info
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.extraction import DESCRIPTOR_SIZE, create_extractor
 from floppynet_vpr.mapping import STORAGES, MapError, ReferenceMap
-from floppynet_vpr.mapping.reference_map import COMPARED
+from floppynet_vpr.mapping.descriptor_index import COMPARED
 
 STATED_ERROR = {"float32": 5e-7, "binary": 0.016}
 """Standard deviation of a squared distance, as the storages' table says."""

@@ -12,7 +12,7 @@ from floppynet_vpr.detection.background import LEAST_PLACES, Background, Needs, 
 from floppynet_vpr.detection.comparer import Compared
 from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
-from floppynet_vpr.mapping.reference_map import COMPARED
+from floppynet_vpr.mapping.descriptor_index import COMPARED
 
 _MAP_MEAN_WEIGHT = 10
 _MOST_WEIGHT = 1000

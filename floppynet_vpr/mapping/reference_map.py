@@ -7,27 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floppynet_vpr.arithmetic import products
 from floppynet_vpr.extraction.local_features import LocalFeatures
-from floppynet_vpr.mapping.blocks import Blocks
 from floppynet_vpr.mapping.calibration import Calibration
-from floppynet_vpr.mapping.candidates import Candidates
-from floppynet_vpr.mapping.cell_products import best_products
-from floppynet_vpr.mapping.cells import (
-    Codes,
-    code_products,
-    codes,
-    decode,
-    encode,
-    round_cells,
-    turn,
-    turn_back,
-)
+from floppynet_vpr.mapping.cells import Codes, encode, turn
+from floppynet_vpr.mapping.descriptor_index import DescriptorIndex
 from floppynet_vpr.mapping.grid import POOL5, Grid
 from floppynet_vpr.mapping.looks import NEAR, Looks, Services
 from floppynet_vpr.mapping.map_content import FEATURES, POINTS, MapContent, MapError
@@ -41,16 +29,12 @@ from floppynet_vpr.mapping.places import (
     place_id,
     session_uid,
 )
-from floppynet_vpr.mapping.ranking import smallest
 from floppynet_vpr.mapping.session_means import SessionMeans
-from floppynet_vpr.mapping.shifts import Shifts, unshifted
+from floppynet_vpr.mapping.shifts import Shifts
 from floppynet_vpr.mapping.spans import span_of
-from floppynet_vpr.mapping.storages import CODES, DEFAULT_STORAGE, STORAGES, VECTORS
+from floppynet_vpr.mapping.storages import DEFAULT_STORAGE, STORAGES
 from floppynet_vpr.mapping.thumbnails import Thumbnails
 from floppynet_vpr.network.network import Network
-
-COMPARED = 256
-"""Places that are compared with a query; in larger maps these are chosen (`candidates`)."""
 
 _AT_ONCE = 16
 
@@ -99,10 +83,8 @@ class ReferenceMap:
         """The shape of the descriptors."""
         self.calibrations: dict[str, Calibration] = {}
         """What was learned of this map's answers (`calibrate`), by `Calibration.mode`."""
-        self._storage = STORAGES[storage]
+        self._descriptors = DescriptorIndex(STORAGES[storage], grid)
         self._places: list[Place] = []
-        self._tables = {name: Blocks(size) for name, size in self._storage.tables(grid).items()}
-        self._candidates = Candidates(grid)
         self._features = PlaceFeatures(features)
         self._thumbnails = Thumbnails(thumbnails)
         self._borders: list[int] = []
@@ -130,12 +112,12 @@ class ReferenceMap:
     @property
     def storage(self) -> str:
         """How descriptors are kept, a name in `STORAGES`."""
-        return self._storage.name
+        return self._descriptors.storage.name
 
     @property
     def bytes_per_place(self) -> int:
         """What a place's descriptor takes, in memory as in the file."""
-        return self._storage.row_bytes(self.grid)
+        return self._descriptors.storage.row_bytes(self.grid)
 
     @property
     def features(self) -> int:
@@ -326,7 +308,7 @@ class ReferenceMap:
             if number + len(code) > MOST_PLACES:
                 raise MapError(f"a session has at most {MOST_PLACES} places: begin another one")
             self._numbers[session.uid] = number + len(code)
-            self._add_rows({CODES: code, VECTORS: rows[piece].view(np.uint8)})
+            self._descriptors.add(code, rows[piece])
             self._features.add(features[piece])
             self._thumbnails.add([thumbnail] * len(code))
             for image, facts in enumerate(
@@ -350,11 +332,6 @@ class ReferenceMap:
         self._current = replace(begun, uid=uid, start_ns=stamp_ns, frame_uid=begun.frame_uid or uid)
         return self._current
 
-    def _add_rows(self, rows: dict[str, NDArray[np.uint8]]) -> None:
-        for name, table in self._tables.items():
-            table.add(rows[name])
-        self._candidates.add(codes(rows[CODES], self.grid).signs)
-
     def _add_place(self, place: Place) -> None:
         if self._places and self._places[-1].session.uid != place.session.uid:
             self._borders.append(len(self._places))
@@ -374,17 +351,8 @@ class ReferenceMap:
         k = min(k, len(self))
         indices = np.empty((len(queries), k), np.int64)
         distances = np.empty((len(queries), k), np.float32)
-        for row, descriptor in enumerate(queries if k else ()):
-            compared = np.arange(len(self))
-            if self._storage.exact:
-                found = self.distances(descriptor, compared)
-            else:
-                turned = turn(descriptor, self.grid)[0]
-                signs = np.packbits(turned >= 0, axis=-1)
-                compared = self.candidates(signs, max(k, COMPARED), unshifted(self.grid))
-                found = self._estimated(descriptor, turned, compared)
-            nearest = smallest(found, k)
-            indices[row], distances[row] = compared[nearest], found[nearest]
+        for row, query in enumerate(queries if k else ()):
+            indices[row], distances[row] = self._descriptors.search(query, k)
         return SearchResult(indices, distances)
 
     def distances(
@@ -394,46 +362,24 @@ class ReferenceMap:
 
         Returns (len(indices),) float32. Neither here nor in `search` must a query be of norm 1.
         """
-        query = self._as_rows(descriptor)[0]
-        if not self._storage.exact:
-            return self._estimated(query, turn(query, self.grid)[0], indices)
-        parts = [np.empty(0, np.float32)]
-        for rows in self._tables[VECTORS].chunks(indices):
-            difference = rows.view("<f4") - query
-            parts.append(products(difference, difference))
-        return np.sqrt(np.concatenate(parts))
-
-    def _estimated(
-        self,
-        query: NDArray[np.float32],
-        turned: NDArray[np.float32],
-        indices: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """Estimate the distances (eq. 6) of a query, also given turned, to places from bits."""
-        rounded, known = round_cells(turned, 8), self.codes(indices)
-        met = best_products(self.grid).products(rounded, known.signs, unshifted(self.grid))
-        likeness = products(met.astype(np.float32) * rounded.steps, known.factors)
-        return np.sqrt(np.maximum(products(query, query) + 1 - 2 * likeness, 0))
+        return self._descriptors.distances(self._as_rows(descriptor)[0], indices)
 
     def distances_between(self, place: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Compute, or estimate from bits, the distances (eq. 6) of a place to others, ascending.
 
         Returns (len(indices),) float32.
         """
-        if self._storage.exact:
-            return self.distances(self.descriptors(place, place + 1)[0], indices)
-        cells = code_products(self.codes(np.array([place])), self.codes(indices))
-        return np.sqrt(np.maximum(2 - 2 * cells.sum(axis=1), 0))
+        return self._descriptors.distances_between(place, indices)
 
     def candidates(
         self, signs: NDArray[np.uint8], count: int, shifts: Shifts, end: int | None = None
     ) -> NDArray[np.int64]:
         """Choose `count` places, of those before `end`, that may be nearest; see `Candidates`."""
-        return self._candidates.nearest(signs, count, shifts, end)
+        return self._descriptors.candidates(signs, count, shifts, end)
 
     def codes(self, indices: NDArray[np.int64]) -> Codes:
         """Copy out the bits of places, ascending."""
-        return codes(self._tables[CODES].take(indices), self.grid)
+        return self._descriptors.codes(indices)
 
     def means(self) -> NDArray[np.float32]:
         """The mean turned feature map of each of `sessions`, (sessions, cells, bits) float32.
@@ -447,16 +393,7 @@ class ReferenceMap:
 
         A lossy storage gives them back as well as it kept them, of norm 1.
         """
-        indices = np.arange(len(self), dtype=np.int64)[first:last]
-        found = np.empty((len(indices), self.grid.dimension), np.float32)
-        done = 0
-        table = self._tables[VECTORS if self._storage.exact else CODES]
-        for rows in table.chunks(indices):
-            found[done : done + len(rows)] = (
-                rows.view("<f4") if self._storage.exact else self._as_kept(rows)
-            )
-            done += len(rows)
-        return found
+        return self._descriptors.descriptors(np.arange(len(self), dtype=np.int64)[first:last])
 
     def select(self, indices: Iterable[int]) -> ReferenceMap:
         """Make a map of the places `indices` alone, in the order they have here.
@@ -498,11 +435,7 @@ class ReferenceMap:
         indices: NDArray[np.int64],
         named: Mapping[int, Session] | None = None,
     ) -> None:
-        for name, table in self._tables.items():
-            for rows in other._tables[name].chunks(indices):
-                table.add(rows)
-        for rows in other._tables[CODES].chunks(indices):
-            self._candidates.add(codes(rows, self.grid).signs)
+        self._descriptors.adopt(other._descriptors, indices)
         self._features.adopt(other._features, indices)
         self._thumbnails.adopt(other._thumbnails, indices)
         self._services.adopt(other._services, indices)
@@ -534,7 +467,7 @@ class ReferenceMap:
 
         It stays as it is when places are added later, so it can be written meanwhile.
         """
-        tables = {name: list(table.filled()) for name, table in self._tables.items()}
+        tables = {name: list(table.filled()) for name, table in self._descriptors.tables.items()}
         if self.features:
             tables[FEATURES] = self._features.filled()
         if self.has_points:
@@ -552,21 +485,6 @@ class ReferenceMap:
             list(self._thumbnails.filled()) if self.thumbnails else None,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_candidates": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._sketch()
-
-    def _sketch(self) -> None:
-        """Make the candidates anew of the places' bits."""
-        self._candidates = Candidates(self.grid)
-        for table in self._tables[CODES].filled():
-            for first in range(0, len(table), _AT_ONCE * COMPARED):
-                rows = table[first : first + _AT_ONCE * COMPARED]
-                self._candidates.add(codes(rows, self.grid).signs)
-
     def save(self, path: Path) -> None:
         """Save to a map file, atomically; raises VprError when the disk does not take it."""
         write_map(path, self.content())
@@ -583,9 +501,9 @@ class ReferenceMap:
     def of_content(cls, content: MapContent) -> ReferenceMap:
         """Take what a map holds, each table of which is one array; see `load`."""
         loaded = cls(content.network, content.fingerprint, content.storage, grid=content.grid)
-        for name, table in loaded._tables.items():
-            loaded._tables[name] = Blocks(table.row_bytes, content.tables[name][0])
-        loaded._sketch()
+        empty = loaded._descriptors
+        rows = {name: content.tables[name][0] for name in empty.tables}
+        loaded._descriptors = DescriptorIndex.of_tables(empty.storage, content.grid, rows)
         if FEATURES in content.tables:
             points = content.tables.get(POINTS, [None])[0]
             loaded._features = PlaceFeatures.of_rows(content.tables[FEATURES][0], points)
@@ -597,12 +515,6 @@ class ReferenceMap:
         loaded._numbers = {one.session.uid: one.added for one in content.sessions}
         loaded.calibrations = {known.mode: known for known in content.calibrations}
         return loaded
-
-    def _as_kept(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        descriptors = turn_back(decode(rows, self.grid), self.grid)
-        return np.asarray(
-            descriptors / np.sqrt(products(descriptors, descriptors))[:, None], np.float32
-        )
 
     def _as_rows(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = np.ascontiguousarray(np.atleast_2d(descriptors), np.float32)
