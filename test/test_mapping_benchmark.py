@@ -94,6 +94,7 @@ def test_the_command_measures_every_storage_and_size(
         assert [point["places"] for point in storage["growth"]] == [60, 600]
         for point in storage["growth"]:
             assert 0 < point["median_ms"] <= point["p99_ms"]
+            assert 0 < point["detector_median_ms"] <= point["detector_p99_ms"]
             assert point["recall"] >= 0.9
     assert all(point["recall"] == 1 for point in exact["growth"])
 

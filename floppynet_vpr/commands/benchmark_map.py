@@ -41,8 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
         "benchmark_map",
         "Compare the storages of a map: bytes a place, right matches on pairs of traverses "
         "(S_P100 and the recall at 100 % precision), and search time, recall@1 against exact "
-        "search and memory as a map grows. Large maps are synthetic, made of the real descriptors "
-        "with noise; queries are such places seen again at the distance of real right matches. "
+        "search and memory as a map grows, and what the node's detector takes for a descriptor "
+        "(tolerant matching, filter, verification of cells). Large maps are synthetic, made of the "
+        "real descriptors with noise; queries are such places seen again at the distance of real "
+        "right matches. "
         "Without --set the descriptors are those of the package's own synthetic route. Searches "
         "use one thread; cpu leaves out what other programs took.",
         "  ros2 run floppynet_vpr benchmark_map --set gardens/night_right gardens/day_right 2 1\n"
@@ -207,7 +209,10 @@ def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
     sizes = sorted({point.places for line in report for point in line["growth"]})
     header = ["storage", "bytes a place"]
     header += [f"{name}: S_P100 (R@100P)" for name in names]
-    header += [f"{size:,} places: ms median / p99 / cpu p99, recall@1, MiB" for size in sizes]
+    header += [
+        f"{size:,} places: ms median / p99 / cpu p99, recall@1, MiB, detector's ms median / p99"
+        for size in sizes
+    ]
     rows = [header]
     for line in report:
         judged: list[Judgement] = list(line["accuracy"].values())
@@ -222,7 +227,8 @@ def _print_table(report: list[dict[str, Any]], markdown: bool) -> None:
 def _cell(point: Growth) -> str:
     return (
         f"{point.median_ms:.1f} / {point.p99_ms:.1f} / {point.cpu_p99_ms:.1f}, "
-        f"{point.recall:.3f}, {point.rss_mib:.0f}"
+        f"{point.recall:.3f}, {point.rss_mib:.0f}, "
+        f"{point.detector_median_ms:.1f} / {point.detector_p99_ms:.1f}"
     )
 
 
