@@ -62,6 +62,8 @@ setup(
         "numpy>=1.26,<3",
         # Before 4.10, OpenCV does not go with numpy 2, the first that there is for 3.13.
         "opencv-python-headless>=4.5.4",
+        # From 4.14 on, its wheels for ARM round otherwise when they make an image smaller.
+        "opencv-python-headless<4.14; platform_machine == 'aarch64'",
         "opencv-python-headless>=4.10; python_version >= '3.13'",
         "PyYAML>=5.4",
         "scikit-learn>=1.2",

@@ -44,6 +44,8 @@ _STATES = {
     Transition.TRANSITION_ACTIVE_SHUTDOWN: State.PRIMARY_STATE_FINALIZED,
 }
 NODE_MODULE = "floppynet_vpr.ros.vpr_node"
+WARN = "1"
+"""A level of diagnostics."""
 
 
 class NodeProcess:
@@ -140,7 +142,8 @@ class Client:
         (status,) = message.status
         with self._changed:
             values = {entry.key: entry.value for entry in status.values}
-            self.diagnostics.append({"summary": status.message, **values})
+            told = {"summary": status.message, "level": str(status.level[0])}
+            self.diagnostics.append(told | values)
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:

@@ -81,7 +81,7 @@ def test_the_only_image_topic_is_found_among_others(tmp_path: Path) -> None:
 
 def test_several_image_topics_are_listed_and_one_can_be_named(tmp_path: Path) -> None:
     write_topics(tmp_path / "bag", [("/left", RAW), ("/right", RAW)])
-    with pytest.raises(VprError, match="name one of: /left, /right"):
+    with pytest.raises(VprError, match=r"--topic .*: /left, /right"):
         open_source(tmp_path / "bag")
     for name in ("/right", "right"):
         assert [frame.rgb.tolist() for frame in open_source(tmp_path / "bag", topic=name)] == [

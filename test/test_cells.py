@@ -63,6 +63,10 @@ if platform.machine() == "x86_64":
     WAYS["compiled for the first 64-bit processors"] = lambda grid: CompiledProducts(
         grid, "x86-64", "+sse2"
     )
+elif platform.machine() == "aarch64":
+    WAYS["compiled for a Raspberry Pi 4"] = lambda grid: CompiledProducts(
+        grid, "cortex-a72", "+neon"
+    )
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -421,3 +421,16 @@ def test_an_image_from_before_the_last_place_is_refused() -> None:
     with pytest.raises(VprError, match=r"1\.000 s comes after a place of 2\.000 s"):
         closer.add_described(second, 10**9, Transform(5.0))
     assert isinstance(closer.graph, PoseGraph) and len(closer.graph.nodes) == 1
+
+
+def test_a_damaged_image_is_left_out_and_strict_ends_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [image(second * 10**9) for second in (1, 2, 3, 4, 5)]
+    images[2][3].data = images[2][3].data[:100]
+    bag = write(tmp_path / "bag", *images, *(pose(tenth * 10**8) for tenth in range(10, 61)))
+    command = [str(bag), "--graph-only", "--odometry", "/here"]
+    assert close_loops.main([*command, "-o", str(tmp_path / "out")]) == 0
+    assert "could not be used: 1" in capsys.readouterr().err
+    assert close_loops.main([*command, "-o", str(tmp_path / "strict"), "--strict"]) == 1
+    assert "message 2 of topic /image" in capsys.readouterr().err

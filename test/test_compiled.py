@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ LESSER_CPUS = {
     "avx512bw": ("skylake-avx512", AVX512),
     "avx512_vnni": ("cascadelake", f"{AVX512},+avx512vnni"),
 }
+if platform.machine() == "aarch64":
+    LESSER_CPUS = {
+        "asimd": ("cortex-a72", "+neon"),
+        "asimddp": ("cortex-a76", "+neon,+dotprod"),
+    }
 
 
 def random_image(seed: int) -> np.ndarray:

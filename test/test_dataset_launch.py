@@ -34,6 +34,7 @@ from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.mapping.places import MOST_PLACES
 from floppynet_vpr.ros import dataset_launch
+from floppynet_vpr.ros.replay import DISCOVERY_S, KEEP_EVERY_IMAGE
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
 RVIZ = shutil.which("rviz2") is not None
@@ -89,6 +90,7 @@ def test_every_dataset_has_a_thin_documented_launch_file() -> None:
             arguments
         )
         assert all(len(argument.description) > 20 for argument in arguments.values())
+        assert float(arguments["delay"].default_value[0].text) == DISCOVERY_S
 
 
 @pytest.mark.parametrize(
@@ -185,6 +187,7 @@ def test_ctrl_c_while_playing_ends_everything_in_order(ros_domain: int, tmp_path
     assert status == 0, told
     assert "Traceback" not in told and "Caught exception" not in told, told
     assert re.search(r"vpr_node-\d+\]: process has finished cleanly", told), told
+    assert "8 images, 0:00:02" in told
 
 
 def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) -> None:
@@ -208,6 +211,14 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
     try:
         description = dataset_launch.describe_dataset(str(tmp_path / "street.yaml"))
         arguments = {"root": str(tmp_path / "data"), "folder": str(tmp_path / "kept")}
+        asked: list[str] = []
+
+        def note_queue(event: Any, context: Any) -> None:
+            if event.process_name.startswith("vpr_node"):
+                asked.append(context.launch_configurations["queue_size"])
+
+        watch = launch.event_handlers.OnProcessStart(on_start=note_queue)
+        description.add_action(launch.actions.RegisterEventHandler(watch))
         # An argument of vpr.launch.py, which the node gets.
         assert run_launch(description, {**arguments, "top_k": "2"}) == 0
     finally:
@@ -223,4 +234,5 @@ def test_images_become_bags_map_and_answers(ros_context: Any, tmp_path: Path) ->
     }
     assert found == {stamp: place for place, stamp in enumerate(stamps)}
     assert {len(answer.candidates) for answer in answers} == {2}
+    assert asked == [str(KEEP_EVERY_IMAGE)]
     assert (tmp_path / "kept" / "street_morning.fvm").is_file()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo from end to end: real bags, the real node in its own process, real DDS."""
 
+import itertools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
@@ -25,6 +27,7 @@ from floppynet_vpr.ros.processes import (
     private_domain,
 )
 from floppynet_vpr.signals import ended_as_by_ctrl_c
+from floppynet_vpr.synthetic.route import FIRST_LAP, SECOND_LAP, SyntheticRoute
 
 
 def processes_about(word: str) -> list[int]:
@@ -208,3 +211,24 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     for word in ("ros2 run floppynet_vpr demo", "--tolerance", "(default: 20.0)", "--reference"):
         assert word in told
+
+
+def test_two_drives_of_ones_own_are_judged(tmp_path: Path) -> None:
+    """Without positions along the way there is no third drive."""
+    for name, lap in (("monday", FIRST_LAP), ("tuesday", SECOND_LAP)):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        frames = SyntheticRoute(length_m=24).frames(lap)
+        for number, frame in enumerate(itertools.islice(frames, 16)):
+            cv2.imwrite(str(tmp_path / "mine" / name / f"{number}.jpg"), frame.rgb[..., ::-1])
+    output = tmp_path / "out"
+    done = subprocess.run(
+        demo_command(output, "--data", str(tmp_path / "mine")),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no third drive" in done.stdout
+    assert (output / "report.html").is_file()
+    (result,) = json.loads((output / "results.json").read_text())
+    assert result["queries"] == result["references"] == 16

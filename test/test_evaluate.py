@@ -4,6 +4,7 @@
 
 import csv
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -543,7 +544,7 @@ def test_every_nth_frame_is_numbered_anew(drives: Path) -> None:
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--network",
           "shipped,shipped"], "two networks are called shipped"),
         (["--query", "{d}/first", "--reference", "{d}/first", "--tolerance", "0", "--answers",
-          "{d}/first"], "has no metadata.yaml"),
+          "{d}/first"], "is no bag: it has neither metadata.yaml nor"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(
@@ -632,3 +633,46 @@ def test_every_layer_is_what_the_extractor_computes(drives: Path) -> None:
         assert np.array_equal(maps[pool], blocks.ravel())
     assert network.size_kib("conv1") == pytest.approx(34848 / 8 / 1024)
     assert network.size_kib("pool1") == network.size_kib("conv1")
+
+
+def test_images_are_described_at_once(drives: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe, together = FamilyNetwork.describe, threading.Barrier(2)
+
+    def meeting(self: FamilyNetwork, rgb: Any) -> Any:
+        together.wait(60)
+        return describe(self, rgb)
+
+    monkeypatch.setattr(FamilyNetwork, "describe", meeting)
+    assert run_evaluate(drives, "--tolerance", "0", "--threads", "2")[0] == 0
+
+
+def test_recorded_answers_are_ranked_by_what_the_node_ranked_by(drives: Path) -> None:
+    """The wrong matches are the nearest and the least believed."""
+    bags = write_bags(drives)
+    words = ["--query", str(bags["second"]), "--reference", str(bags["first"]), "--tolerance", "0"]
+    assert evaluate.main([*words, "-o", str(drives / "direct")]) == 0
+    (direct,) = read_json(drives / "direct")
+    for row, query in enumerate(direct["by_query"]):
+        query["score"] = query["distance"] = row / 10
+        query["match_index"] = row if row >= 5 else row + 1
+    record_answers(bags, direct, drives / "answers")
+    more = ["--answers", str(drives / "answers"), "-o", str(drives / "judged")]
+    assert evaluate.main([*words, *more]) == 0
+    assert read_json(drives / "judged")[0]["detection"]["recall_at_100_precision"] == 0.5
+
+
+def test_drives_of_unequal_length_are_told_of_where_frames_are_compared(
+    drives: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run_evaluate(drives, "--tolerance", "0")[0] == 0
+    assert "second has 10 frames and first 12" in caplog.text
+    caplog.clear()
+    assert run_evaluate(drives, "--truth", "none")[0] == 0
+    assert not caplog.text
+
+
+def test_the_topic_of_a_recording_is_not_that_of_the_images(
+    drives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_evaluate(drives, "--topic", "/camera/image_raw")[0] == 1
+    assert "say --image-topic" in capsys.readouterr().err

@@ -5,6 +5,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -254,3 +255,25 @@ def test_an_unreadable_folder_above_is_no_missing_one() -> None:
 def test_a_path_that_cannot_be_is_one_sentence(name: str) -> None:
     with pytest.raises(VprError, match="cannot read"):
         open_source(Path(name))
+
+
+def test_of_frames_that_are_not_wanted_no_pixels_are_made(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = [], cv2.VideoCapture
+
+    class Counting:
+        def __init__(self, name: str) -> None:
+            self._capture = real(name)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._capture, name)
+
+        def retrieve(self) -> Any:
+            made.append(1)
+            return self._capture.retrieve()
+
+    monkeypatch.setattr(cv2, "VideoCapture", Counting)
+    assert len(list(open_source(video, every=4))) == len(made) == 3
+    made.clear()
+    assert len(list(open_source(video).pending([2, 7]))) == len(made) == 2

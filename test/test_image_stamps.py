@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import Client, StartNode, image_message, view
+from node_harness import WARN, Client, StartNode, image_message, view
 
 from floppynet_vpr.mapping.places import MOST_PLACES
 from floppynet_vpr.ros.image_stamps import ImageStamps
@@ -79,5 +79,5 @@ def test_a_map_made_while_driving_matches_whatever_the_stamps(
     assert {answer.header.stamp.sec for answer in answers} == {stamp}
     node.wait_for_log(told)
     values = client.wait_for_diagnostics(lambda v: told in v["summary"])
-    assert told in values["stamps of images"]
+    assert told in values["stamps of images"] and values["level"] == WARN
     assert node.log.count(told) == 1

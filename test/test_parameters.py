@@ -147,6 +147,15 @@ def test_the_node_says_the_same_of_such_a_value_at_start(
     assert str(refused.value) == said
 
 
+def test_parameters_that_there_are_not_are_told_with_what_may_be_meant(
+    start_node: StartNode,
+) -> None:
+    node = start_node(mapp="home.fvm", nonsense=1, use_sim_time=False)
+    node.wait_for_log("this node has no such parameter: ")
+    (told,) = [line for line in node.log.splitlines() if "no such parameter" in line]
+    assert "mapp (map?)" in told and "nonsense" in told and "use_sim_time" not in told
+
+
 def test_whole_numbers_will_do_for_all_numbers_at_start_and_live(ros_context: Any) -> None:
     whole = {setting.name: _whole_number(setting) for setting in FLOATS}
     node, settings = settings_on_a_node(ros_context, **whole)

@@ -349,3 +349,16 @@ def test_the_messages_that_the_page_of_faults_explains_are_said_by_the_code() ->
             if not any(piece in one for one in text):
                 unknown.append((message, piece))
     assert unknown == []
+
+
+def test_the_readmes_table_is_that_of_the_page_on_recognition() -> None:
+    page = table_rows(ROOT / "docs" / "recognition.md", "traverses").values()
+    shown = table_rows(README, "traverses").values()
+    assert shown and all(tuple(row) in {(each[0], each[-1]) for each in page} for row in shown)
+
+
+def test_the_node_of_the_pages_listens_where_make_bag_publishes() -> None:
+    from floppynet_vpr.datasets.bags import default_topic
+
+    for page in (README, FIRST_HOUR):
+        assert set(re.findall(r"image:=(/[\w/]+)", text_of(page))) == {default_topic("rgb8")}

@@ -19,6 +19,7 @@ from floppynet_vpr.datasets.bags_reading import BagFrames, read_fixes
 from floppynet_vpr.datasets.frames import decoded
 from floppynet_vpr.datasets.sources import open_source
 from floppynet_vpr.errors import VprError
+from floppynet_vpr.graph.bag_trajectories import trajectory_of_tf, trajectory_of_topic
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.mapping import ReferenceMap
 
@@ -146,7 +147,7 @@ def test_compressed_depth_is_refused_by_name(data_dir: Path) -> None:
         ("robot_localization_test2.bag", "no image topic; its topics are: /imu/data"),
         ("ros1_compression/no-messages.bag", "no image topic; its topics are: none at all"),
         ("ros1_compression/example-bz2.bag", "no image topic"),
-        ("spot/raw.bag", "several image topics, name one of: /spot/camera/frontleft/image"),
+        ("spot/raw.bag", "say which with --topic (of evaluate --image-topic): /spot/camera/"),
     ],
 )
 def test_what_cannot_be_taken_says_why(data_dir: Path, file: str, reason: str) -> None:
@@ -194,3 +195,10 @@ def test_a_damaged_message_costs_itself_only(tmp_path: Path) -> None:
     frames = list(decoded(open_source(bag).pending(), 2, errors.append))
     assert [frame.stamp_ns // 10**9 for frame in frames] == [0, 1, 3]
     assert len(errors) == 1 and "message 2 of topic /cam" in str(errors[0])
+
+
+def test_ways_are_read_from_its_tf_and_odometry(data_dir: Path) -> None:
+    bags = data_dir / "bags"
+    assert len(trajectory_of_tf(bags / "evo_tf_example.bag", "odom", "base_link")) == 517
+    name, way = trajectory_of_topic(bags / "robot_localization_test2.bag")
+    assert (name, len(way)) == ("/jackal_velocity_controller/odom", 3060)

@@ -37,3 +37,11 @@ def test_a_topic_name_that_cannot_be_is_one_sentence(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "image:=/cam era" in said
     assert len(said.splitlines()) == 1
+
+
+def test_words_that_nobody_reads_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """As launch files take them, but without --ros-args."""
+    assert start_node.main(["vpr_node", "map:=home.fvm"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "'map:=home.fvm'" in said and "--ros-args -p" in said
+    assert len(said.splitlines()) == 1

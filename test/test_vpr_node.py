@@ -130,6 +130,7 @@ def test_silence_is_explained_once_with_the_topics_that_do_carry_images(
     node = start_node(map=map_file, no_image_warning=1.0)
     node.wait_for_log("nobody publishes /image (sensor_msgs/msg/Image); topics that carry such")
     node.wait_for_log("/front/image_raw")
+    assert "/vpr/match_image" not in node.log, "the node's own pictures are no camera's"
     publisher = client.image_publisher()
     publisher.publish(image_message(picture(0)))
     node.wait_for_log("images are coming on /image")

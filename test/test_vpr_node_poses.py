@@ -239,3 +239,18 @@ def test_tf_without_tf2_is_refused_with_what_to_install(start_node: StartNode) -
     assert node.process.wait(PATIENCE_S) == 1
     assert "tf2_ros is not installed: install it" in node.log
     assert "Traceback" not in node.log
+
+
+def test_where_poses_are_lost_places_are_made_once_a_second(
+    start_node: StartNode, client: Client
+) -> None:
+    start_node(mode="mapping", pose_source="odometry", keyframe_metres=0.5, keyframe_distance=0.0)
+    publisher = client.image_publisher()
+    for number in range(20):
+        message = image_message(view(number), 100 + number // 10)
+        message.header.stamp.nanosec = number % 10 * 10**8
+        publisher.publish(message)
+        client.wait_for_answers(number + 1)
+    told = client.wait_for_diagnostics(lambda values: values["images processed"] == "20")
+    assert told["places added"] == "2"
+    assert "images become places only every 1 s" in told["summary"]

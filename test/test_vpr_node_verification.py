@@ -24,7 +24,7 @@ from floppynet_vpr.mapping import ReferenceMap, load_maps
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import Client, StartNode, image_message, picture, set_parameter
+from node_harness import WARN, Client, StartNode, image_message, picture, set_parameter
 
 EVERY = 10
 
@@ -110,6 +110,7 @@ def test_a_map_without_features_is_told_where_verification_is_wanted(
     assert client.wait_for_answers(1)[0].candidates[0].inliers == -1
     told = "verification is features, but the map keeps no local features"
     node.wait_for_log(told)
-    client.wait_for_diagnostics(lambda values: told in values["summary"])
+    values = client.wait_for_diagnostics(lambda values: told in values["summary"])
+    assert values["level"] == WARN
     assert set_parameter(client, "verification", "none")[0]
     client.wait_for_diagnostics(lambda values: values["summary"] == "running")

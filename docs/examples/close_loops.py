@@ -13,6 +13,8 @@ from floppynet_vpr.graph.g2o import write_g2o
 from floppynet_vpr.graph.loop_closer import LoopCloser
 from floppynet_vpr.graph.trajectory import Trajectory, read_tum, write_tum
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 folder = Path(sys.argv[1])
 odometry = read_tum(folder / "odometry.tum")
 closer = LoopCloser()

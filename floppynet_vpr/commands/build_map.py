@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--storage",
         choices=tuple(STORAGES),
         default=DEFAULT_STORAGE,
-        help="how descriptors are kept: float32 is exact, the others are lossy and smaller "
+        help="how descriptors are kept: float32 is exact, binary is lossy and smaller "
         f"({', '.join(f'{name} {kind.row_bytes(POOL5):,}' for name, kind in STORAGES.items())} "
         "bytes a place, of FloppyNet); distances stay on one scale",
     )

@@ -320,12 +320,12 @@ def _write_way(path: Path, graph: PoseGraph) -> None:
 
 
 def _write_loops(path: Path, graph: PoseGraph, weights: Sequence[float] | None) -> None:
-    """Write which places were recognised, by node and stamp, and whether that was believed."""
-    lines = ["node,recognised,stamp_ns,recognised_stamp_ns,believed"]
+    """Write which places were recognised, by node and stamp, and what optimising left of each."""
+    lines = ["node,recognised,stamp_ns,recognised_stamp_ns,weight"]
     for index, loop in enumerate(graph.loops):
         here, there = graph.nodes[loop.end], graph.nodes[loop.start]
-        believed = "" if weights is None else f"{weights[index]:.3f}"
-        lines.append(f"{here.id},{there.id},{here.stamp_ns},{there.stamp_ns},{believed}")
+        weight = "" if weights is None else f"{weights[index]:.3f}"
+        lines.append(f"{here.id},{there.id},{here.stamp_ns},{there.stamp_ns},{weight}")
     write_atomically(path, ("".join(f"{line}\n" for line in lines).encode(),))
 
 

@@ -121,7 +121,7 @@ def main(arguments: argparse.Namespace) -> int:
     recording = output / "answers"
     _rehearse(arguments, reference_map, queries, pair, recording, told)
     status = 0
-    if pair.query_at is None:
+    if not (references.positions and queries.positions):
         print("[5/6] no third drive: it needs positions along the way, as on the synthetic street")
     else:
         status = _third_drive(arguments, reference_map, references, queries, pair)

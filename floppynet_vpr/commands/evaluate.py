@@ -85,6 +85,8 @@ def main(arguments: argparse.Namespace) -> int:
     from floppynet_vpr.evaluation.tables import text_tables
 
     begun = time.perf_counter()
+    if arguments.topic is not None and arguments.answers is None:
+        raise VprError("--topic is of the recording that --answers names: say --image-topic")
     setup = detector_setup(arguments)
     pairs = _pairs(arguments, setup)
     if arguments.answers is not None:

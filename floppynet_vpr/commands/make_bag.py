@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -203,11 +204,12 @@ def _start_ns(arguments: argparse.Namespace) -> int:
 
 def _summary(bag: WrittenBag, out: Path) -> str:
     """Say what was written and how to see it."""
+    typed = shlex.quote(str(out))
     return (
         f"wrote {out}: {bag.messages} messages of {bag.msgtype} on {bag.topic}, "
         f"{bag.duration_ns / 1e9:.1f} s, {bag.size_bytes / 2**20:.1f} MiB\n"
-        f"try: ros2 bag play {out} --delay {DISCOVERY_S:g}\n"
-        f" or, without rosbag2: ros2 run floppynet_vpr play_bag {out}"
+        f"try: ros2 bag play {typed} --delay {DISCOVERY_S:g}\n"
+        f" or, without rosbag2: ros2 run floppynet_vpr play_bag {typed}"
     )
 
 

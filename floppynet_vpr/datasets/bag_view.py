@@ -87,7 +87,9 @@ def rescue_of(file: Path) -> str:
         return f"`mcap recover {file} -o recovered.mcap` saves what was written"
     if file.suffix == ".db3":
         return f'`sqlite3 {file} ".recover" | sqlite3 recovered.db3` saves what is left'
-    return f"`rosbag reindex {file}` of ROS 1 may rescue it"
+    if file.suffix == ".bag":
+        return f"`rosbag reindex {file}` of ROS 1 may rescue it"
+    return "by its name it is no bag: .bag, .mcap or .db3"
 
 
 def unfinished_mcap(part: Path) -> Path | None:
@@ -111,6 +113,11 @@ def _readable_part(path: Path) -> Path:
     if path.is_dir():
         if (path / _METADATA).is_file():
             return path
+        if not any(file.suffix in STORAGE_SUFFIXES for file in path.iterdir()):
+            raise VprError(
+                f"{path} is no bag: it has neither {_METADATA} nor a file of messages "
+                f"({', '.join(STORAGE_SUFFIXES)})"
+            )
         unfinished = unfinished_mcap(path)
         raise VprError(
             f"{path} has no {_METADATA}, because recording was not ended properly: "

@@ -238,7 +238,10 @@ def _choose_topic(
         raise VprError(f"the bag {path} has no image topic; its topics are: {others}")
     if topic is None:
         if len(pictures or topics) > 1:
-            raise VprError(f"the bag {path} has several image topics, name one of: {listing}")
+            raise VprError(
+                f"the bag {path} has several image topics, say which with --topic (of evaluate "
+                f"--image-topic): {', '.join(pictures or topics)}"
+            )
         topic = (pictures or topics)[0]
     # Bags of other makes name topics without the slash; and image_transport's users name the base
     # topic of a compressed one.

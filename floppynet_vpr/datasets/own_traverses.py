@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from floppynet_vpr.datasets.traverse_pairs import (
 from floppynet_vpr.datasets.truth_files import read_loops
 from floppynet_vpr.errors import VprError
 from floppynet_vpr.stamps import SECOND_NS
+
+_log = logging.getLogger(__name__)
 
 
 def open_own_pair(
@@ -67,6 +70,12 @@ def open_own_pair(
         nothing = np.zeros((len(queries), len(known)), bool)
         return replace(pair, truth=nothing, rule="no reference shows the place of any query")
     if rule.kind == "frames":
+        if len(asked) != len(known):
+            _log.warning(
+                "%s has %d frames and %s %d: frames of the same number are taken for the same "
+                "place; if they are not, positions or a ground truth have to say which are",
+                *(whole[0].label, len(asked), whole[1].label, len(known)),
+            )
         at = [np.array(numbers, np.float64)[:, None] for numbers in (drawn, range(len(known)))]
         truth = same_place_by_position(at[0], at[1], rule.tolerance)
         return replace(pair, truth=truth, query_at=at[0], reference_at=at[1])

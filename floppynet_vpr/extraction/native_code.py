@@ -22,6 +22,8 @@ import llvmlite.binding as llvm  # type: ignore[import-untyped, unused-ignore]
 from floppynet_vpr.extraction.network_code import BEGIN, RUN_TASKS, network_code
 from floppynet_vpr.extraction.vector_code import VectorTarget, vector_target
 
+_AT_HWCAP, _HWCAP_ASIMDDP = 16, 1 << 20  # of Linux on aarch64
+
 
 @dataclass(frozen=True)
 class NativeCode:
@@ -39,10 +41,7 @@ class NativeCode:
 @cache
 def native_code(cpu: str = "", features: str = "") -> NativeCode:
     """Compile, once a process, for this CPU or for the less that is named (as LLVM names it)."""
-    _initialise()
-    target = vector_target(
-        llvm.get_process_triple(), features or llvm.get_host_cpu_features().flatten()
-    )
+    target = vector_target(llvm.get_process_triple(), features or host_features())
     address = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
     engine = compile_code(network_code(target, address or 0), cpu, features)
     begin = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -57,13 +56,26 @@ def native_code(cpu: str = "", features: str = "") -> NativeCode:
     )
 
 
+def host_features() -> str:
+    """What this CPU can, as LLVM names it; of ARM's, LLVM overlooks the dot product."""
+    _initialise()
+    features = str(llvm.get_host_cpu_features().flatten())
+    if llvm.get_process_triple().startswith("aarch64"):
+        with contextlib.suppress(AttributeError):  # a system without getauxval
+            capabilities = ctypes.CDLL(None).getauxval
+            capabilities.argtypes, capabilities.restype = [ctypes.c_ulong], ctypes.c_ulong
+            if capabilities(_AT_HWCAP) & _HWCAP_ASIMDDP:
+                features = ",".join(filter(None, (features, "+dotprod")))
+    return features
+
+
 def compile_code(code: str, cpu: str = "", features: str = "") -> Any:
     """Compile LLVM instructions for this CPU, or less; what is returned owns the functions."""
     _initialise()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     machine = target.create_target_machine(
         cpu=cpu or llvm.get_host_cpu_name(),
-        features=features or llvm.get_host_cpu_features().flatten(),
+        features=features or host_features(),
         opt=3,
         jit=True,
     )

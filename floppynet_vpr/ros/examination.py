@@ -21,7 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from floppynet_vpr.evaluation.environment import FAULT, HINT, OK, Finding
 from floppynet_vpr.imaging.payload import ImageError
 from floppynet_vpr.ros.image_decoder import ImageDecoder, Trial
-from floppynet_vpr.ros.image_subscriber import ImageSubscriber
+from floppynet_vpr.ros.image_subscriber import ImageSubscriber, camera_topics
 from floppynet_vpr.ros.processes import image_profile
 
 _TYPES = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
@@ -139,12 +139,12 @@ def _listening(
 
 
 def _wait_for_topics(node: Node) -> list[ImageTopic]:
-    """The topics with images that somebody publishes, after the time that discovery takes."""
+    """The topics with images of cameras, after the time that discovery takes."""
     time.sleep(_DISCOVERY_S)
     found = []
-    for name, types in node.get_topic_names_and_types():
+    for name, types in camera_topics(node):
         for kind in types:
-            if kind in _TYPES and node.count_publishers(name):
+            if kind in _TYPES:
                 found.append(ImageTopic(name.removesuffix("/compressed"), _TYPES[kind]))
     return found
 

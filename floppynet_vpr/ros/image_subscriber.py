@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 # Frames that DDS holds at least, for the moments in which the node's Python side is busy.
 _LEAST_DEPTH = 5
+_ANSWER = "floppynet_vpr_msgs/msg/LoopClosure"
 _FIXED = {"sensor_data": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
 
@@ -208,11 +209,22 @@ class ImageSubscriber:
     def _other_image_topics(self) -> list[str]:
         return sorted(
             name
-            for name, types in self._node.get_topic_names_and_types()
-            if _type_name(self._type) in types
-            and name != self.topic
-            and self._node.count_publishers(name)
+            for name, types in camera_topics(self._node)
+            if _type_name(self._type) in types and name != self.topic
         )
+
+
+def camera_topics(node: Node) -> list[tuple[str, list[str]]]:
+    """All topics and their types that somebody publishes but the nodes that answer images.
+
+    Pictures of those show what they were asked.
+    """
+    topics = [
+        (name, types, {_full_name(known) for known in node.get_publishers_info_by_topic(name)})
+        for name, types in node.get_topic_names_and_types()
+    ]
+    answering = set().union(*(nodes for _, types, nodes in topics if _ANSWER in types))
+    return [(name, types) for name, types, nodes in topics if nodes - answering]
 
 
 def _compressed_of(topic: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -46,6 +47,19 @@ class NodeParameters:
         except InvalidParameterValueException:
             raise VprError(self._refusal) from None
         self._started = True
+        self._tell_unknown()
+
+    def _tell_unknown(self) -> None:
+        """Warn of what was given at start and is no parameter: misspelt, most likely."""
+        told = []
+        for name in getattr(self._node, "_parameter_overrides", {}):
+            if not self._node.has_parameter(name) and not name.startswith("qos_overrides."):
+                meant = get_close_matches(name, self._settings, 1)
+                told.append(f"{name} ({meant[0]}?)" if meant else name)
+        if told:
+            self._node.get_logger().warning(
+                f"ignored, for this node has no such parameter: {', '.join(told)}"
+            )
 
     def __getitem__(self, name: str) -> Any:
         return self._settings[name].checked(self._node.get_parameter(name).value)

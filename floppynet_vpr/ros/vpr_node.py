@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.utilities import remove_ros_args
 from std_srvs.srv import SetBool
 
 from floppynet_vpr.detection import Detection
@@ -258,6 +259,7 @@ def main(args: list[str] | None = None) -> int:
     hang_up_as_terminate()
     try:
         init_ros(args=args)
+        _require_ros_args(args)
     except VprError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -287,6 +289,17 @@ def main(args: list[str] | None = None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _require_ros_args(args: list[str] | None) -> None:
+    """Raise VprError for words that ROS does not take and nobody would read."""
+    words = remove_ros_args(args)[1:]
+    if words:
+        rclpy.try_shutdown()
+        raise VprError(
+            f"what is to be done with '{' '.join(words)}'? Parameters go behind --ros-args: "
+            "--ros-args -p map:=home.fvm -r image:=/camera/image_raw"
+        )
 
 
 if __name__ == "__main__":
