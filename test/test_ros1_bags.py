@@ -147,7 +147,7 @@ def test_compressed_depth_is_refused_by_name(data_dir: Path) -> None:
         ("robot_localization_test2.bag", "no image topic; its topics are: /imu/data"),
         ("ros1_compression/no-messages.bag", "no image topic; its topics are: none at all"),
         ("ros1_compression/example-bz2.bag", "no image topic"),
-        ("spot/raw.bag", "say which with --topic (of evaluate --image-topic): /spot/camera/"),
+        ("spot/raw.bag", "--image-topic.: /spot/camera/frontleft/image"),
     ],
 )
 def test_what_cannot_be_taken_says_why(data_dir: Path, file: str, reason: str) -> None:
