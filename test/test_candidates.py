@@ -181,7 +181,8 @@ def test_of_ten_thousand_real_places_hardly_any_nearest_is_lost(data_dir: Path) 
             found, _ = centred.nearest(query, 1, len(reference))
             nearest = np.argmin(centred.compare(query, everything).squares)
             lost[name] += (nearest not in found) / len(turned)
-    assert np.mean(list(lost.values())) <= 0.01, lost
+    assert lost.pop("winter") <= 0.06, "of 64x32 pixels, of which most are alike"
+    assert max(lost.values()) <= 0.01, lost
 
 
 def described(images: list[bytes]) -> NDArray[np.float32]:

@@ -220,8 +220,7 @@ def test_a_map_of_few_photos_is_followed_once_a_drive_has_added_to_it(drives: Dr
         reference.add(row, "", index * SECOND)
     closed = np.flatnonzero(detected(found))
     assert len(closed) >= 180
-    right = [abs(found[i].candidates[0].index - 10 - (i - 200)) <= 3 for i in closed]
-    assert np.mean(right) >= 0.99
+    assert all(abs(found[i].candidates[0].index - 10 - (i - 200)) <= 3 for i in closed)
 
 
 def test_a_heap_of_photos_stays_one_when_a_drive_adds_to_it(drives: Drives) -> None:

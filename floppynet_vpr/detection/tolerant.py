@@ -20,7 +20,8 @@ from floppynet_vpr.detection.following import MapFollower
 from floppynet_vpr.mapping import ReferenceMap
 from floppynet_vpr.mapping.cells import turn
 from floppynet_vpr.mapping.centred import Comparison
-from floppynet_vpr.mapping.centred_map import COMPARED, CentredMap, CentredQuery
+from floppynet_vpr.mapping.centred_map import CentredMap, CentredQuery
+from floppynet_vpr.mapping.descriptor_index import COMPARED
 from floppynet_vpr.mapping.grid import POOL5
 from floppynet_vpr.mapping.shifts import tolerant
 

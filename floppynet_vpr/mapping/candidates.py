@@ -4,7 +4,7 @@
 
 Places are compared by ever more of their signs. All are looked through by their outlines
 (`outlines`), 16 of pool5's 256 bits a cell, moved to a side, up or down. Of those that differ
-least, eight for each place asked for, sketches are compared, 64 bits a cell, with all shifts.
+least, 16 for each place asked for, sketches are compared, 64 bits a cell, with all shifts.
 Nothing is trained, and a place is found as soon as it is added.
 """
 
@@ -20,7 +20,7 @@ from floppynet_vpr.mapping.outlines import Outlines
 from floppynet_vpr.mapping.ranking import smallest_set
 from floppynet_vpr.mapping.shifts import Shifts
 
-SKETCHES = 8
+SKETCHES = 16
 """Places whose sketches are compared, for each that is asked for."""
 
 

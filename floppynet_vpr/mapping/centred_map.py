@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from floppynet_vpr.mapping.cells import Codes, Rounded, round_cells
 from floppynet_vpr.mapping.centred import Comparison, Means, cell_cosines, compare
+from floppynet_vpr.mapping.descriptor_index import COMPARED
 from floppynet_vpr.mapping.reference_map import ReferenceMap
 from floppynet_vpr.mapping.shifts import Shifts
 from floppynet_vpr.mapping.spans import spans
-
-COMPARED = 512
-"""Places that are compared with a query with shifts; in larger maps these are chosen."""
 
 _QUERY_BITS = 4
 _PRIOR_PLACES = 10
@@ -80,7 +78,7 @@ class CentredMap:
     def nearest(
         self, query: CentredQuery, count: int, end: int
     ) -> tuple[NDArray[np.int64], Comparison]:
-        """Find at least `count` places before `end`, by comparing 512 or more.
+        """Find at least `count` places before `end`, by comparing 256 or more.
 
         Returns the indices of all that were compared, ascending, and the comparison.
         """
