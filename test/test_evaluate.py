@@ -401,13 +401,16 @@ def test_a_loop_is_what_the_node_answers_in_mode_both(walk: Path) -> None:
                 known.add(descriptor, frame.name, frame.stamp_ns, look_of=growth.look_of)
 
 
-def test_a_walk_that_never_returns_counts_false_closures(walk: Path) -> None:
+def test_a_walk_that_never_returns_counts_false_closures(
+    walk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--exclude-images", "5", "--exclude-seconds", "0", "--threshold", "2", *RIGID]
     _, (result,) = run_loop(walk, "--truth", "none", "--frames", "0:40", *options)
     found = result["detection"]
     assert found["revisits"] == 0 and found["recall"] is None
     # From the seventh image on everything is within a distance of 2.
     assert found["detected"] == 34 and found["wrong_per_1000_unseen"] == pytest.approx(850)
+    assert "S_P100" not in capsys.readouterr().out, "no image has a right match"
 
 
 def test_the_detector_is_set_by_the_nodes_names(drives: Path) -> None:

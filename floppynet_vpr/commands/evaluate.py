@@ -100,7 +100,7 @@ def main(arguments: argparse.Namespace) -> int:
     pictures = {}
     for name, group in results_by_pair(results).items():
         best = best_first(group)[0]
-        picture = match_figure(best, f"{best.name}: S_P100 {best.judgement.s_p100:.1f}")
+        picture = match_figure(best, _in_short(best))
         if picture is not None:
             pictures[name] = picture
     page = html_report(results, title=title, facts=_facts(arguments, setup), pictures=pictures)
@@ -116,6 +116,11 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"wrote {arguments.output / file}")
     print(f"in {time.perf_counter() - begun:.0f} s")
     return 0
+
+
+def _in_short(result: Result) -> str:
+    judgement = result.judgement
+    return f"{result.name}: S_P100 {judgement.s_p100:.1f}" if judgement.queries else result.name
 
 
 def _facts(arguments: argparse.Namespace, setup: DetectorSetup) -> dict[str, str]:
@@ -251,7 +256,7 @@ def _measure(
                 convention=_convention(arguments),
                 skipped=skipped,
             ):
-                print(f"  {result.name}: S_P100 {result.judgement.s_p100:.1f}", flush=True)
+                print(f"  {_in_short(result)}", flush=True)
                 results.append(result)
         _tell_what_is_left_out(pair, results[-1].pair)
     return results

@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 WHO = (Column("network", "network", "", ""), Column("layer", "layer", "", ""))
 BEST = Column("S_P100", "s_p100", ".1f", "100 x queries whose best match is right / queries")
-RETRIEVED = (
+_JUDGED = (
     BEST,
     Column("95 %", "s_p100_low_95", ".1f", "where Wilson's interval of S_P100 begins"),
     Column("to", "s_p100_high_95", ".1f", "where it ends"),
@@ -41,6 +41,9 @@ RETRIEVED = (
     Column("R@100P", "recall_at_100_precision", ".3f", "largest recall without a wrong match"),
     Column("EP", "extended_precision", ".3f", "extended precision"),
     Column("lost", "longest_stretch", "d", "longest run of queries whose best match is wrong"),
+)
+RETRIEVED = (
+    *_JUDGED,
     Column("KiB", "size_kib", ",.1f", "size of the model up to the layer"),
     Column("eta_m", "eta_m", ",.2f", "KiB / S_P100, lower is better"),
     Column("B/place", "bytes_per_place", ",d", "bytes that a map keeps of a place"),
@@ -85,7 +88,7 @@ def text_tables(results: Sequence[Result]) -> str:
     parts = []
     for name, group in results_by_pair(results).items():
         parts.append(f"{name}\n{basis(group[0])}")
-        told = [figures(result) for result in group]
+        told = [_told(result) for result in group]
         parts.append(_table(told, (*WHO, *RETRIEVED)))
         detecting = [row for row in told if row["detection_detected"] is not None]
         if detecting:
@@ -98,6 +101,12 @@ def text_tables(results: Sequence[Result]) -> str:
             if lines:
                 parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _told(result: Result) -> dict[str, Cell]:
+    """The figures of a result, but those of best matches where no query has a right one."""
+    told = figures(result)
+    return told if told["queries"] else told | {column.figure: None for column in _JUDGED}
 
 
 def _table(told: Sequence[dict[str, Cell]], columns: Sequence[Column]) -> str:
