@@ -72,15 +72,17 @@ def test_comparisons_are_those_of_the_formula(
         remainders[chosen] = means.remainders(part, number)
     found = compare(query, known, remainders, means.products(query, shifts)[drive], shifts)
     assert found.squares.dtype == np.float32
+    # Of strong means, large products are subtracted from each other in float32.
+    atol = 1e-4 * max(1, 2 * strength)
     # The means are rounded to 8 bits first.
     kept = [round_cells(mean, 8) for mean in drives]
     rounded = np.array([mean.values().astype(np.float64) * mean.steps[:, None] for mean in kept])
     expected = by_formula(query, known, rounded[drive], shifts)
     np.testing.assert_allclose(
-        found.squares, np.clip(expected.min(axis=1, initial=4), 0, 4), atol=1e-4
+        found.squares, np.clip(expected.min(axis=1, initial=4), 0, 4), atol=atol
     )
     claimed = expected[np.arange(count), found.shifts]
-    np.testing.assert_allclose(found.squares, np.clip(claimed, 0, 4), atol=1e-4)
+    np.testing.assert_allclose(found.squares, np.clip(claimed, 0, 4), atol=atol)
 
 
 @settings(max_examples=20, deadline=None)
