@@ -41,7 +41,7 @@ LIBRARIES = {
     # Before 1.11, hammings() writes past its result for all but a few code sizes.
     "faiss": Library(
         "faiss-cpu",
-        "without llvmlite, maps of more than 2,048 places are searched faster; evaluate works",
+        "without llvmlite, maps of more than 4,096 places are searched faster; evaluate works",
         (1, 11),
     ),
     "onnxruntime": Library(

@@ -104,7 +104,7 @@ def text_tables(results: Sequence[Result]) -> str:
 
 
 def _told(result: Result) -> dict[str, Cell]:
-    """The figures of a result, but those of best matches where no query has a right one."""
+    """The figures of a result, but those of best matches where there is no query to judge."""
     told = figures(result)
     return told if told["queries"] else told | {column.figure: None for column in _JUDGED}
 

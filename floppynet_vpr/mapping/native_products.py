@@ -210,16 +210,16 @@ def _emit_sketches(module: Any, grid: Grid) -> None:
 
 
 def _emit_outlines(module: Any, grid: Grid) -> None:
-    """Write `outlines(columns, room, places, words, masks, weights, shifts, out)`.
+    """Write `outlines(columns, room, places, query, masks, weights, shifts, out)`.
 
     `columns` have a word of each place, one column after the other, each with `room` for so many;
-    `words` and `masks` are the query's, shift after shift; `weights` of shifts and `out`, whole
-    eights of places, are int32.
+    `query` and `masks` are the query's words, shift after shift; `weights` of shifts and `out`,
+    whole eights of places, are int32.
     """
     words, integers = I64.as_pointer(), I32.as_pointer()
     kind = [words, I64, I64, words, words, integers, I64, integers]
     builder, arguments = _begin(module, _OUTLINES, kind)
-    columns, room, places, rows, masks, weights, shifts, out = arguments
+    columns, room, places, query, masks, weights, shifts, out = arguments
     with _eights(builder, places) as (place, _):
         least = variable(builder, _MOST)
         with count(builder, I64(0), shifts) as shift:
@@ -230,7 +230,7 @@ def _emit_outlines(module: Any, grid: Grid) -> None:
                     at = builder.add(builder.mul(shift, I64(grid.outline_words)), I64(word))
                     column = builder.add(builder.mul(room, I64(word)), place)
                     there = load(builder, columns, column, _WORDS)
-                    here, mask = load(builder, rows, at), load(builder, masks, at)
+                    here, mask = load(builder, query, at), load(builder, masks, at)
                     counted = _differing(builder, here, there, mask)
                     ones = builder.add(ones, counted)
                 added = _across(builder, _in_pairs(builder, ones))
